@@ -1,0 +1,31 @@
+//! Who may speak to Vitalwire: the enrolled devices with their keys, and the users with their roles, in one SQLite file
+//! that the command line and a running server share.
+//!
+//! Device keys are sealed under a [`MasterKey`] that never lies in the data folder; passwords are stored as argon2id
+//! hashes. The crate opens no socket, and it never prints a key, a password or a hash: every `Debug` here redacts.
+
+mod change;
+mod device_row;
+mod directory;
+mod error;
+mod id;
+mod key;
+mod mqtt_clients;
+mod paper_keys;
+mod private_file;
+mod schema;
+mod store;
+mod user;
+mod user_store;
+mod watch;
+
+pub use directory::{BrokenCause, Changes, Device, DeviceChange, Directory, Protocol, RowName, UserChange};
+pub use error::{RegistryError, Result};
+pub use id::{DeviceId, NAME_LEN_MAX, NameError, UserName};
+pub use key::{MasterKey, master_key_path};
+pub use mqtt_clients::{CLIENT_ID_LEN_MAX, CLIENT_IDS_PER_USER_MAX, ClientIdClaim};
+pub use paper_keys::{ImportError, ImportReport, LINE_LEN_MAX, LineFault, parse_paper_keys};
+pub use store::{DATABASE_FILE, DEVICES_MAX, DeviceInfo, Registry};
+pub use user::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, Role, Scope, User, verify_absent};
+pub use user_store::USERS_MAX;
+pub use watch::{DirectoryWatch, POLL_INTERVAL, watch};

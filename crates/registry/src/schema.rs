@@ -1,0 +1,144 @@
+//! The SQLite file: how a connection is set up, and the schema with its migrations. It never reads or writes a device or
+//! a user.
+
+use crate::error::{RegistryError, Result};
+use crate::store::BUSY_TIMEOUT_MS;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use std::path::Path;
+use std::time::Duration;
+
+/// `VWR1`, so that another program's database is never taken for a registry.
+const APPLICATION_ID: i64 = 0x5657_5231;
+
+/// One step a version: the first makes version 1 of an empty file. A step that was released is never edited.
+const MIGRATIONS: &[&str] = &[r"
+-- One row. `version` grows by one with each change of a device or a user, and each changed row is stamped with it, so
+-- that a reader can ask for what changed since it last looked. `check_value` opens only under the right master key.
+CREATE TABLE registry (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    version INTEGER NOT NULL,
+    check_value BLOB NOT NULL
+) STRICT;
+
+-- A revoked device stays as a tombstone (sealed IS NULL): readers learn of it, and the next key under its name gets the
+-- next generation. Times are Unix seconds.
+CREATE TABLE devices (
+    id TEXT PRIMARY KEY NOT NULL,
+    protocol TEXT NOT NULL,
+    sealed BLOB,
+    fingerprint BLOB NOT NULL,
+    generation INTEGER NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    key_set_at INTEGER NOT NULL,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_by_version ON devices (version);
+CREATE UNIQUE INDEX devices_by_fingerprint ON devices (fingerprint) WHERE sealed IS NOT NULL;
+
+-- A removed user stays as a tombstone (password_hash IS NULL).
+CREATE TABLE users (
+    name TEXT PRIMARY KEY NOT NULL,
+    role TEXT NOT NULL,
+    all_devices INTEGER NOT NULL CHECK (all_devices IN (0, 1)),
+    password_hash TEXT,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX users_by_version ON users (version);
+
+CREATE TABLE user_devices (
+    user TEXT NOT NULL REFERENCES users (name),
+    device TEXT NOT NULL REFERENCES devices (id),
+    PRIMARY KEY (user, device)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_devices_by_device ON user_devices (device);
+
+-- Which user owns an MQTT client id, and with it the session kept under it. `last_used` counts the user's claims.
+CREATE TABLE mqtt_clients (
+    client_id TEXT PRIMARY KEY NOT NULL,
+    user TEXT NOT NULL REFERENCES users (name),
+    last_used INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mqtt_clients_by_use ON mqtt_clients (user, last_used);
+"];
+
+/// The schema version this program writes.
+fn known_version() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// Connects to a file that exists, with all settings that belong to a connection.
+pub(crate) fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    // FULL: a change that was reported as done survives a power cut. secure_delete: what is revoked is overwritten.
+    connection
+        .execute_batch(
+            "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;
+             PRAGMA trusted_schema = OFF;",
+        )
+        .map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => RegistryError::NotARegistry { path: path.to_owned() },
+            _ => error.into(),
+        })?;
+    Ok(connection)
+}
+
+/// Readers and the writer do not block each other in WAL mode; SQLite gives the `-wal` and `-shm` files the mode of the
+/// database file.
+pub(crate) fn use_wal(connection: &Connection) -> Result<()> {
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode != "wal" {
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// Makes the schema in an empty file, together with the one row of `registry`.
+pub(crate) fn create(connection: &Connection, path: &Path, check_value: &[u8]) -> Result<()> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 {
+        let folder = path.parent().unwrap_or(path).to_owned();
+        return Err(RegistryError::Exists { folder });
+    }
+    migrate_from(&transaction, 0)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction
+        .execute("INSERT INTO registry (only_row, version, check_value) VALUES (1, 0, ?1)", [check_value])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Refuses a file that is not ours or too new, and brings an older one up to date.
+pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
+    let application_id = pragma(connection, "application_id")?;
+    if application_id != APPLICATION_ID {
+        return Err(RegistryError::NotARegistry { path: path.to_owned() });
+    }
+    let found = pragma(connection, "user_version")?;
+    let known = known_version();
+    if found > known {
+        return Err(RegistryError::FutureSchema { path: path.to_owned(), found, known });
+    }
+    if found < known {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        // Asked again under the write lock: another process may have been faster.
+        let found = pragma(&transaction, "user_version")?;
+        migrate_from(&transaction, usize::try_from(found).unwrap_or(0))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn migrate_from(transaction: &Transaction<'_>, version: usize) -> Result<()> {
+    for step in MIGRATIONS.iter().skip(version) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known_version())?;
+    Ok(())
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+}

@@ -1,0 +1,215 @@
+//! Users in the store: adding, changing, removing and reading them. It never sees a password longer than it takes to hash
+//! it.
+
+use crate::change::Change;
+use crate::directory::{BrokenCause, UserChange};
+use crate::error::{RegistryError, Result};
+use crate::id::{DeviceId, UserName};
+use crate::store::Registry;
+use crate::user::{self, Role, Scope, User};
+use rusqlite::{Connection, Row};
+use secrecy::SecretString;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The most users.
+pub const USERS_MAX: usize = 10_000;
+
+const READER: &str = "reader";
+const ADMIN: &str = "admin";
+
+impl Registry {
+    /// Adds a user. Slow (argon2id). Devices named in a scope must be enrolled.
+    ///
+    /// # Errors
+    /// When the user exists, the password is too short or too long, the scope is empty or names a device that is not
+    /// enrolled, or there are too many users.
+    pub fn add_user(&self, name: &UserName, role: Role, password: &SecretString) -> Result<()> {
+        let hash = user::hash_new(password)?;
+        self.change(|change| {
+            if change.user_exists(name)? {
+                return Err(RegistryError::UserExists(name.clone()));
+            }
+            change.check_room_for_user()?;
+            change.put_row(name, &hash)?;
+            change.put_role(name, &role)
+        })
+    }
+
+    /// All users whose rows are sound, by name. Those that are not are in [`crate::Directory::broken`].
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn users(&self) -> Result<Vec<User>> {
+        let changes = read_users(&self.connection, None)?;
+        let sound = changes.into_iter().filter_map(|change| match change {
+            UserChange::Present(user) => Some(Arc::unwrap_or_clone(user)),
+            UserChange::Removed(_) | UserChange::Broken(..) => None,
+        });
+        Ok(sound.collect())
+    }
+
+    /// Removes a user, and frees the MQTT client ids it owned.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn remove_user(&self, name: &UserName) -> Result<()> {
+        self.change(|change| {
+            change.stamp_user(name)?;
+            change.set_hash(name, None)?;
+            change.transaction.execute("DELETE FROM user_devices WHERE user = ?1", [name.as_str()])?;
+            change.transaction.execute("DELETE FROM mqtt_clients WHERE user = ?1", [name.as_str()])?;
+            Ok(())
+        })
+    }
+
+    /// Sets a user's password. Slow (argon2id).
+    ///
+    /// # Errors
+    /// When there is no such user, or the password is too short or too long.
+    pub fn set_password(&self, name: &UserName, password: &SecretString) -> Result<()> {
+        let hash = user::hash_new(password)?;
+        self.change(|change| {
+            change.stamp_user(name)?;
+            change.set_hash(name, Some(&hash))
+        })
+    }
+
+    /// Sets a user's role and devices.
+    ///
+    /// # Errors
+    /// When there is no such user, or the scope is empty or names a device that is not enrolled.
+    pub fn set_role(&self, name: &UserName, role: &Role) -> Result<()> {
+        self.change(|change| {
+            change.stamp_user(name)?;
+            change.put_role(name, role)
+        })
+    }
+}
+
+impl Change<'_> {
+    fn user_exists(&self, name: &UserName) -> Result<bool> {
+        user_exists(&self.transaction, name)
+    }
+
+    fn check_room_for_user(&self) -> Result<()> {
+        let users: i64 = self.transaction.query_row(
+            "SELECT count(*) FROM users WHERE password_hash IS NOT NULL",
+            [],
+            |row| row.get(0),
+        )?;
+        let full = usize::try_from(users).is_ok_and(|users| users >= USERS_MAX);
+        if full { Err(RegistryError::UsersFull { limit: USERS_MAX }) } else { Ok(()) }
+    }
+
+    /// Stamps the row of a user that must exist with the version.
+    fn stamp_user(&self, name: &UserName) -> Result<()> {
+        let stamped = self.transaction.execute(
+            "UPDATE users SET version = ?2 WHERE name = ?1 AND password_hash IS NOT NULL",
+            (name.as_str(), self.version),
+        )?;
+        if stamped == 0 { Err(RegistryError::UserUnknown(name.clone())) } else { Ok(()) }
+    }
+
+    /// Makes the user's row; a tombstone of an earlier user of that name becomes it. The role follows by
+    /// [`Change::put_role`].
+    fn put_row(&self, name: &UserName, hash: &str) -> Result<()> {
+        self.transaction.execute(
+            "INSERT INTO users (name, role, all_devices, password_hash, version) VALUES (?1, '', 0, ?2, ?3)
+             ON CONFLICT (name) DO UPDATE SET password_hash = ?2, version = ?3",
+            (name.as_str(), hash, self.version),
+        )?;
+        Ok(())
+    }
+
+    fn set_hash(&self, name: &UserName, hash: Option<&str>) -> Result<()> {
+        self.transaction
+            .execute("UPDATE users SET password_hash = ?2 WHERE name = ?1", (name.as_str(), hash))?;
+        Ok(())
+    }
+
+    fn put_role(&self, name: &UserName, role: &Role) -> Result<()> {
+        let (role, all_devices, devices) = match role {
+            Role::Admin => (ADMIN, true, None),
+            Role::Reader { devices: Scope::All } => (READER, true, None),
+            Role::Reader { devices: Scope::Named(devices) } => (READER, false, Some(devices)),
+        };
+        if devices.is_some_and(BTreeSet::is_empty) {
+            return Err(RegistryError::ScopeEmpty(name.clone()));
+        }
+        self.transaction.execute(
+            "UPDATE users SET role = ?2, all_devices = ?3 WHERE name = ?1",
+            (name.as_str(), role, all_devices),
+        )?;
+        self.transaction.execute("DELETE FROM user_devices WHERE user = ?1", [name.as_str()])?;
+        devices.into_iter().flatten().try_for_each(|device| self.put_in_scope(name, device))
+    }
+
+    fn put_in_scope(&self, user: &UserName, device: &DeviceId) -> Result<()> {
+        let put = self.transaction.execute(
+            "INSERT INTO user_devices (user, device)
+             SELECT ?1, id FROM devices WHERE id = ?2 AND sealed IS NOT NULL",
+            (user.as_str(), device.as_str()),
+        )?;
+        if put == 0 {
+            return Err(RegistryError::ScopeDeviceUnknown { user: user.clone(), device: device.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is such a user now.
+pub(crate) fn user_exists(connection: &Connection, name: &UserName) -> Result<bool> {
+    let mut statement =
+        connection.prepare_cached("SELECT 1 FROM users WHERE name = ?1 AND password_hash IS NOT NULL")?;
+    Ok(statement.exists([name.as_str()])?)
+}
+
+/// The users that changed after the version, tombstones among them; with `None` all users, without tombstones.
+pub(crate) fn read_users(connection: &Connection, after: Option<i64>) -> Result<Vec<UserChange>> {
+    let condition = if after.is_some() { "version > ?1" } else { "?1 IS NULL AND password_hash IS NOT NULL" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT name, role, all_devices, password_hash FROM users WHERE {condition} ORDER BY name"
+    ))?;
+    let mut rows = statement.query([after])?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next()? {
+        changes.push(read_user(connection, row)?);
+    }
+    Ok(changes)
+}
+
+fn read_user(connection: &Connection, row: &Row<'_>) -> Result<UserChange> {
+    let stored_name = row.get_ref(0)?.as_str().unwrap_or_default();
+    let Ok(name) = stored_name.parse::<UserName>() else {
+        return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::Name));
+    };
+    let role = row.get_ref(1)?.as_str().unwrap_or_default();
+    let all_devices: bool = row.get(2)?;
+    let Some(password_hash) = row.get_ref(3)?.as_str_or_null().unwrap_or(Some("")) else {
+        return Ok(UserChange::Removed(name));
+    };
+    if let Err(cause) = user::check_stored_hash(password_hash) {
+        return Ok(UserChange::Broken(stored_name.to_owned(), cause));
+    }
+    let role = match (role, all_devices) {
+        (ADMIN, _) => Role::Admin,
+        (READER, true) => Role::Reader { devices: Scope::All },
+        (READER, false) => Role::Reader { devices: Scope::Named(read_scope(connection, &name)?) },
+        _ => return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::Role)),
+    };
+    Ok(UserChange::Present(Arc::new(User { name, role, password_hash: password_hash.to_owned() })))
+}
+
+fn read_scope(connection: &Connection, user: &UserName) -> Result<BTreeSet<DeviceId>> {
+    let mut statement = connection.prepare_cached("SELECT device FROM user_devices WHERE user = ?1")?;
+    let mut rows = statement.query([user.as_str()])?;
+    let mut devices = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        // A device name that is none gives no access; its own row is reported as broken.
+        if let Ok(device) = row.get_ref(0)?.as_str().unwrap_or_default().parse() {
+            devices.insert(device);
+        }
+    }
+    Ok(devices)
+}

@@ -1,0 +1,12 @@
+//! The registry as its users meet it: real files, real second connections, a real second process.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod devices;
+mod fixture;
+mod importing;
+mod mqtt_clients;
+mod opening;
+mod secrets;
+mod tampering;
+mod users;
+mod watching;
