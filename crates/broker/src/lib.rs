@@ -1,0 +1,283 @@
+//! The embedded MQTT broker: authenticated, authorised, durable. Built on the `mqtt5` crate, which no other crate names.
+//!
+//! It has no anonymous clients and no default password, publishes no `$SYS` topics, opens no port but those it is told
+//! to, and never blocks who publishes: a slow subscriber's messages wait in its own queue.
+//!
+//! # What survives
+//! Retained messages, and sessions with the QoS 1 messages their clients missed, also a `kill -9`: all but the last
+//! [`WRITE_INTERVAL`] (the private module `storage` states the bound in full).
+//!
+//! # Limits
+//! [`BrokerLimits`] names those that can be set. What happens at each is said there.
+
+mod acl;
+mod auth;
+mod connections;
+mod counters;
+mod engine;
+mod error;
+mod events;
+mod listener;
+mod login_limit;
+mod revoke;
+mod storage;
+mod stream;
+mod tls;
+mod wake;
+mod websocket;
+mod wills;
+
+pub use error::BrokerError;
+pub use storage::WRITE_INTERVAL;
+pub use tls::{TlsError, TlsIdentity, generate_self_signed};
+
+use bytes::Bytes;
+use engine::Engine;
+use listener::Front;
+use mqtt5::QoS;
+use mqtt5_protocol::packet::publish::PublishPacket;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::warn;
+use vitalwire_registry::Directory;
+
+/// The longest a stop waits until subscribers have what was published.
+const DELIVERY_MAX: Duration = Duration::from_millis(500);
+/// No message sent to anybody for this long means that all who read have everything.
+const DELIVERY_QUIET: Duration = Duration::from_millis(25);
+/// The longest a stop then waits until connections have ended by themselves.
+const LEAVING_MAX: Duration = Duration::from_millis(400);
+
+/// Where the broker listens and keeps its state.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// Plain MQTT; give loopback addresses only, passwords travel in the clear.
+    pub plain: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub tls: Option<(SocketAddr, TlsIdentity)>,
+    /// MQTT over WebSocket, path `/mqtt`; without TLS.
+    pub websocket: Option<SocketAddr>,
+    /// Folder for sessions and retained messages; made when missing.
+    pub storage: PathBuf,
+    /// Limits.
+    pub limits: BrokerLimits,
+}
+
+/// Limits, each with what happens when it is reached.
+#[derive(Debug, Clone)]
+pub struct BrokerLimits {
+    /// Connections at once, also those not logged in yet. One more is closed at once and counted.
+    pub connections_max: usize,
+    /// Connections from one address at once. One more is closed at once and counted.
+    pub connections_per_address_max: usize,
+    /// Subscriptions of one client. One more is refused in SUBACK; each costs at every publication.
+    pub subscriptions_per_client_max: usize,
+    /// Sessions of one user, connected or stored. One more client id is refused at CONNECT.
+    pub sessions_per_user_max: usize,
+    /// Largest packet a client may send, in bytes. A larger one ends its connection.
+    pub client_packet_bytes_max: usize,
+    /// Messages waiting for one absent or slow client. The oldest are dropped, logged and counted.
+    pub queued_messages_max: usize,
+    /// The same in bytes.
+    pub queued_bytes_max: usize,
+    /// How long a session outlives its connection at most, in seconds. Then it is deleted.
+    pub session_expiry_s_max: u32,
+    /// Topics with a retained message. One more is delivered but not retained.
+    pub retained_messages_max: usize,
+    /// Time for the TLS or WebSocket handshake, in milliseconds. Then the connection is closed.
+    pub handshake_ms_max: u64,
+    /// Time from there to a good CONNECT, in milliseconds, at most 10,000. Then the connection is closed.
+    pub connect_ms_max: u64,
+}
+
+impl Default for BrokerLimits {
+    /// For a ward: tens of displays, thousands of devices.
+    fn default() -> Self {
+        Self {
+            connections_max: 1_000,
+            connections_per_address_max: 256,
+            subscriptions_per_client_max: 64,
+            sessions_per_user_max: 100,
+            client_packet_bytes_max: 256 * 1024,
+            queued_messages_max: 10_000,
+            queued_bytes_max: 8 * 1024 * 1024,
+            session_expiry_s_max: 7 * 24 * 60 * 60,
+            retained_messages_max: 1_000_000,
+            handshake_ms_max: 5_000,
+            connect_ms_max: 9_000,
+        }
+    }
+}
+
+impl BrokerLimits {
+    fn handshake_deadline(&self) -> Duration {
+        Duration::from_millis(self.handshake_ms_max)
+    }
+
+    fn connect_deadline(&self) -> Duration {
+        Duration::from_millis(self.connect_ms_max)
+    }
+}
+
+/// Where the broker really listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerAddresses {
+    /// Plain MQTT.
+    pub plain: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub tls: Option<SocketAddr>,
+    /// MQTT over WebSocket.
+    pub websocket: Option<SocketAddr>,
+}
+
+/// Numbers since the start, but `clients` and `retained`, which are of now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BrokerStats {
+    /// Clients logged in.
+    pub clients: u64,
+    /// Messages published, by the gateway or by clients.
+    pub published: u64,
+    /// Messages sent to clients; one published message counts once for each that gets it.
+    pub sent: u64,
+    /// Messages dropped from the full queues of absent or slow clients. QoS 0 messages that a slow client misses are
+    /// not counted: the broker crate does not tell.
+    pub dropped: u64,
+    /// Logins with a wrong name or password, without one, or locked out.
+    pub failed_logins: u64,
+    /// Connections closed at once because of a cap.
+    pub refused_connections: u64,
+    /// Writes of the storage that failed; what they held is in memory only until one succeeds.
+    pub storage_errors: u64,
+}
+
+/// A running broker. Dropping it ends it without a last delivery; [`Broker::stop`] is better.
+pub struct Broker {
+    engine: Arc<Engine>,
+    addresses: BrokerAddresses,
+    // Lies in the past: the broker crate then never waits for a slow subscriber, it queues at once.
+    no_wait: Instant,
+}
+
+impl Broker {
+    /// Binds all addresses, restores what is stored, and serves.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, the certificate does not load, or the storage cannot be read. Nothing is served
+    /// then.
+    pub async fn start(
+        config: BrokerConfig,
+        users: watch::Receiver<Arc<Directory>>,
+    ) -> Result<Self, BrokerError> {
+        let mut fronts = Vec::new();
+        if let Some(address) = config.plain {
+            fronts.push((Front::Plain, address));
+        }
+        if let Some((address, identity)) = &config.tls {
+            fronts.push((Front::Tls(tls::acceptor(identity)?), *address));
+        }
+        if let Some(address) = config.websocket {
+            fronts.push((Front::WebSocket, address));
+        }
+        let mut bound: Vec<(TcpListener, Front)> = Vec::new();
+        for (front, address) in fronts {
+            bound.push((listener::bind(&front, address).await?, front));
+        }
+        let addresses = addresses(&bound);
+        let engine = Engine::start(&config.storage, config.limits, users.clone()).await?;
+        for (listener, front) in bound {
+            engine.serving.spawn(listener::run(listener, front, Arc::clone(&engine)));
+        }
+        engine.serving.spawn(Arc::clone(&engine).sweep());
+        engine.serving.spawn(revoke::follow(users, Arc::clone(&engine)));
+        Ok(Self { engine, addresses, no_wait: Instant::now() })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> BrokerAddresses {
+        self.addresses
+    }
+
+    /// Publishes in process, at QoS 1 (each subscriber gets it at the QoS it asked for, at most 1). Never waits for a
+    /// subscriber or for the disk. An empty retained payload clears the topic.
+    pub async fn publish(&self, topic: impl Into<String>, payload: Bytes, retain: bool) {
+        let mut packet = PublishPacket::new(topic, payload, QoS::AtLeastOnce);
+        packet.retain = retain;
+        self.engine.counters.published();
+        self.engine.router.route_message_with_deadline(&packet, None, self.no_wait).await;
+    }
+
+    /// The retained messages whose topics match the filter, in no order.
+    pub async fn retained(&self, filter: &str) -> Vec<(String, Bytes)> {
+        let messages = self.engine.router.get_retained_messages(filter).await;
+        messages.into_iter().map(|message| (message.topic_name, message.payload)).collect()
+    }
+
+    /// Numbers for metrics.
+    #[must_use]
+    pub fn stats(&self) -> BrokerStats {
+        let counted = self.engine.counters.snapshot();
+        let mqtt = &self.engine.mqtt_stats;
+        BrokerStats {
+            clients: self.engine.connections.admitted() as u64,
+            published: counted.published + mqtt.publish_received.load(Ordering::Relaxed),
+            sent: mqtt.publish_sent.load(Ordering::Relaxed),
+            dropped: counted.dropped_queued,
+            failed_logins: counted.failed_logins,
+            refused_connections: counted.refused_connections,
+            storage_errors: counted.storage_errors,
+        }
+    }
+
+    /// Takes no more clients, lets those connected receive what was published, says goodbye, and writes everything to
+    /// the disk. Takes a second at most, unless the disk is slower than that.
+    pub async fn stop(&self) {
+        let engine = Arc::clone(&self.engine);
+        engine.stopping.cancel();
+        let deadline = Instant::now() + DELIVERY_MAX;
+        let mut sent = None;
+        while sent.replace(self.stats().sent) != Some(self.stats().sent) && Instant::now() < deadline {
+            tokio::time::sleep(DELIVERY_QUIET).await;
+        }
+        // An error only means that nobody is connected.
+        let _ = engine.shutdown.send(());
+        engine.serving.close();
+        if tokio::time::timeout(LEAVING_MAX, engine.serving.wait()).await.is_err() {
+            engine.connections.cut_all();
+            if tokio::time::timeout(LEAVING_MAX, engine.serving.wait()).await.is_err() {
+                warn!("some MQTT connections did not end in time");
+            }
+        }
+        engine.lingering.close();
+        let _ = tokio::time::timeout(LEAVING_MAX, engine.lingering.wait()).await;
+        let storage = Arc::clone(&engine.storage);
+        if tokio::task::spawn_blocking(move || storage.stop()).await.is_err() {
+            warn!("the broker's storage did not end in good order");
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.engine.stopping.cancel();
+        let _ = self.engine.shutdown.send(());
+        self.engine.connections.cut_all();
+    }
+}
+
+fn addresses(bound: &[(TcpListener, Front)]) -> BrokerAddresses {
+    let of = |wanted: fn(&Front) -> bool| {
+        bound.iter().find(|(_, front)| wanted(front)).and_then(|(listener, _)| listener.local_addr().ok())
+    };
+    BrokerAddresses {
+        plain: of(|front| matches!(front, Front::Plain)),
+        tls: of(|front| matches!(front, Front::Tls(_))),
+        websocket: of(|front| matches!(front, Front::WebSocket)),
+    }
+}

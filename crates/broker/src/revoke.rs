@@ -1,0 +1,120 @@
+//! What happens when a user is removed or changed: its live connections end, and what its stored sessions may no longer
+//! have is taken out of them. Runs at every new version of the directory, and at the start for what changed meanwhile.
+
+use crate::acl;
+use crate::engine::Engine;
+use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage, StorageBackend};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{info, warn};
+use vitalwire_registry::{Directory, Role};
+
+/// How long sessions wait for their connections to end before they are trimmed all the same.
+const LEAVING_MAX: Duration = Duration::from_millis(500);
+
+/// Follows the directory until the engine stops.
+pub(crate) async fn follow(mut users: watch::Receiver<Arc<Directory>>, engine: Arc<Engine>) {
+    loop {
+        tokio::select! {
+            () = engine.stopping.cancelled() => return,
+            changed = users.changed() => if changed.is_err() {
+                // The registry is gone: nobody can change any more.
+                return;
+            },
+        }
+        let directory = Arc::clone(&users.borrow_and_update());
+        let cut = engine.connections.cut_outdated(&directory);
+        if cut > 0 {
+            info!(connections = cut, "users were removed or changed: their MQTT connections are closed");
+        }
+        // A first pass at once, so that nothing more is delivered or queued; a second one when the connections are
+        // gone, for what they put back into their sessions at the end.
+        trim_sessions(&engine, &directory).await;
+        if cut > 0 {
+            if tokio::time::timeout(LEAVING_MAX, engine.connections.cut_ones_left()).await.is_err() {
+                warn!("MQTT connections of changed users are slow to end");
+            }
+            trim_sessions(&engine, &directory).await;
+        }
+    }
+}
+
+/// The role of the session's user now.
+fn role<'a>(directory: &'a Directory, session: &ClientSession) -> Option<&'a Role> {
+    session.user_id.as_deref().and_then(|name| directory.users.get(name)).map(|user| &user.role)
+}
+
+/// A stored session as its user may have it today; `None` when the user is gone.
+pub(crate) fn allowed_part(
+    directory: &Directory,
+    mut session: ClientSession,
+    mut queue: Vec<QueuedMessage>,
+    mut inflight: Vec<InflightMessage>,
+) -> Option<(ClientSession, Vec<QueuedMessage>, Vec<InflightMessage>)> {
+    let role = role(directory, &session)?;
+    session.subscriptions.retain(|filter, _| acl::may_subscribe(role, filter));
+    queue.retain(|message| acl::may_subscribe(role, &message.topic));
+    inflight.retain(|message| acl::may_subscribe(role, &message.topic));
+    Some((session, queue, inflight))
+}
+
+async fn trim_sessions(engine: &Engine, directory: &Directory) {
+    for client in engine.memory.session_client_ids().await.unwrap_or_default() {
+        let Ok(Some(session)) = engine.memory.get_session(&client).await else { continue };
+        match role(directory, &session) {
+            None => remove(engine, &client).await,
+            Some(role) => {
+                let outside = |filter: &String| !acl::may_subscribe(role, filter);
+                if session.subscriptions.keys().any(outside) {
+                    trim(engine, &client, role).await;
+                }
+                drop_queued(engine, &client, role).await;
+            }
+        }
+    }
+}
+
+async fn remove(engine: &Engine, client: &str) {
+    let slot = engine.router.lock_session(client).await;
+    if let Err(error) = engine.router.set_client_subscriptions(&slot, None).await {
+        warn!(client, %error, "subscriptions of a removed user could not be ended");
+    }
+    engine.memory.queue_handle(client).clear(None);
+    let _ = engine.memory.remove_all_inflight_messages(client).await;
+    let _ = engine.memory.remove_session(client).await;
+    drop(slot);
+    engine.storage.session_changed(client);
+    info!(client, "stored MQTT session of a removed user deleted");
+}
+
+async fn trim(engine: &Engine, client: &str, role: &Role) {
+    let slot = engine.router.lock_session(client).await;
+    let Ok(Some(mut session)) = engine.memory.get_session(client).await else { return };
+    session.subscriptions.retain(|filter, _| acl::may_subscribe(role, filter));
+    if let Err(error) = engine.router.set_client_subscriptions(&slot, Some(&session)).await {
+        warn!(client, %error, "subscriptions of a changed user could not be ended");
+    }
+    let _ = engine.memory.store_session(session).await;
+    drop(slot);
+    engine.storage.session_changed(client);
+    info!(client, "subscriptions that the user may no longer have were taken out of its stored MQTT session");
+}
+
+/// Drops queued messages outside the role. The queue gives them out and takes the rest back.
+async fn drop_queued(engine: &Engine, client: &str, role: &Role) {
+    let queue = engine.memory.queue_handle(client);
+    let outside = |message: &QueuedMessage| !acl::may_subscribe(role, &message.topic);
+    if queue.is_empty() || !queue.peek_all().await.iter().any(outside) {
+        return;
+    }
+    let mut messages = queue.take(usize::MAX).await;
+    messages.retain(|message| !outside(message));
+    queue.requeue_front(messages);
+    queue.finish_drain();
+    for message in engine.memory.get_inflight_messages(client).await.unwrap_or_default() {
+        if !acl::may_subscribe(role, &message.topic) {
+            let _ = engine.memory.remove_inflight_message(client, message.packet_id, message.direction).await;
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The broker's certificate: loading it, and making a self-signed one. It opens no socket.
+
+use openssl::asn1::{Asn1Integer, Asn1Time};
+use openssl::bn::{BigNum, MsbOption};
+use openssl::ec::{EcGroup, EcKey};
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::{PKey, Private};
+use openssl::ssl::{
+    SslAcceptor, SslFiletype, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVersion,
+};
+use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName};
+use openssl::x509::{X509, X509NameBuilder};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Validity of a self-signed certificate; clients refuse server certificates that are valid longer.
+const VALIDITY_DAYS: u32 = 825;
+const CERTIFICATE_FILE: &str = "broker-certificate.pem";
+const KEY_FILE: &str = "broker-key.pem";
+
+/// Where certificate and key lie, both PEM. The certificate file holds the chain, the server's own first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What is wrong with a certificate or key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read the {what} {}: {source}", path.display())]
+    Read {
+        /// Certificate or key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{} holds no {what} in PEM form: {source}", path.display())]
+    Content {
+        /// Certificate or key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What OpenSSL said.
+        source: ErrorStack,
+    },
+    /// The key belongs to another certificate.
+    #[error("the key {} does not belong to the certificate {}: give the pair that was issued together", key.display(), certificate.display())]
+    Mismatch {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// No name to put into the certificate.
+    #[error("a certificate needs at least one name or address that clients connect to")]
+    NoName,
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Anything else that OpenSSL refuses.
+    #[error("OpenSSL: {0}")]
+    OpenSsl(#[from] ErrorStack),
+}
+
+/// Builds the acceptor: TLS 1.2 and 1.3, no session cache, no tickets.
+pub(crate) fn acceptor(identity: &TlsIdentity) -> Result<SslAcceptor, TlsError> {
+    let (certificate, key) = (&identity.certificate, &identity.key);
+    readable("certificate", certificate)?;
+    readable("private key", key)?;
+    let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    builder.set_mode(SslMode::RELEASE_BUFFERS);
+    builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    builder.set_options(SslOptions::NO_TICKET);
+    builder.set_num_tickets(0)?;
+    builder.set_certificate_chain_file(certificate).map_err(|source| TlsError::Content {
+        what: "certificate",
+        path: certificate.clone(),
+        source,
+    })?;
+    let pem = std::fs::read(key).map_err(|source| TlsError::Read {
+        what: "private key",
+        path: key.clone(),
+        source,
+    })?;
+    PKey::private_key_from_pem(&pem).map_err(|source| TlsError::Content {
+        what: "private key",
+        path: key.clone(),
+        source,
+    })?;
+    let mismatch = |_| TlsError::Mismatch { certificate: certificate.clone(), key: key.clone() };
+    builder.set_private_key_file(key, SslFiletype::PEM).map_err(mismatch)?;
+    builder.check_private_key().map_err(mismatch)?;
+    Ok(builder.build())
+}
+
+fn readable(what: &'static str, path: &Path) -> Result<(), TlsError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => {
+            Err(TlsError::Read { what, path: path.into(), source: io::Error::other("it is not a file") })
+        }
+        Err(source) => Err(TlsError::Read { what, path: path.into(), source }),
+    }
+}
+
+/// Makes a P-256 key and a self-signed certificate for these DNS names and IP addresses, as two files in `dir` that only
+/// the owner may read. Existing files are replaced.
+///
+/// # Errors
+/// When there is no name, a file cannot be written, or OpenSSL refuses a name.
+pub fn generate_self_signed(dir: &Path, names: &[String]) -> Result<TlsIdentity, TlsError> {
+    let first = names.first().ok_or(TlsError::NoName)?;
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
+    let certificate = certificate(&key, first, names)?;
+    let identity = TlsIdentity { certificate: dir.join(CERTIFICATE_FILE), key: dir.join(KEY_FILE) };
+    write_private(&identity.key, &key.private_key_to_pem_pkcs8()?)?;
+    write_private(&identity.certificate, &certificate.to_pem()?)?;
+    Ok(identity)
+}
+
+fn certificate(key: &PKey<Private>, common_name: &str, names: &[String]) -> Result<X509, ErrorStack> {
+    let mut subject = X509NameBuilder::new()?;
+    // The common name may have 64 characters; the names that count are the alternative ones.
+    subject.append_entry_by_nid(Nid::COMMONNAME, common_name.get(..64).unwrap_or(common_name))?;
+    let subject = subject.build();
+    let mut serial = BigNum::new()?;
+    serial.rand(127, MsbOption::MAYBE_ZERO, false)?;
+    let mut builder = X509::builder()?;
+    builder.set_version(2)?;
+    builder.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
+    builder.set_subject_name(&subject)?;
+    builder.set_issuer_name(&subject)?;
+    builder.set_pubkey(key)?;
+    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
+    builder.set_not_after(&*Asn1Time::days_from_now(VALIDITY_DAYS)?)?;
+    builder.append_extension(BasicConstraints::new().critical().build()?)?;
+    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
+    builder.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
+    let mut alternative = SubjectAlternativeName::new();
+    for name in names {
+        match name.parse::<IpAddr>() {
+            Ok(_) => alternative.ip(name),
+            Err(_) => alternative.dns(name),
+        };
+    }
+    let alternative = alternative.build(&builder.x509v3_context(None, None))?;
+    builder.append_extension(alternative)?;
+    builder.sign(key, MessageDigest::sha256())?;
+    Ok(builder.build())
+}
+
+/// Writes beside the file and renames, so that a reader never sees half of it.
+fn write_private(path: &Path, content: &[u8]) -> Result<(), TlsError> {
+    let failed = |source| TlsError::Write { path: path.into(), source };
+    let beside = path.with_extension("new");
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let mut file =
+        OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside).map_err(failed)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn made() -> (tempfile::TempDir, TlsIdentity) {
+        let dir = tempfile::tempdir().unwrap();
+        let names = ["localhost", "127.0.0.1", "::1", "gateway.example"].map(String::from);
+        let identity = generate_self_signed(dir.path(), &names).unwrap();
+        (dir, identity)
+    }
+
+    #[test]
+    fn self_signed_files_are_private_and_load() {
+        let (_dir, identity) = made();
+        for path in [&identity.certificate, &identity.key] {
+            assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        acceptor(&identity).unwrap();
+    }
+
+    #[test]
+    fn self_signed_certificate_names_what_it_serves_and_ends_in_time() {
+        let (_dir, identity) = made();
+        let pem = std::fs::read(&identity.certificate).unwrap();
+        let certificate = X509::from_pem(&pem).unwrap();
+        let names = certificate.subject_alt_names().unwrap();
+        let dns: Vec<_> = names.iter().filter_map(|name| name.dnsname()).collect();
+        let ips: Vec<_> = names.iter().filter_map(|name| name.ipaddress()).collect();
+        assert_eq!(dns, ["localhost", "gateway.example"]);
+        assert_eq!(ips.len(), 2);
+        assert_eq!(ips[0], [127, 0, 0, 1]);
+        let days = certificate.not_before().diff(certificate.not_after()).unwrap().days;
+        assert!((1..=825).contains(&days), "{days}");
+    }
+
+    #[test]
+    fn errors_name_the_file_and_what_is_wrong() {
+        let (dir, identity) = made();
+        let message = |identity: &TlsIdentity| acceptor(identity).err().unwrap().to_string();
+        let missing = TlsIdentity { key: dir.path().join("none.pem"), ..identity.clone() };
+        assert!(
+            message(&missing).contains("cannot read the private key")
+                && message(&missing).contains("none.pem")
+        );
+        let swapped = TlsIdentity { certificate: identity.key.clone(), key: identity.certificate.clone() };
+        assert!(message(&swapped).contains("holds no certificate"), "{}", message(&swapped));
+        let no_key = TlsIdentity { key: identity.certificate.clone(), ..identity.clone() };
+        assert!(message(&no_key).contains("holds no private key"), "{}", message(&no_key));
+        let (_other_dir, other) = made();
+        let mixed = TlsIdentity { key: other.key, ..identity };
+        assert!(message(&mixed).contains("does not belong"), "{}", message(&mixed));
+    }
+
+    #[test]
+    fn a_certificate_without_names_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(generate_self_signed(dir.path(), &[]), Err(TlsError::NoName)));
+    }
+}
