@@ -1,0 +1,199 @@
+//! Admission: how many connections there may be, in all and from one address, and who makes room.
+//!
+//! A flood of connections that never identify themselves cannot keep devices out: the oldest of them is
+//! closed for the newcomer. A device identifies itself with its first frame, within milliseconds.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::leash::{Leash, Pull};
+use crate::limits::Limits;
+
+/// Why a newcomer was closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0} connections are open, all of them identified devices")]
+    Full(usize),
+    #[error("{0} connections are open from this address, all of them identified devices")]
+    AddressFull(usize),
+}
+
+/// The connections that are open.
+#[derive(Debug)]
+pub(crate) struct Admissions {
+    connections_max: usize,
+    per_address_max: usize,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    last_number: u64,
+    total: usize,
+    /// Connections that have not identified themselves, the oldest first.
+    unidentified: BTreeSet<u64>,
+    addresses: HashMap<IpAddr, AddressEntry>,
+    leashes: HashMap<u64, (IpAddr, Leash)>,
+}
+
+#[derive(Debug, Default)]
+struct AddressEntry {
+    total: usize,
+    unidentified: BTreeSet<u64>,
+}
+
+/// A place among the open connections; dropping it frees the place.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    admissions: Arc<Admissions>,
+    number: u64,
+    peer: IpAddr,
+}
+
+impl Admissions {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            connections_max: limits.connections_max,
+            per_address_max: limits.connections_per_address_max,
+            table: Mutex::default(),
+        }
+    }
+
+    /// Gives `peer` a place, evicting the oldest unidentified connection where there is no free one.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, leash: &Leash) -> Result<Admission, Refusal> {
+        let mut table = self.table();
+        let here = table.addresses.get(&peer);
+        if let Some(here) = here.filter(|here| here.total >= self.per_address_max) {
+            let oldest = here.unidentified.first().copied();
+            table.evict(oldest.ok_or(Refusal::AddressFull(self.per_address_max))?);
+        } else if table.total >= self.connections_max {
+            let oldest = table.unidentified.first().copied();
+            table.evict(oldest.ok_or(Refusal::Full(self.connections_max))?);
+        }
+        let number = table.enter(peer, leash.clone());
+        Ok(Admission { admissions: Arc::clone(self), number, peer })
+    }
+
+    /// Open connections.
+    pub(crate) fn open(&self) -> usize {
+        self.table().total
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn enter(&mut self, peer: IpAddr, leash: Leash) -> u64 {
+        self.last_number += 1;
+        let number = self.last_number;
+        self.total += 1;
+        let here = self.addresses.entry(peer).or_default();
+        here.total += 1;
+        here.unidentified.insert(number);
+        self.unidentified.insert(number);
+        self.leashes.insert(number, (peer, leash));
+        number
+    }
+
+    /// Tells a connection to end. Its place counts as free at once, so that the newcomer has it.
+    fn evict(&mut self, number: u64) {
+        if let Some((peer, leash)) = self.leashes.get(&number).cloned() {
+            leash.pull(Pull::Evicted);
+            self.leave(number, peer);
+        }
+    }
+
+    fn settle(&mut self, number: u64, peer: IpAddr) {
+        self.unidentified.remove(&number);
+        if let Some(here) = self.addresses.get_mut(&peer) {
+            here.unidentified.remove(&number);
+        }
+    }
+
+    fn leave(&mut self, number: u64, peer: IpAddr) {
+        if self.leashes.remove(&number).is_none() {
+            return;
+        }
+        self.settle(number, peer);
+        self.total -= 1;
+        if let Some(here) = self.addresses.get_mut(&peer) {
+            here.total -= 1;
+            if here.total == 0 {
+                self.addresses.remove(&peer);
+            }
+        }
+    }
+}
+
+impl Admission {
+    /// From now on this connection makes room for no other.
+    pub(crate) fn identified(&self) {
+        self.admissions.table().settle(self.number, self.peer);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.admissions.table().leave(self.number, self.peer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_util::sync::CancellationToken;
+
+    const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
+    const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
+
+    fn admissions(connections_max: usize, connections_per_address_max: usize) -> Arc<Admissions> {
+        Arc::new(Admissions::new(&Limits {
+            connections_max,
+            connections_per_address_max,
+            ..Limits::default()
+        }))
+    }
+
+    fn leash() -> Leash {
+        Leash::new(&CancellationToken::new())
+    }
+
+    #[test]
+    fn oldest_unidentified_connection_makes_room() {
+        let admissions = admissions(2, 2);
+        let [device_leash, idle_leash, newcomer_leash] = [leash(), leash(), leash()];
+        let device = admissions.admit(A, &device_leash).unwrap();
+        device.identified();
+        let idle = admissions.admit(A, &idle_leash).unwrap();
+        let _newcomer = admissions.admit(A, &newcomer_leash).unwrap();
+        assert_eq!(idle_leash.cause(), Some(Pull::Evicted));
+        assert_eq!((device_leash.cause(), newcomer_leash.cause()), (None, None));
+        drop(idle);
+        assert_eq!(admissions.open(), 2, "an evicted connection is not counted out twice");
+    }
+
+    #[test]
+    fn identified_connections_are_never_evicted() {
+        let admissions = admissions(3, 2);
+        let held: Vec<_> = [A, A, B].map(|peer| admissions.admit(peer, &leash()).unwrap()).into();
+        held.iter().for_each(Admission::identified);
+        assert_eq!(admissions.admit(A, &leash()).unwrap_err(), Refusal::AddressFull(2));
+        assert_eq!(admissions.admit(B, &leash()).unwrap_err(), Refusal::Full(3));
+        drop(held);
+        assert_eq!(admissions.open(), 0);
+        assert!(admissions.table().addresses.is_empty(), "memory returns to where it was");
+    }
+
+    #[test]
+    fn one_address_cannot_evict_another_before_the_global_limit() {
+        let admissions = admissions(10, 1);
+        let [other_leash, first_leash] = [leash(), leash()];
+        let _other = admissions.admit(B, &other_leash).unwrap();
+        let _first = admissions.admit(A, &first_leash).unwrap();
+        let _second = admissions.admit(A, &leash()).unwrap();
+        assert_eq!((first_leash.cause(), other_leash.cause()), (Some(Pull::Evicted), None));
+    }
+}

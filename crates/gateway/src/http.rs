@@ -1,0 +1,46 @@
+//! The operator's HTTP endpoint: `/metrics` (OpenMetrics text), `/healthz` (the process runs) and `/readyz`
+//! (devices are served and the broker takes messages). It shows counts, never a patient's values.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use crate::connection::Context;
+use crate::publisher::Publisher;
+
+/// Serves until the stop.
+pub(crate) async fn run(listener: TcpListener, context: Arc<Context>) {
+    let stop = context.stop.clone();
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(context);
+    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the metrics endpoint ended");
+    }
+}
+
+async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    context.refresh_gauges();
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], context.metrics.to_text())
+}
+
+async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
+    let away =
+        matches!(context.publisher, Publisher::External(_)) && context.metrics.broker_connected.get() == 0;
+    if context.stop.is_cancelled() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else if away {
+        (StatusCode::SERVICE_UNAVAILABLE, "the MQTT broker is away; readings wait in memory\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}

@@ -1,0 +1,48 @@
+//! Every limit of the gateway, with what happens at it.
+
+use std::time::Duration;
+
+/// Limits of the device side. Each says what happens when it is reached.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at once. At it, the oldest connection that has not identified itself makes room;
+    /// when all are identified, the newcomer is closed.
+    pub connections_max: usize,
+    /// Connections at once from one address. At it, the oldest unidentified connection of that address
+    /// makes room; when all are identified, the newcomer is closed.
+    pub connections_per_address_max: usize,
+    /// From accepting a connection to its first complete, identified frame. Past it the connection is closed.
+    pub first_frame_timeout: Duration,
+    /// Without a byte from an identified device. Past it the connection is closed.
+    pub idle_timeout: Duration,
+    /// A device's connection that has been silent this long yields to a new one of the same device.
+    pub takeover_silence: Duration,
+    /// Failed identifications that an address may have at once; one is forgiven each
+    /// [`Self::identify_failure_forgiven_after`]. Past it only devices that were seen at that address
+    /// before are still identified there.
+    pub identify_failures_max: u32,
+    /// How long until one failed identification of an address is forgiven.
+    pub identify_failure_forgiven_after: Duration,
+    /// Memory for readings that wait for an external broker, in bytes. When it is full the oldest reading
+    /// is dropped, counted and reported.
+    pub backlog_bytes_max: usize,
+    /// Time for a graceful stop to hand what was received to the broker.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// Assumes a clinic's server with some thousand devices, many behind one address.
+    fn default() -> Self {
+        Self {
+            connections_max: 16_384,
+            connections_per_address_max: 8_192,
+            first_frame_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            takeover_silence: Duration::from_secs(2),
+            identify_failures_max: 50,
+            identify_failure_forgiven_after: Duration::from_secs(1),
+            backlog_bytes_max: 256 << 20,
+            stop_timeout: Duration::from_millis(1_500),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The listener for devices: accepts, admits or refuses, and starts a task a connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use crate::connection::{self, Context};
+use crate::leash::Leash;
+use crate::metrics::End;
+
+/// Connections that the kernel holds for us: a clinic's devices may all come back at the same moment.
+const BACKLOG: u32 = 4_096;
+/// After a failed accept (no file descriptors, mostly) the listener waits; the wait doubles up to the maximum.
+const BACK_OFF_MIN: Duration = Duration::from_millis(5);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// Binds the listener.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts until the stop, each connection in a task of `tasks`.
+pub(crate) async fn run(listener: TcpListener, context: Arc<Context>, tasks: TaskTracker) {
+    let mut back_off = BACK_OFF_MIN;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = context.stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                back_off = BACK_OFF_MIN;
+                start(stream, peer, &context, &tasks);
+            }
+            Err(error) => {
+                context.metrics.accept_errors.inc();
+                tracing::error!(%error, wait = ?back_off, "cannot accept a device; trying again");
+                tokio::time::sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF_MAX);
+            }
+        }
+    }
+}
+
+fn start(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, tasks: &TaskTracker) {
+    let leash = Leash::new(&context.stop);
+    let admission = match context.admissions.admit(peer.ip(), &leash) {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            context.metrics.ended(End::Refused);
+            tracing::warn!(%peer, cause = %refusal, "connection refused");
+            return;
+        }
+    };
+    context.metrics.accepted.inc();
+    tasks.spawn(connection::serve(stream, peer, admission, leash, Arc::clone(context)));
+}

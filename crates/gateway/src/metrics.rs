@@ -1,0 +1,162 @@
+//! What the gateway counts, for Prometheus and for the terminal view.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// How a connection of a device ended: one counter a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(missing_docs, reason = "the names say it; they are metric labels")]
+pub(crate) enum End {
+    ClosedByDevice,
+    ConnectionLost,
+    NothingSent,
+    FirstFrameLate,
+    Idle,
+    NotOurProtocol,
+    TlsNotOffered,
+    BadFrame,
+    BadSample,
+    UnknownKey,
+    TooManyFailures,
+    SecondConnection,
+    TakenOver,
+    Revoked,
+    Evicted,
+    Refused,
+    Stopped,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndLabel {
+    end: End,
+}
+
+/// All counters of the gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    ends: Family<EndLabel, Counter>,
+    pub(crate) accepted: Counter,
+    pub(crate) identified: Counter,
+    pub(crate) readings: Counter,
+    pub(crate) takeovers: Counter,
+    pub(crate) accept_errors: Counter,
+    pub(crate) connections: Gauge<u64, AtomicU64>,
+    pub(crate) devices: Gauge<u64, AtomicU64>,
+    pub(crate) backlog: Gauge<u64, AtomicU64>,
+    pub(crate) dropped: Counter,
+    pub(crate) broker_connected: Gauge<u64, AtomicU64>,
+    pub(crate) mqtt_clients: Gauge<u64, AtomicU64>,
+}
+
+/// Counts of a running server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections of devices accepted since the start.
+    pub accepted: u64,
+    /// Connections that identified themselves.
+    pub identified: u64,
+    /// Readings taken from devices.
+    pub readings: u64,
+    /// Connections open now.
+    pub connections: u64,
+    /// Devices connected now.
+    pub devices: u64,
+    /// Readings that wait for the external broker.
+    pub backlog: u64,
+    /// Readings lost because the backlog was full.
+    pub dropped: u64,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("vitalwire");
+        macro_rules! register {
+            ($name:literal, $help:literal) => {{
+                let metric = Default::default();
+                register!($name, $help, metric)
+            }};
+            ($name:literal, $help:literal, $metric:ident) => {{
+                registry.register($name, $help, Clone::clone(&$metric));
+                $metric
+            }};
+        }
+        let ends: Family<EndLabel, Counter> =
+            register!("connections_ended", "Device connections that ended, by cause");
+        let accepted: Counter = register!("connections_accepted", "Device connections accepted");
+        let identified: Counter =
+            register!("connections_identified", "Device connections that identified themselves");
+        let readings: Counter = register!("readings", "Readings taken from devices");
+        let takeovers: Counter =
+            register!("sessions_taken_over", "Sessions taken over from a silent connection");
+        let accept_errors: Counter =
+            register!("accept_errors", "Failed accepts (out of file descriptors, mostly)");
+        let connections: Gauge<u64, AtomicU64> = register!("connections_open", "Device connections open now");
+        let devices: Gauge<u64, AtomicU64> = register!("devices_connected", "Devices connected now");
+        let backlog: Gauge<u64, AtomicU64> =
+            register!("publisher_backlog", "Readings waiting for the external broker");
+        let dropped: Counter = register!("publisher_dropped", "Readings lost because the backlog was full");
+        let broker_connected: Gauge<u64, AtomicU64> =
+            register!("broker_connected", "1 while the MQTT broker takes messages");
+        let mqtt_clients: Gauge<u64, AtomicU64> = register!("mqtt_clients", "Clients of the embedded broker");
+        Self {
+            registry: Arc::new(registry),
+            ends,
+            accepted,
+            identified,
+            readings,
+            takeovers,
+            accept_errors,
+            connections,
+            devices,
+            backlog,
+            dropped,
+            broker_connected,
+            mqtt_clients,
+        }
+    }
+
+    pub(crate) fn ended(&self, end: End) {
+        self.ends.get_or_create(&EndLabel { end }).inc();
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            accepted: self.accepted.get(),
+            identified: self.identified.get(),
+            readings: self.readings.get(),
+            connections: self.connections.get(),
+            devices: self.devices.get(),
+            backlog: self.backlog.get(),
+            dropped: self.dropped.get(),
+        }
+    }
+
+    /// The counters in the OpenMetrics text format.
+    pub(crate) fn to_text(&self) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry).expect("a String takes all that is written");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_names_each_cause() {
+        let metrics = Metrics::new();
+        metrics.ended(End::BadFrame);
+        metrics.readings.inc_by(3);
+        let text = metrics.to_text();
+        assert!(text.contains(r#"vitalwire_connections_ended_total{end="BadFrame"} 1"#), "{text}");
+        assert!(text.contains("vitalwire_readings_total 3"), "{text}");
+    }
+}

@@ -1,0 +1,207 @@
+//! An external MQTT broker: where it is, and the handle to the tasks that talk to it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rumqttc::{MqttOptions, TlsConfiguration, Transport};
+use secrecy::{ExposeSecret, SecretString};
+use tokio_util::task::TaskTracker;
+use vitalwire_registry::DeviceId;
+
+use super::Message;
+use super::queue::{Item, Shared};
+use super::sender::{INFLIGHT_MAX, Sender};
+use super::status::StatusLink;
+use crate::identify::Identity;
+use crate::metrics::Metrics;
+use crate::reading::Reading;
+
+/// The largest message we send is a reading of some 500 bytes.
+const PACKET_LEN_MAX: usize = 64 * 1024;
+/// Also how soon a broker notices that this machine is gone (after one and a half of it).
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Where an external broker is and how to log in.
+#[derive(Clone, Debug)]
+pub struct ExternalBroker {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether to speak TLS (`mqtts://`).
+    pub tls: bool,
+    /// User name; empty for none.
+    pub username: String,
+    /// Password.
+    pub password: SecretString,
+    /// Certificate authority (PEM) that signed the broker's certificate; the system's when absent.
+    pub ca: Option<PathBuf>,
+}
+
+/// Why a broker URL was not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerUrlError {
+    /// Neither `mqtt://` nor `mqtts://`.
+    #[error("`{0}` does not begin with mqtt:// or mqtts://")]
+    Scheme(String),
+    /// No host, or a path or password where none belongs.
+    #[error("`{0}` is not of the form mqtt(s)://[user@]host[:port]; the password is given apart")]
+    Form(String),
+    /// The certificate authority's file cannot be read.
+    #[error("cannot read the certificate authority {path}: {cause}", path = .path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+}
+
+impl ExternalBroker {
+    /// Reads `mqtt(s)://[user@]host[:port]`; the port is 1883, or 8883 with TLS, when absent.
+    ///
+    /// # Errors
+    /// [`BrokerUrlError`] for any other form, also for one with a password in it: a URL is seen in process lists.
+    pub fn from_url(url: &str, password: SecretString) -> Result<Self, BrokerUrlError> {
+        let (tls, rest) = match url.split_once("://") {
+            Some(("mqtt", rest)) => (false, rest),
+            Some(("mqtts", rest)) => (true, rest),
+            _ => return Err(BrokerUrlError::Scheme(url.into())),
+        };
+        let form = || BrokerUrlError::Form(url.into());
+        let (username, address) = rest.rsplit_once('@').unwrap_or(("", rest));
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !address.ends_with(']') => (host, port.parse().map_err(|_| form())?),
+            _ => (address, if tls { 8883 } else { 1883 }),
+        };
+        let bare_host = host.trim_start_matches('[').trim_end_matches(']');
+        if bare_host.is_empty() || username.contains(':') || rest.contains(['/', '?', '#']) {
+            return Err(form());
+        }
+        Ok(Self { host: bare_host.into(), port, tls, username: username.into(), password, ca: None })
+    }
+
+    pub(crate) fn options(&self, client_id: &str) -> Result<MqttOptions, BrokerUrlError> {
+        let mut options = MqttOptions::new(client_id, &self.host, self.port);
+        options.set_keep_alive(KEEP_ALIVE).set_inflight(INFLIGHT_MAX);
+        options.set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX);
+        options.set_pending_throttle(Duration::ZERO);
+        if !self.username.is_empty() {
+            options.set_credentials(&self.username, self.password.expose_secret());
+        }
+        if self.tls {
+            let tls = match &self.ca {
+                None => TlsConfiguration::Native,
+                Some(path) => TlsConfiguration::SimpleNative {
+                    ca: std::fs::read(path)
+                        .map_err(|cause| BrokerUrlError::Ca { path: path.clone(), cause })?,
+                    client_auth: None,
+                },
+            };
+            options.set_transport(Transport::tls_with_config(tls));
+        }
+        Ok(options)
+    }
+}
+
+/// A handle to the task that talks to the broker.
+#[derive(Debug)]
+pub(crate) struct External {
+    shared: Arc<Shared>,
+    statuses: Mutex<HashMap<DeviceId, StatusLink>>,
+    tasks: TaskTracker,
+    client_id: String,
+    broker: ExternalBroker,
+}
+
+impl External {
+    pub(crate) fn start(
+        broker: ExternalBroker,
+        bytes_max: usize,
+        metrics: Metrics,
+    ) -> Result<Self, BrokerUrlError> {
+        let client_id = format!("vitalwire-gateway-{}", std::process::id());
+        let options = broker.options(&client_id)?;
+        let shared = Arc::new(Shared::new(bytes_max, metrics));
+        let tasks = TaskTracker::new();
+        let address = format!("{}:{}", broker.host, broker.port);
+        tasks.spawn(Sender::new(Arc::clone(&shared), options, address).run());
+        Ok(Self { shared, statuses: Mutex::default(), tasks, client_id, broker })
+    }
+
+    pub(crate) fn enqueue_reading(&self, reading: Reading) {
+        self.shared.enqueue(Item::Reading(reading));
+    }
+
+    pub(crate) fn enqueue_message(&self, message: Message) {
+        self.shared.enqueue(Item::Message(message));
+    }
+
+    /// Opens the connection whose will says that the device is offline.
+    pub(crate) fn device_online(&self, identity: &Identity) {
+        let client_id = format!("{}-{}", self.client_id, identity.id());
+        let Ok(options) = self.broker.options(&client_id) else { return };
+        let link = StatusLink::start(options, Arc::clone(&identity.topics.status), &self.tasks);
+        self.statuses().insert(identity.id().clone(), link);
+    }
+
+    /// Says that a device is offline, and waits until the broker knows it or is away.
+    pub(crate) async fn device_offline(&self, device: &DeviceId) {
+        let link = self.statuses().remove(device);
+        if let Some(link) = link {
+            link.finish().await;
+        }
+    }
+
+    /// Sends what waits, as long as the caller has patience.
+    pub(crate) async fn stop(&self, patience: Duration) {
+        let emptied = async {
+            while !self.shared.queue().is_empty() {
+                self.shared.emptied.notified().await;
+            }
+        };
+        if tokio::time::timeout(patience, emptied).await.is_err() {
+            let waiting = self.shared.queue().items.len();
+            tracing::error!(
+                waiting,
+                "stopped while the broker was away: these readings and messages are lost"
+            );
+        }
+        self.shared.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn statuses(&self) -> MutexGuard<'_, HashMap<DeviceId, StatusLink>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(url: &str) -> Result<ExternalBroker, BrokerUrlError> {
+        ExternalBroker::from_url(url, SecretString::from("p"))
+    }
+
+    #[test]
+    fn reads_broker_urls() {
+        let broker = url("mqtts://gateway@broker.example:8884").unwrap();
+        assert_eq!((broker.host.as_str(), broker.port, broker.tls), ("broker.example", 8884, true));
+        assert_eq!(broker.username, "gateway");
+        assert_eq!(url("mqtt://[::1]").unwrap().host, "::1");
+        assert_eq!(url("mqtt://localhost").unwrap().port, 1883);
+        assert_eq!(url("mqtts://localhost").unwrap().port, 8883);
+    }
+
+    #[test]
+    fn refuses_urls_with_a_password_or_a_path() {
+        for wrong in ["mqtt://u:secret@h", "http://h", "mqtt://", "mqtt://h/topic", "mqtt://h:port", "h:1883"]
+        {
+            assert!(url(wrong).is_err(), "{wrong}");
+        }
+    }
+}

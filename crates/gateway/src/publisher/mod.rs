@@ -1,0 +1,133 @@
+//! The publisher: turns readings and what happens to devices into MQTT messages, for the embedded broker
+//! or an external one. It knows topics and payloads, and nothing of sockets of devices.
+
+pub(crate) mod external;
+mod queue;
+mod sender;
+mod status;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use vitalwire_broker::Broker;
+
+use crate::identify::Identity;
+use crate::reading::Reading;
+use crate::topics::ROOT;
+use external::External;
+
+const ONLINE: Bytes = Bytes::from_static(b"online");
+const OFFLINE: Bytes = Bytes::from_static(b"offline");
+
+/// Where messages go.
+pub(crate) enum Publisher {
+    /// The broker in this process.
+    Embedded(Broker),
+    /// A broker elsewhere.
+    External(External),
+}
+
+/// One MQTT message; all are published at QoS 1, and a subscriber chooses less if it likes.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) topic: Arc<str>,
+    pub(crate) payload: Bytes,
+    pub(crate) retain: bool,
+}
+
+impl Publisher {
+    /// Publishes the seven values of a reading and the reading as a whole.
+    pub(crate) async fn reading(&self, reading: Reading) {
+        match self {
+            Self::Embedded(broker) => {
+                for message in messages(&reading) {
+                    broker.publish(&*message.topic, message.payload, false).await;
+                }
+            }
+            Self::External(external) => external.enqueue_reading(reading),
+        }
+    }
+
+    /// Publishes, retained, that a device is connected and the two ends of its connection.
+    pub(crate) async fn device_online(&self, identity: &Identity, local: Option<SocketAddr>) {
+        let topics = &identity.topics;
+        self.retained(&topics.device_ip, identity.peer.ip()).await;
+        self.retained(&topics.device_port, identity.peer.port()).await;
+        if let Some(local) = local {
+            self.retained(&topics.server_ip, local.ip()).await;
+            self.retained(&topics.server_port, local.port()).await;
+        }
+        match self {
+            Self::Embedded(broker) => broker.publish(&*topics.status, ONLINE, true).await,
+            Self::External(external) => external.device_online(identity),
+        }
+    }
+
+    /// Publishes, retained, that a device is no longer connected.
+    pub(crate) async fn device_offline(&self, identity: &Identity) {
+        match self {
+            Self::Embedded(broker) => broker.publish(&*identity.topics.status, OFFLINE, true).await,
+            Self::External(external) => external.device_offline(identity.id()).await,
+        }
+    }
+
+    /// Publishes something that happened to a device's connection, for whoever watches over it.
+    pub(crate) async fn event(&self, identity: &Identity, kind: &str, detail: &(dyn Display + Sync)) {
+        let event = serde_json::json!({
+            "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            "kind": kind,
+            "peer": identity.peer.to_string(),
+            "detail": detail.to_string(),
+        });
+        tracing::warn!(device = %identity.id(), peer = %identity.peer, kind, "device event");
+        self.message(Message {
+            topic: Arc::clone(&identity.topics.event),
+            payload: event.to_string().into(),
+            retain: false,
+        })
+        .await;
+    }
+
+    /// Corrects what a gateway that died left behind: whoever was online then is not now.
+    ///
+    /// An external broker does this by itself, by the wills of the status connections.
+    pub(crate) async fn mark_all_offline(&self) {
+        let Self::Embedded(broker) = self else { return };
+        for (topic, payload) in broker.retained(&format!("{ROOT}/+/status")).await {
+            if payload == ONLINE {
+                broker.publish(&topic, OFFLINE, true).await;
+            }
+        }
+    }
+
+    async fn retained(&self, topic: &Arc<str>, value: impl Display) {
+        let payload = value.to_string().into();
+        self.message(Message { topic: Arc::clone(topic), payload, retain: true }).await;
+    }
+
+    async fn message(&self, message: Message) {
+        match self {
+            Self::Embedded(broker) => broker.publish(&*message.topic, message.payload, message.retain).await,
+            Self::External(external) => external.enqueue_message(message),
+        }
+    }
+}
+
+/// The messages of a reading: its seven values, then the whole.
+pub(crate) fn messages(reading: &Reading) -> impl Iterator<Item = Message> {
+    let topics = &reading.identity.topics;
+    let values = topics.values().zip(reading.texts()).map(|((_, topic), payload)| Message {
+        topic: Arc::clone(topic),
+        payload,
+        retain: false,
+    });
+    let whole = std::iter::once_with(|| Message {
+        topic: Arc::clone(&topics.reading),
+        payload: reading.to_json().into(),
+        retain: false,
+    });
+    values.chain(whole)
+}

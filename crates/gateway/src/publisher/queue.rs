@@ -1,0 +1,143 @@
+//! What waits for the external broker: the oldest first, in bounded memory.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{Message, messages};
+use crate::metrics::Metrics;
+use crate::reading::Reading;
+
+/// What the connections and the sending task share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    /// Told when something joins the queue; only the sending task waits for it.
+    pub(super) queued: Notify,
+    /// Told when nothing waits and nothing is on its way; only a stop waits for it.
+    pub(super) emptied: Notify,
+    pub(super) stop: CancellationToken,
+    pub(super) metrics: Metrics,
+}
+
+/// Messages and readings that wait, the oldest first.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) items: VecDeque<Item>,
+    bytes: usize,
+    bytes_max: usize,
+    /// Handed to the sending task and not acknowledged yet.
+    sending: usize,
+}
+
+/// A reading waits as it is: its eight messages would take four times the memory.
+#[derive(Debug)]
+pub(super) enum Item {
+    Reading(Reading),
+    Message(Message),
+}
+
+impl Item {
+    fn size(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Reading(reading) => reading.size(),
+                Self::Message(message) => message.topic.len() + message.payload.len(),
+            }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(bytes_max: usize, metrics: Metrics) -> Self {
+        Self {
+            queue: Mutex::new(Queue { items: VecDeque::new(), bytes: 0, bytes_max, sending: 0 }),
+            queued: Notify::new(),
+            emptied: Notify::new(),
+            stop: CancellationToken::new(),
+            metrics,
+        }
+    }
+
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the oldest item to the end of `waiting`, as messages; false when there is none.
+    pub(super) fn refill(&self, waiting: &mut VecDeque<Message>) -> bool {
+        let mut queue = self.queue();
+        match queue.pop_front() {
+            None => return false,
+            Some(Item::Message(message)) => waiting.push_back(message),
+            Some(Item::Reading(reading)) => waiting.extend(messages(&reading)),
+        }
+        queue.sending += 1;
+        true
+    }
+
+    pub(super) fn note_flight(&self, sending: usize) {
+        let mut queue = self.queue();
+        queue.sending = sending;
+        self.metrics.backlog.set(queue.items.len() as u64);
+        if queue.is_empty() {
+            self.emptied.notify_one();
+        }
+    }
+
+    pub(super) fn enqueue(&self, item: Item) {
+        let mut queue = self.queue();
+        let dropped = queue.push_back(item);
+        self.metrics.backlog.set(queue.items.len() as u64);
+        drop(queue);
+        if dropped > 0 && self.metrics.dropped.inc_by(dropped) == 0 {
+            tracing::error!(
+                "the broker is away and the memory for waiting readings is full: the oldest are lost"
+            );
+        }
+        self.queued.notify_one();
+    }
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.sending == 0
+    }
+
+    /// Adds an item; the number of oldest items that had to go for it.
+    fn push_back(&mut self, item: Item) -> u64 {
+        self.bytes += item.size();
+        self.items.push_back(item);
+        let mut dropped = 0;
+        while self.bytes > self.bytes_max && self.items.len() > 1 {
+            self.pop_front();
+            dropped += 1;
+        }
+        dropped
+    }
+
+    fn pop_front(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        self.bytes -= item.size();
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> Item {
+        Item::Message(Message { topic: "t".into(), payload: text.to_owned().into(), retain: false })
+    }
+
+    #[test]
+    fn full_queue_drops_the_oldest() {
+        let bytes_max = 3 * message("a").size();
+        let mut queue = Queue { items: VecDeque::new(), bytes: 0, bytes_max, sending: 0 };
+        let dropped: u64 = ["a", "b", "c", "d", "e"].map(|text| queue.push_back(message(text))).iter().sum();
+        assert_eq!((dropped, queue.items.len(), queue.bytes), (2, 3, bytes_max));
+        let Some(Item::Message(first)) = queue.pop_front() else { panic!("a message waits") };
+        assert_eq!(first.payload, "c");
+    }
+}

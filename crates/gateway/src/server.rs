@@ -1,0 +1,236 @@
+//! The server: starts registry watch, broker, publisher, listener and metrics, and stops them in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vitalwire_broker::{Broker, BrokerConfig, BrokerError};
+use vitalwire_registry::{Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
+
+use crate::admission::Admissions;
+use crate::connection::Context;
+use crate::identify::{self, Identifier};
+use crate::limits::Limits;
+use crate::metrics::{Metrics, Stats};
+use crate::publisher::Publisher;
+use crate::publisher::external::{BrokerUrlError, External, ExternalBroker};
+use crate::session::Sessions;
+use crate::{http, listener};
+
+/// How long a stop lets each part finish; together under the 2 s that a supervisor grants.
+const EXTERNAL_STOP_PATIENCE: Duration = Duration::from_millis(700);
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// The data folder with the registry.
+    pub data: PathBuf,
+    /// The master key's file, kept apart from the data folder.
+    pub master_key: PathBuf,
+    /// Where devices connect.
+    pub device_listen: SocketAddr,
+    /// Which broker carries the readings.
+    pub broker: BrokerChoice,
+    /// Where metrics and health are served; nowhere when absent.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Limits of the device side.
+    pub limits: Limits,
+}
+
+/// Which broker carries the readings.
+#[derive(Debug)]
+pub enum BrokerChoice {
+    /// The one in this process.
+    Embedded(BrokerConfig),
+    /// One elsewhere.
+    External(ExternalBroker),
+}
+
+/// Where a running server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// For devices.
+    pub devices: SocketAddr,
+    /// MQTT in plain.
+    pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub mqtt_tls: Option<SocketAddr>,
+    /// MQTT over WebSocket.
+    pub mqtt_websocket: Option<SocketAddr>,
+    /// Metrics and health.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Registry or master key.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The embedded broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The external broker's settings.
+    #[error(transparent)]
+    BrokerUrl(#[from] BrokerUrlError),
+    /// A listener could not bind.
+    #[error(
+        "cannot listen for {what} on {address}: {cause}; is another program using the port? choose another with {flag}"
+    )]
+    Bind {
+        /// What the listener is for.
+        what: &'static str,
+        /// The flag that chooses the address.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+}
+
+/// A running server. [`Server::stop`] ends it in order; dropping it aborts the listener.
+pub struct Server {
+    context: Arc<Context>,
+    addresses: Addresses,
+    connections: TaskTracker,
+    services: TaskTracker,
+    watch: DirectoryWatch,
+    stale_sessions: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts everything; when it returns, devices and readers can connect.
+    ///
+    /// # Errors
+    /// [`ServerError`] when the registry cannot be opened or a listener cannot bind; nothing is left running then.
+    pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
+        let registry = Registry::open(&config.data, &MasterKey::load(&config.master_key)?)?;
+        let devices = listener::bind(config.device_listen)
+            .map_err(|cause| bind_error("devices", "--listen", config.device_listen, cause))?;
+        let metrics_listener = bind_metrics(config.metrics_listen).await?;
+        let (watch, directory) = vitalwire_registry::watch(registry)?;
+        let metrics = Metrics::new();
+        let publisher = start_publisher(config.broker, &config.limits, &metrics, &directory).await?;
+        publisher.mark_all_offline().await;
+        let mut addresses = Addresses {
+            devices: devices.local_addr().unwrap_or(config.device_listen),
+            mqtt: None,
+            mqtt_tls: None,
+            mqtt_websocket: None,
+            metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+        };
+        if let Publisher::Embedded(broker) = &publisher {
+            let mqtt = broker.addresses();
+            (addresses.mqtt, addresses.mqtt_tls, addresses.mqtt_websocket) =
+                (mqtt.plain, mqtt.tls, mqtt.websocket);
+        }
+        let context = Arc::new(Context {
+            admissions: Arc::new(Admissions::new(&config.limits)),
+            identifier: Identifier::new(directory.clone(), &config.limits),
+            sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
+            publisher,
+            metrics,
+            limits: config.limits,
+            stop: CancellationToken::new(),
+        });
+        let (connections, services) = (TaskTracker::new(), TaskTracker::new());
+        services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
+        if let Some(listener) = metrics_listener {
+            services.spawn(http::run(listener, Arc::clone(&context)));
+        }
+        let stale_sessions = tokio::spawn(end_stale_sessions(directory, Arc::clone(&context.sessions)));
+        Ok(Self { context, addresses, connections, services, watch, stale_sessions })
+    }
+
+    /// Where it listens; with the ports that the system chose.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> Stats {
+        self.context.refresh_gauges();
+        self.context.metrics.stats()
+    }
+
+    /// Stops: accepts no more, takes what devices have sent already, publishes that they are offline, and
+    /// lets the broker hand on what it holds. Takes at most 2 s.
+    pub async fn stop(self) {
+        let Self { context, connections, services, watch, stale_sessions, .. } = self;
+        context.stop.cancel();
+        connections.close();
+        services.close();
+        let patience = context.limits.stop_timeout;
+        let drained = async {
+            services.wait().await;
+            connections.wait().await;
+        };
+        if tokio::time::timeout(patience, drained).await.is_err() {
+            tracing::warn!(left = connections.len(), "stopped before all connections had ended");
+        }
+        stale_sessions.abort();
+        drop(watch);
+        match &context.publisher {
+            Publisher::Embedded(broker) => broker.stop().await,
+            Publisher::External(external) => external.stop(EXTERNAL_STOP_PATIENCE).await,
+        }
+    }
+}
+
+impl Context {
+    /// Brings the gauges up to date that nobody counts along.
+    pub(crate) fn refresh_gauges(&self) {
+        self.metrics.connections.set(self.admissions.open() as u64);
+        self.metrics.devices.set(self.sessions.count() as u64);
+        if let Publisher::Embedded(broker) = &self.publisher {
+            self.metrics.broker_connected.set(1);
+            self.metrics.mqtt_clients.set(broker.stats().clients as u64);
+        }
+    }
+}
+
+fn bind_error(
+    what: &'static str,
+    flag: &'static str,
+    address: SocketAddr,
+    cause: std::io::Error,
+) -> ServerError {
+    ServerError::Bind { what, flag, address, cause }
+}
+
+async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>, ServerError> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = TcpListener::bind(address).await;
+    bound.map(Some).map_err(|cause| bind_error("metrics", "--metrics-listen", address, cause))
+}
+
+async fn start_publisher(
+    choice: BrokerChoice,
+    limits: &Limits,
+    metrics: &Metrics,
+    directory: &watch::Receiver<Arc<Directory>>,
+) -> Result<Publisher, ServerError> {
+    Ok(match choice {
+        BrokerChoice::Embedded(config) => {
+            Publisher::Embedded(Broker::start(config, directory.clone()).await?)
+        }
+        BrokerChoice::External(broker) => {
+            Publisher::External(External::start(broker, limits.backlog_bytes_max, metrics.clone())?)
+        }
+    })
+}
+
+/// Ends the sessions of devices that were revoked or whose key was rotated.
+async fn end_stale_sessions(mut directory: watch::Receiver<Arc<Directory>>, sessions: Arc<Sessions>) {
+    while directory.changed().await.is_ok() {
+        let current = directory.borrow_and_update().clone();
+        sessions.end_stale(|device| identify::is_current(&current, device));
+    }
+}

@@ -1,0 +1,247 @@
+//! Sessions: at most one connection of a device counts, and which one.
+//!
+//! The paper's frames can be replayed, so a second connection that shows a device's frames proves nothing.
+//! It must not win over a connection that still delivers; after a silence the newcomer takes over, so that
+//! a device that lost its Wi-Fi comes back. A newcomer waits (unread, so nothing is lost) until one of the
+//! two is certain.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use vitalwire_registry::{Device, DeviceId};
+
+use crate::leash::{Leash, Pull};
+
+/// How a connection came to hold its device's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// There was no other connection.
+    Free,
+    /// The other connection had been silent for too long.
+    TookOver,
+}
+
+/// The device has a connection that still delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this device already has a connection that still delivers; a second one is refused (frames can be replayed)"
+)]
+pub(crate) struct StillDelivers;
+
+/// The sessions of all connected devices.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    takeover_silence: Duration,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    last_number: u64,
+    sessions: HashMap<DeviceId, Arc<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    device: Arc<Device>,
+    delivered: Mutex<Instant>,
+    /// Told at each delivery and when the session ends; only newcomers wait for it.
+    changed: Notify,
+    leash: Leash,
+}
+
+/// The session that a connection holds. Dropping it ends it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    sessions: Arc<Sessions>,
+    entry: Arc<Entry>,
+    pub(crate) entered: Entered,
+}
+
+impl Sessions {
+    pub(crate) fn new(takeover_silence: Duration) -> Self {
+        Self { takeover_silence, table: Mutex::default() }
+    }
+
+    /// Takes the session of `device`. Waits while it is not certain whether the connection that holds it
+    /// still delivers.
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        device: &Arc<Device>,
+        leash: &Leash,
+    ) -> Result<Session, StillDelivers> {
+        let arrived = Instant::now();
+        loop {
+            let holder = match self.try_enter(device, leash) {
+                Ok(session) => return Ok(session),
+                Err(holder) => holder,
+            };
+            let changed = holder.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let delivered = holder.delivered_at();
+            if delivered > arrived {
+                return Err(StillDelivers);
+            }
+            let silent_at = tokio::time::Instant::from_std(delivered + self.takeover_silence);
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(silent_at) => {}
+            }
+        }
+    }
+
+    /// Ends every session whose device `is_current` no longer accepts.
+    pub(crate) fn end_stale(&self, is_current: impl Fn(&Device) -> bool) {
+        for entry in self.table().sessions.values().filter(|entry| !is_current(&entry.device)) {
+            entry.leash.pull(Pull::Revoked);
+        }
+    }
+
+    /// Devices connected.
+    pub(crate) fn count(&self) -> usize {
+        self.table().sessions.len()
+    }
+
+    fn try_enter(self: &Arc<Self>, device: &Arc<Device>, leash: &Leash) -> Result<Session, Arc<Entry>> {
+        let now = Instant::now();
+        let mut table = self.table();
+        let entered = match table.sessions.get(&device.id) {
+            None => Entered::Free,
+            Some(holder) if holder.is_silent(now, self.takeover_silence) => {
+                holder.leash.pull(Pull::TakenOver);
+                holder.changed.notify_waiters();
+                Entered::TookOver
+            }
+            Some(holder) => return Err(Arc::clone(holder)),
+        };
+        table.last_number += 1;
+        let entry = Arc::new(Entry {
+            number: table.last_number,
+            device: Arc::clone(device),
+            delivered: Mutex::new(now),
+            changed: Notify::new(),
+            leash: leash.clone(),
+        });
+        table.sessions.insert(device.id.clone(), Arc::clone(&entry));
+        Ok(Session { sessions: Arc::clone(self), entry, entered })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn delivered_at(&self) -> Instant {
+        *self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_silent(&self, now: Instant, silence: Duration) -> bool {
+        now.saturating_duration_since(self.delivered_at()) >= silence
+    }
+}
+
+impl Session {
+    /// Notes that the device delivered a reading `now`.
+    pub(crate) fn delivered(&self, now: Instant) {
+        *self.entry.delivered.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.entry.changed.notify_waiters();
+    }
+
+    /// Whether no other connection took this session over. While it is held, no newcomer comes in, so what
+    /// its holder publishes about the device is the last word.
+    pub(crate) fn is_held(&self) -> bool {
+        self.entry.leash.cause() != Some(Pull::TakenOver)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mut table = self.sessions.table();
+        let id = &self.entry.device.id;
+        if table.sessions.get(id).is_some_and(|holder| holder.number == self.entry.number) {
+            table.sessions.remove(id);
+        }
+        self.entry.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio_util::sync::CancellationToken;
+    use vitalwire_protocol::CbcSecret;
+    use vitalwire_registry::Protocol;
+
+    fn device(generation: u32) -> Arc<Device> {
+        Arc::new(Device {
+            id: "d".parse().unwrap(),
+            protocol: Protocol::AesCbc,
+            secret: CbcSecret::new([1; 16], [2; 16]),
+            generation,
+        })
+    }
+
+    fn leash() -> Leash {
+        Leash::new(&CancellationToken::new())
+    }
+
+    fn sessions() -> Arc<Sessions> {
+        Arc::new(Sessions::new(Duration::from_millis(200)))
+    }
+
+    #[tokio::test]
+    async fn newcomer_is_refused_as_soon_as_the_holder_delivers() {
+        let sessions = sessions();
+        let holder = sessions.enter(&device(1), &leash()).await.unwrap();
+        let newcomer = tokio::spawn({
+            let sessions = Arc::clone(&sessions);
+            async move { sessions.enter(&device(1), &leash()).await.map(|session| session.entered) }
+        });
+        while !newcomer.is_finished() {
+            holder.delivered(Instant::now());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(newcomer.await.unwrap(), Err(StillDelivers));
+        assert!(holder.is_held());
+    }
+
+    #[tokio::test]
+    async fn newcomer_takes_over_after_silence() {
+        let sessions = sessions();
+        let started = Instant::now();
+        let holder = sessions.enter(&device(1), &leash()).await.unwrap();
+        let newcomer = sessions.enter(&device(1), &leash()).await.unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(200), "not before the silence is over");
+        assert_eq!(newcomer.entered, Entered::TookOver);
+        assert!(!holder.is_held());
+        drop(holder);
+        assert_eq!(sessions.count(), 1, "the old connection's end does not end the new session");
+    }
+
+    #[tokio::test]
+    async fn newcomer_comes_in_at_once_when_the_holder_leaves() {
+        let sessions = Arc::new(Sessions::new(Duration::from_secs(3_600)));
+        let holder = sessions.enter(&device(1), &leash()).await.unwrap();
+        let newcomer = tokio::spawn({
+            let sessions = Arc::clone(&sessions);
+            async move { sessions.enter(&device(1), &leash()).await.map(|session| session.entered) }
+        });
+        tokio::task::yield_now().await;
+        drop(holder);
+        assert_eq!(newcomer.await.unwrap(), Ok(Entered::Free));
+    }
+
+    #[tokio::test]
+    async fn a_rotated_key_ends_the_session() {
+        let sessions = sessions();
+        let leash = leash();
+        let _session = sessions.enter(&device(1), &leash).await.unwrap();
+        sessions.end_stale(|device| device.generation == 2);
+        assert_eq!(leash.pulled().await, Pull::Revoked);
+    }
+}

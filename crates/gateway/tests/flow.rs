@@ -1,0 +1,218 @@
+//! Samples flow: device → gateway → embedded broker → subscriber, on real sockets.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Clinic, JSON, PATIENCE, closed, closes, eleven_topics, send};
+use tokio::io::AsyncWriteExt;
+use vitalwire_gateway::Limits;
+use vitalwire_protocol::Variant;
+
+#[tokio::test]
+async fn eleven_topics_carry_the_values_as_sent() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol("iot_med_dev_01");
+    let mut subscriber = clinic.subscribe(&["Pico/#", "vitalwire/v1/#"]).await;
+    let stream = device.connect_enrolled(&mut subscriber).await;
+    let mut later = clinic.subscribe(&["Pico/#"]).await;
+    let mut stream = stream;
+    stream.write_all(&device.frame(Variant::Chained, JSON)).await.unwrap();
+    let seen = later.collect(&eleven_topics("iot_med_dev_01")).await;
+    let value = |suffix: &str| seen[&format!("Pico/iot_med_dev_01/{suffix}")].as_str();
+    assert_eq!(value("Physiological_Data/Temperature"), "36.600");
+    assert_eq!(value("Physiological_Data/Pulse_Signal"), "1.802");
+    assert_eq!(value("Physiological_Data/Accelerometer/y"), "-0.12");
+    assert_eq!(value("Internal_Device_Data/Temperature/MPU"), "23.400");
+    assert_eq!(value("Ip_address"), "127.0.0.1");
+    assert_eq!(value("Port_address"), stream.local_addr().unwrap().port().to_string());
+    assert_eq!(value("Internal_Server/Port_address"), device.address.port().to_string());
+    assert_eq!(seen.len(), 11, "the tree below Pico/ is exactly the paper's: {seen:?}");
+}
+
+#[tokio::test]
+async fn reading_is_one_json_message_with_units_and_assurance() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol("d");
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
+    let mut stream = device.connect_enrolled(&mut subscriber).await;
+    stream.write_all(&device.frame(Variant::Chained, JSON)).await.unwrap();
+    let json = subscriber.value("vitalwire/v1/d/reading").await;
+    let reading: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(reading["sequence"], 2, "counts from 1 in each connection");
+    assert_eq!(reading["assurance"], "confidential-only");
+    assert_eq!(reading["values"]["Temperature"], serde_json::json!({"value": 36.6, "unit": "Cel"}));
+    assert_eq!(reading["values"]["Accelerometer/y"]["value"], -0.12);
+    let time = humantime::parse_rfc3339(reading["time"].as_str().unwrap()).unwrap();
+    assert!(time.elapsed().unwrap() < PATIENCE);
+}
+
+#[tokio::test]
+async fn both_variants_and_any_coalescing_arrive_in_order() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol("d");
+    let mut subscriber =
+        clinic.subscribe(&["Pico/d/Physiological_Data/Pulse_Signal", "vitalwire/v1/d/reading"]).await;
+    drop(device.connect_enrolled(&mut subscriber).await);
+    subscriber.rest();
+    for variant in [Variant::Chained, Variant::Blockwise] {
+        let mut stream = device.connect().await;
+        let frames: Vec<u8> =
+            (0..50).flat_map(|n| device.frame(variant, &support::numbered_json(n))).collect();
+        stream.write_all(&frames).await.unwrap();
+        for n in 0..50 {
+            let value = subscriber.value("Pico/d/Physiological_Data/Pulse_Signal").await;
+            assert_eq!(value, n.to_string(), "{variant}");
+        }
+        drop(stream);
+        clinic.until("the connection's end", |stats| stats.devices == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_frame_split_at_every_byte_is_handed_on_at_its_last_byte() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol("d");
+    let topic = "Pico/d/Physiological_Data/Pulse_Signal";
+    let mut subscriber = clinic.subscribe(&[topic, "vitalwire/v1/d/reading"]).await;
+    let mut stream = device.connect_enrolled(&mut subscriber).await;
+    subscriber.rest();
+    let frame = device.numbered(7);
+    for cut in 1..frame.len() {
+        stream.write_all(&frame[..cut]).await.unwrap();
+        tokio::task::yield_now().await;
+        stream.write_all(&frame[cut..]).await.unwrap();
+        assert_eq!(subscriber.value(topic).await, "7", "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn status_turns_with_the_connection_and_is_retained() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol("d");
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/+"]).await;
+    let mut stream = device.connect().await;
+    while clinic.server().stats().devices == 0 {
+        stream = device.connect().await;
+        send(&mut stream, &device.frame(Variant::Chained, JSON)).await;
+        tokio::select! {
+            () = closed(&mut stream) => {}
+            status = subscriber.value("vitalwire/v1/d/status") => assert_eq!(status, "online"),
+        }
+    }
+    let mut later = clinic.subscribe(&["vitalwire/v1/d/status"]).await;
+    assert_eq!(later.value("vitalwire/v1/d/status").await, "online");
+    drop(stream);
+    assert_eq!(later.value("vitalwire/v1/d/status").await, "offline");
+}
+
+#[tokio::test]
+async fn second_connection_never_wins_over_one_that_delivers() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol("d");
+    let mut subscriber =
+        clinic.subscribe(&["vitalwire/v1/d/#", "Pico/d/Physiological_Data/Pulse_Signal"]).await;
+    let mut first = device.connect_enrolled(&mut subscriber).await;
+    // A capture of the device's own frames, replayed from elsewhere: they carry number 666.
+    let mut replay = device.connect().await;
+    replay.write_all(&device.numbered(666)).await.unwrap();
+    let deliver = async {
+        for number in 0.. {
+            send(&mut first, &device.numbered(number)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = closes(&mut replay, "a replay") => {}
+        () = deliver => {}
+    }
+    let event: serde_json::Value =
+        serde_json::from_str(&subscriber.value("vitalwire/v1/d/event").await).unwrap();
+    assert_eq!(event["kind"], "second-connection-refused");
+    first.write_all(&device.numbered(999)).await.unwrap();
+    loop {
+        let value = subscriber.value("Pico/d/Physiological_Data/Pulse_Signal").await;
+        assert_ne!(value, "666", "a replayed frame must not be published");
+        if value == "999" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn second_connection_takes_over_after_silence_and_loses_nothing() {
+    let limits = Limits { takeover_silence: Duration::from_millis(300), ..Limits::default() };
+    let clinic = Clinic::with_limits(limits).await;
+    let device = clinic.enrol("d");
+    let pulse = "Pico/d/Physiological_Data/Pulse_Signal";
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/#", pulse]).await;
+    let mut silent = device.connect_enrolled(&mut subscriber).await;
+    subscriber.rest();
+    let mut newcomer = device.connect().await;
+    for number in 0..5 {
+        newcomer.write_all(&device.numbered(number)).await.unwrap();
+    }
+    for number in 0..5 {
+        assert_eq!(subscriber.value(pulse).await, number.to_string());
+    }
+    closes(&mut silent, "a takeover").await;
+    let mut later = clinic.subscribe(&["vitalwire/v1/d/status"]).await;
+    assert_eq!(later.value("vitalwire/v1/d/status").await, "online");
+}
+
+#[tokio::test]
+async fn revoking_and_rotating_close_the_connection_within_a_second() {
+    let clinic = Clinic::open().await;
+    let (revoked, rotated) = (clinic.enrol("revoked"), clinic.enrol("rotated"));
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/#"]).await;
+    let mut first = revoked.connect_enrolled(&mut subscriber).await;
+    let mut second = rotated.connect_enrolled(&mut subscriber).await;
+    let started = Instant::now();
+    clinic.registry.revoke_device(&"revoked".parse().unwrap()).unwrap();
+    clinic.registry.rotate_device(&"rotated".parse().unwrap()).unwrap();
+    closes(&mut first, "a revocation").await;
+    closes(&mut second, "a rotation").await;
+    assert!(started.elapsed() < Duration::from_secs(1), "took {:?}", started.elapsed());
+    let mut again = revoked.connect().await;
+    again.write_all(&revoked.frame(Variant::Chained, JSON)).await.unwrap();
+    closes(&mut again, "a revoked device's frame").await;
+}
+
+#[tokio::test]
+async fn stop_hands_on_what_was_sent_and_leaves_devices_offline() {
+    let mut clinic = Clinic::open().await;
+    let device = clinic.enrol("d");
+    let pulse = "Pico/d/Physiological_Data/Pulse_Signal";
+    let mut subscriber = clinic.subscribe(&[pulse, "vitalwire/v1/d/+"]).await;
+    let mut stream = device.connect_enrolled(&mut subscriber).await;
+    subscriber.rest();
+    for number in 0..100 {
+        stream.write_all(&device.numbered(number)).await.unwrap();
+    }
+    let started = Instant::now();
+    clinic.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(2), "took {:?}", started.elapsed());
+    let rest = subscriber.rest();
+    let pulses: Vec<_> =
+        rest.iter().filter(|(topic, _)| topic == pulse).map(|(_, value)| value.clone()).collect();
+    assert_eq!(pulses, (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(rest.iter().rfind(|(topic, _)| topic.ends_with("/status")).unwrap().1, "offline");
+}
+
+#[tokio::test]
+async fn health_and_metrics_are_served() {
+    let clinic = Clinic::open().await;
+    let address = clinic.server().addresses().metrics.unwrap();
+    for (path, expected) in
+        [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "vitalwire_readings_total 0")]
+    {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(expected), "{path}: {answer}");
+    }
+}
