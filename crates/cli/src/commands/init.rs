@@ -1,0 +1,201 @@
+//! `vitalwire init`: a data folder with fresh secrets. Never changes a folder that is in use, and never overwrites a key.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use secrecy::ExposeSecret;
+use vitalwire_broker::generate_self_signed;
+use vitalwire_registry::{MasterKey, Registry, Role, UserName, master_key_path};
+
+use crate::args::DataArgs;
+use crate::{config, data, secrets};
+
+const EXAMPLES: &str = "\
+Examples:
+  vitalwire init --data ./data
+  vitalwire init --data /var/lib/vitalwire --name ward7.example --name 10.1.2.3
+
+Makes the registry, a master key beside the folder (DIR.master-key: back it up apart from the folder, neither is
+of use without the other), a self-signed certificate for MQTT over TLS, the MQTT user `admin` with a password that
+is printed once, and a commented vitalwire.toml. On a folder that was made before it changes nothing.";
+
+/// What `init` writes as `vitalwire.toml`; everything is commented out, so that defaults hold.
+const SETTINGS_TEMPLATE: &str = include_str!("../../vitalwire.toml");
+const ADMIN: &str = "admin";
+
+/// Arguments of `vitalwire init`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// A name or address that MQTT clients will use, for the certificate; may be given several times. This
+    /// machine's own name and localhost are always in it
+    #[arg(long = "name", value_name = "HOST")]
+    names: Vec<String>,
+}
+
+/// Runs `vitalwire init`.
+///
+/// # Errors
+/// When the folder cannot be made; what was begun is taken away again.
+pub(crate) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
+    let folder = &args.data.data;
+    if data::has_registry(folder) {
+        println!("{} is a vitalwire data folder already; nothing was changed.", folder.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+        bail!("{} is not empty and was not made by `vitalwire init`; choose a new folder", folder.display());
+    }
+    let key_path = master_key_path(folder, args.data.master_key.as_deref());
+    let mut begun = Begun::default();
+    let password = make(args, &key_path, &mut begun)?;
+    begun.keep();
+    tell(folder, &key_path, password.expose_secret());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<secrecy::SecretString> {
+    let folder = &args.data.data;
+    if !folder.exists() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        begun.folders.push(folder.clone());
+    }
+    // A master key that is there already (a systemd credential, a restored backup) is used, not replaced.
+    let master = if key_path.exists() {
+        MasterKey::load(key_path)?
+    } else {
+        let master = MasterKey::create(key_path)?;
+        begun.files.push(key_path.to_owned());
+        master
+    };
+    let settings = folder.join(config::FILE_NAME);
+    begun.files.push(settings.clone());
+    write_new(&settings, SETTINGS_TEMPLATE)?;
+    let tls = folder.join(data::TLS_FOLDER);
+    begun.folders.push(tls.clone());
+    DirBuilder::new().mode(0o700).create(&tls).with_context(|| format!("cannot make {}", tls.display()))?;
+    let identity = generate_self_signed(&tls, &certificate_names(&args.names))?;
+    begun.files.extend([identity.certificate, identity.key]);
+    // The registry last: a folder that has one is complete.
+    let database = folder.join(vitalwire_registry::DATABASE_FILE);
+    begun.files.extend(["", "-wal", "-shm"].map(|end| {
+        let mut name = database.clone().into_os_string();
+        name.push(end);
+        name.into()
+    }));
+    let registry = Registry::create(folder, &master)?;
+    let password = secrets::generate_password();
+    registry.add_user(&ADMIN.parse::<UserName>()?, Role::Admin, &password)?;
+    Ok(password)
+}
+
+/// What was made so far; taken away again unless it is kept. Only files and empty folders go, never anything found.
+#[derive(Default)]
+struct Begun {
+    files: Vec<PathBuf>,
+    folders: Vec<PathBuf>,
+}
+
+impl Begun {
+    fn keep(mut self) {
+        self.files.clear();
+        self.folders.clear();
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // What cannot be removed stays; the error that brought us here is the one to tell.
+        for file in self.files.iter().rev() {
+            let _ = std::fs::remove_file(file);
+        }
+        for folder in self.folders.iter().rev() {
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
+}
+
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn certificate_names(wanted: &[String]) -> Vec<String> {
+    let mut names = wanted.to_vec();
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    for name in [own.trim(), "localhost", "127.0.0.1", "::1"] {
+        if !name.is_empty() && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn tell(folder: &Path, key_path: &Path, password: &str) {
+    let folder = folder.display();
+    println!("Made {folder}");
+    println!(
+        "  registry and settings  {folder}/{}, {folder}/{}",
+        vitalwire_registry::DATABASE_FILE,
+        config::FILE_NAME
+    );
+    println!("  certificate            {folder}/{}/ (self-signed, for MQTT over TLS)", data::TLS_FOLDER);
+    println!("  master key             {} (keep a copy apart from the folder)", key_path.display());
+    println!("  MQTT user              {ADMIN}");
+    println!("  password               {password}   (not shown again)");
+    println!();
+    println!("Next:");
+    println!("  vitalwire device add NAME --data {folder}");
+    println!("  vitalwire user add NAME --role reader --generate --data {folder}");
+    println!("  vitalwire serve --data {folder}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn template_is_a_settings_file_that_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(config::FILE_NAME);
+        write_new(&path, SETTINGS_TEMPLATE).unwrap();
+        let read = config::read_file(None, Some(folder.path())).unwrap();
+        let flags = || config::Overrides { data: Some("d".into()), ..config::Overrides::default() };
+        let with = config::Settings::resolve(flags(), read, |_| None).unwrap();
+        let without = config::Settings::resolve(flags(), config::FileSettings::default(), |_| None).unwrap();
+        assert_eq!(with, without);
+    }
+
+    #[test]
+    fn every_line_of_the_template_is_valid_when_uncommented() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(config::FILE_NAME);
+        let uncommented: Vec<_> =
+            SETTINGS_TEMPLATE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
+        std::fs::write(&path, uncommented.join("\n")).unwrap();
+        config::read_file(Some(&path), None).unwrap();
+    }
+
+    #[test]
+    fn certificate_names_this_machine_and_each_wish_once() {
+        let names = certificate_names(&["ward7.example".to_owned(), "localhost".to_owned()]);
+        assert_eq!(names.first().map(String::as_str), Some("ward7.example"));
+        assert_eq!(names.iter().filter(|name| *name == "localhost").count(), 1);
+    }
+}

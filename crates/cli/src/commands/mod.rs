@@ -1,0 +1,39 @@
+//! One module for each command. Each has its arguments, with the help that teaches them, and a `run`.
+
+pub(crate) mod demo;
+pub(crate) mod device;
+pub(crate) mod doctor;
+pub(crate) mod init;
+pub(crate) mod serve;
+pub(crate) mod simulate;
+pub(crate) mod subscribe;
+pub(crate) mod user;
+
+use std::process::ExitCode;
+
+use crate::args::{Cli, Command};
+use crate::log;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// Whatever the command says; the message tells a person what to do.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // A live view owns the screen; log lines would tear it.
+    let level = match &cli.command {
+        Command::Serve(_) => "info",
+        Command::Demo(args) if args.is_live() => "off",
+        _ => "warn",
+    };
+    log::start(&cli.log, level)?;
+    match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Serve(args) => serve::run(*args, cli.log.log_format),
+        Command::Init(args) => init::run(&args),
+        Command::Device(command) => device::run(command),
+        Command::User(command) => user::run(command),
+        Command::Simulate(command) => simulate::run(command),
+        Command::Subscribe(args) => subscribe::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}

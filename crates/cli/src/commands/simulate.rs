@@ -1,0 +1,213 @@
+//! `vitalwire simulate fleet`: software devices against a gateway. Reads keys only from the file it is given.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
+use vitalwire_protocol::Variant;
+use vitalwire_registry::parse_paper_keys;
+use vitalwire_simulator::fleet::{
+    FleetConfig, FleetDevice, FleetObserver, FleetReport, Pacing, Signal, run_fleet,
+};
+use vitalwire_simulator::patient::Waveform;
+use vitalwire_simulator::recording::{Recording, RecordingOptions};
+
+use crate::limits;
+
+/// The commands of `vitalwire simulate`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimulateCommand {
+    /// Run many software devices at once over real TCP
+    Fleet(FleetArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vitalwire simulate fleet --devices 50 --rate 20 --keys DEVICES_KEYS.txt --target 127.0.0.1:9998 --seconds 60
+  vitalwire simulate fleet --devices 1 --rate 250 --waveform ecg --keys DEVICES_KEYS.txt --target gateway:9998
+  vitalwire simulate fleet --devices 1 --rate 250 --recording ecg.csv --recording-rate 250 \\
+      --keys DEVICES_KEYS.txt --target gateway:9998
+
+The key file is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line; `vitalwire device add` prints such lines.";
+
+/// Arguments of `vitalwire simulate fleet`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct FleetArgs {
+    /// How many devices; they take the first keys of the file [default: all of them]
+    #[arg(long, value_name = "N")]
+    devices: Option<usize>,
+    /// Samples a second of each device
+    #[arg(long, value_name = "HZ", default_value_t = 20.0)]
+    rate: f64,
+    /// How frames are chained: as real devices do, as the paper's simulator does, or half and half
+    #[arg(long, value_enum, default_value_t = VariantChoice::Chained)]
+    variant: VariantChoice,
+    /// The key file
+    #[arg(long, value_name = "FILE")]
+    keys: PathBuf,
+    /// The gateway
+    #[arg(long, value_name = "HOST:PORT")]
+    target: String,
+    /// How long; 0 is until Ctrl-C
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    seconds: f64,
+    /// What the modelled patients' pulse signal is: a pulse wave (ppg) or an ECG (ecg)
+    #[arg(long, value_name = "FORM", default_value = "ppg", conflicts_with = "recording")]
+    waveform: Waveform,
+    /// Play this CSV file instead of a modelled patient: a header with Temp, PulseSig, …, or one column
+    #[arg(long, value_name = "CSV")]
+    recording: Option<PathBuf>,
+    /// Rows a second of the recording [default: its column `time`, in seconds]
+    #[arg(long, value_name = "HZ", requires = "recording")]
+    recording_rate: Option<f64>,
+    /// Where the patients come from: the same seed gives the same values
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Connect over this many seconds rather than all at once
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    ramp: f64,
+    /// Sample all devices at the same moment rather than spread over the period
+    #[arg(long)]
+    together: bool,
+    /// Print the report as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How the fleet's frames are chained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VariantChoice {
+    /// As real devices.
+    Chained,
+    /// As the paper's software device.
+    Blockwise,
+    /// Every other device.
+    Mixed,
+}
+
+impl VariantChoice {
+    /// The variant of the device at a place in the list.
+    pub(crate) fn of(self, place: usize) -> Variant {
+        match self {
+            Self::Chained => Variant::Chained,
+            Self::Blockwise => Variant::Blockwise,
+            Self::Mixed if place.is_multiple_of(2) => Variant::Chained,
+            Self::Mixed => Variant::Blockwise,
+        }
+    }
+}
+
+/// Runs `vitalwire simulate`.
+///
+/// # Errors
+/// When keys, recording or target cannot be used.
+pub(crate) fn run(command: SimulateCommand) -> anyhow::Result<ExitCode> {
+    let SimulateCommand::Fleet(args) = command;
+    let config = config(&args)?;
+    limits::raise_open_files();
+    let observer = FleetObserver::with_log_len(&config.devices, 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let fleet = run_fleet(config, Arc::clone(&observer), stop.clone());
+        let progress = async {
+            tokio::select! {
+                () = tell_progress(&observer) => {}
+                _ = tokio::signal::ctrl_c() => stop.cancel(),
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            report = fleet => report,
+            () = progress => unreachable!("progress never ends"),
+        }
+    })?;
+    if let Some(reason) = (0..observer.devices()).find_map(|place| observer.seen(place)?.connect_error) {
+        eprintln!(
+            "connecting failed {} times; the last reason of one device: {reason}",
+            report.connect_errors
+        );
+    }
+    print(&report, args.json);
+    let complete = report.connected == report.devices && report.dropped == 0;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn config(args: &FleetArgs) -> anyhow::Result<FleetConfig> {
+    let devices = devices(&args.keys, args.devices, args.variant)?;
+    let mut config = FleetConfig::new(devices, args.target.clone(), args.seed);
+    config.rate_hz = args.rate;
+    config.duration = seconds("--seconds", args.seconds)?.filter(|duration| !duration.is_zero());
+    config.ramp = seconds("--ramp", args.ramp)?.unwrap_or_default();
+    config.pacing = if args.together { Pacing::Together } else { Pacing::Staggered };
+    config.signal = match &args.recording {
+        None => Signal::Modelled(args.waveform),
+        Some(path) => {
+            let options =
+                args.recording_rate.map_or_else(RecordingOptions::default, RecordingOptions::at_rate);
+            Signal::Recording(Arc::new(Recording::open_csv(path, &options)?))
+        }
+    };
+    Ok(config)
+}
+
+fn seconds(flag: &str, number: f64) -> anyhow::Result<Option<Duration>> {
+    Duration::try_from_secs_f64(number)
+        .map(Some)
+        .with_context(|| format!("{flag} {number}: want seconds, 0 or more"))
+}
+
+fn devices(keys: &Path, wanted: Option<usize>, variant: VariantChoice) -> anyhow::Result<Vec<FleetDevice>> {
+    let file = File::open(keys).with_context(|| format!("cannot open the key file {}", keys.display()))?;
+    let keys_read = parse_paper_keys(file).with_context(|| keys.display().to_string())?;
+    let wanted = wanted.unwrap_or(keys_read.len());
+    if wanted == 0 {
+        bail!("a fleet needs at least one device and its key");
+    }
+    if wanted > keys_read.len() {
+        bail!("{} holds {} keys, {wanted} devices need one each", keys.display(), keys_read.len());
+    }
+    let with_place = keys_read.into_iter().take(wanted).enumerate();
+    Ok(with_place
+        .map(|(place, (id, secret))| FleetDevice { id: id.to_string(), secret, variant: variant.of(place) })
+        .collect())
+}
+
+async fn tell_progress(observer: &FleetObserver) {
+    let start = Instant::now();
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.tick().await;
+    loop {
+        seconds.tick().await;
+        let report = observer.report();
+        let connected = (0..observer.devices())
+            .filter(|place| observer.seen(*place).is_some_and(|seen| seen.connected))
+            .count();
+        eprintln!(
+            "{:4} s  {connected} of {} connected  {} sent  {} dropped  {} failed connects",
+            start.elapsed().as_secs(),
+            report.devices,
+            report.sent,
+            report.dropped,
+            report.connect_errors,
+        );
+    }
+}
+
+fn print(report: &FleetReport, json: bool) {
+    if json {
+        let FleetReport { devices, connected, sent, dropped, reconnects, connect_errors } = report;
+        println!(
+            "{{\"devices\":{devices},\"connected\":{connected},\"sent\":{sent},\"dropped\":{dropped},\
+             \"reconnects\":{reconnects},\"connect_errors\":{connect_errors}}}"
+        );
+    } else {
+        println!("{report}");
+    }
+}

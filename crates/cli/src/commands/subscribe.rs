@@ -1,0 +1,140 @@
+//! `vitalwire subscribe`: a small MQTT client. A live table on a terminal, plain lines elsewhere. Publishes nothing.
+
+mod table;
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use rumqttc::{MqttOptions, Publish, QoS};
+use tokio_util::sync::CancellationToken;
+
+use crate::mqtt::MqttUrl;
+use crate::mqtt_feed::{Feed, Notice};
+use crate::{safety, secrets, terminal};
+use table::Table;
+
+const EXAMPLES: &str = "\
+Examples:
+  vitalwire subscribe --url mqtt://nurse@127.0.0.1:1883
+  vitalwire subscribe --url mqtt://nurse@127.0.0.1 --filter 'Pico/bed_07/#'
+  vitalwire subscribe --url mqtts://nurse@ward.example --ca certificate.pem --raw | grep Temperature
+
+The password comes from VITALWIRE_MQTT_PASSWORD, a file of mode 0600, or is asked for.
+In the table: arrows and page keys scroll, q leaves.";
+
+/// Arguments of `vitalwire subscribe`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SubscribeArgs {
+    /// The broker and the user: mqtt://USER@HOST:PORT, with TLS mqtts://USER@HOST:PORT
+    #[arg(long, value_name = "URL", env = "VITALWIRE_MQTT_URL", hide_env_values = true)]
+    url: MqttUrl,
+    /// Which topics; may be given several times
+    #[arg(long, value_name = "FILTER", default_value = "Pico/#")]
+    filter: Vec<String>,
+    /// File with the password, mode 0600 [default: VITALWIRE_MQTT_PASSWORD, else you are asked]
+    #[arg(long, value_name = "FILE", env = "VITALWIRE_MQTT_PASSWORD_FILE", hide_env_values = true)]
+    password_file: Option<PathBuf>,
+    /// The CA certificate that vouches for the broker, for self-signed ones their certificate itself
+    #[arg(long, value_name = "FILE", env = "VITALWIRE_MQTT_CA", hide_env_values = true)]
+    ca: Option<PathBuf>,
+    /// Plain lines `topic value` also on a terminal
+    #[arg(long)]
+    raw: bool,
+}
+
+/// Runs `vitalwire subscribe`.
+///
+/// # Errors
+/// When the broker cannot be reached, or refuses the login or a filter.
+pub(crate) fn run(args: &SubscribeArgs) -> anyhow::Result<ExitCode> {
+    if let Some(refusal) = safety::check_url(&args.url) {
+        bail!(refusal);
+    }
+    let Some(user) = &args.url.user else {
+        bail!("as whom? Name the user in the URL: --url mqtt://USER@{}:{}", args.url.host, args.url.port);
+    };
+    let password = secrets::mqtt_password(args.password_file.as_deref(), user)?;
+    let client_id = format!("vitalwire-subscribe-{:08x}", rand::random::<u32>());
+    let options = args.url.options(&client_id, &password, args.ca.as_deref())?;
+    if args.raw || !terminal::is_interactive() {
+        print_lines(args, options)
+    } else {
+        show_table(args, options)
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
+}
+
+fn feed(args: &SubscribeArgs, options: MqttOptions) -> Feed {
+    Feed::new(args.url.clone(), options, args.filter.clone(), QoS::AtMostOnce)
+}
+
+fn print_lines(args: &SubscribeArgs, options: MqttOptions) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let feed = feed(args, options).run(|notice| {
+        match notice {
+            Notice::Subscribed => tracing::info!(url = %args.url, "subscribed"),
+            Notice::Message(message) => writeln!(out, "{} {}", message.topic, text(message))?,
+            Notice::Idle => out.flush()?,
+            Notice::Lost(reason) => eprintln!("connection to {} lost: {reason}; trying again", args.url),
+        }
+        Ok(())
+    });
+    runtime()?.block_on(async {
+        tokio::select! {
+            ended = feed => ended.map(|never| match never {}),
+            _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+/// A payload as one line of text: it may hold anything, and a terminal obeys control characters.
+fn text(message: &Publish) -> String {
+    match std::str::from_utf8(&message.payload) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        Ok(text) => text.escape_debug().to_string(),
+        Err(_) => format!("<{} bytes>", message.payload.len()),
+    }
+}
+
+fn show_table(args: &SubscribeArgs, options: MqttOptions) -> anyhow::Result<ExitCode> {
+    let table = Arc::new(Mutex::new(Table::default()));
+    let stop = CancellationToken::new();
+    let (seen, halt, feed) = (Arc::clone(&table), stop.clone(), feed(args, options));
+    let reader = std::thread::Builder::new().name("mqtt".into()).spawn(move || {
+        let feed = feed.run(|notice| {
+            let mut table = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            match notice {
+                Notice::Subscribed => table.set_connected(None),
+                Notice::Message(message) => table.record(&message.topic, text(message)),
+                Notice::Idle => {}
+                Notice::Lost(reason) => table.set_connected(Some(reason)),
+            }
+            Ok(())
+        });
+        let ended = runtime()?.block_on(async {
+            tokio::select! {
+                ended = feed => ended.map(|never| match never {}),
+                () = halt.cancelled() => Ok(()),
+            }
+        });
+        halt.cancel();
+        ended
+    })?;
+    let shown = table::show(&table, &format!("{}  {}", args.url, args.filter.join(" ")), &stop);
+    stop.cancel();
+    let ended = reader.join().unwrap_or_else(|_| bail!("the MQTT client failed; run with --raw to see why"));
+    // What ended the connection is the better explanation.
+    ended.and(shown).map(|()| ExitCode::SUCCESS)
+}
+
+/// How often the table is drawn anew.
+const FRAME: Duration = Duration::from_millis(100);

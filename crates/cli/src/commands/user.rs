@@ -1,0 +1,219 @@
+//! `vitalwire user`: who may log in to the MQTT broker, and what they may read. Prints a password only when it made
+//! it, and once.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use vitalwire_registry::{DeviceId, Role, Scope, User, UserName};
+
+use crate::args::DataArgs;
+use crate::secrets;
+
+/// The commands of `vitalwire user`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user
+    #[command(after_help = "\
+Examples:
+  vitalwire user add nurse --role reader --generate --data ./data
+  vitalwire user add family --role reader --device bed_07 --device bed_08 --data ./data
+  pass show ward/node-red | vitalwire user add node-red --role reader --password-stdin --data ./data
+
+A reader reads all devices, or only those named with --device. An admin also reads what the broker says about
+itself. Nobody but the gateway publishes. A running server knows the user within a second.")]
+    Add(AddUser),
+    /// List the users, with their roles
+    #[command(after_help = "Example:\n  vitalwire user list --data ./data")]
+    List(ListUsers),
+    /// Remove a user; live connections of it are closed within a second
+    #[command(after_help = "Example:\n  vitalwire user remove family --data ./data")]
+    Remove(OneUser),
+    /// Set a user's password
+    #[command(after_help = "Example:\n  vitalwire user password nurse --generate --data ./data")]
+    Password(SetPassword),
+}
+
+/// A new user.
+#[derive(Debug, Args)]
+pub(crate) struct AddUser {
+    /// The name to log in with: 1 to 64 of A-Z a-z 0-9 _ -
+    name: UserName,
+    /// What the user may do
+    #[arg(long, value_enum)]
+    role: RoleName,
+    /// A device that the reader may see; may be given several times [default: all devices]
+    #[arg(long = "device", value_name = "ID")]
+    devices: Vec<DeviceId>,
+    #[command(flatten)]
+    password: PasswordArgs,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// A role, as written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Reads the topics of all or of some devices
+    Reader,
+    /// Reads everything
+    Admin,
+}
+
+/// Where the password comes from; without either a person at the terminal is asked twice.
+#[derive(Debug, Args)]
+pub(crate) struct PasswordArgs {
+    /// Read the password from standard input, one line
+    #[arg(long, conflicts_with = "generate")]
+    password_stdin: bool,
+    /// Make a password and print it, once
+    #[arg(long)]
+    generate: bool,
+}
+
+/// All users of a data folder.
+#[derive(Debug, Args)]
+pub(crate) struct ListUsers {
+    #[command(flatten)]
+    data: DataArgs,
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// One user of a data folder.
+#[derive(Debug, Args)]
+pub(crate) struct OneUser {
+    /// The user's name
+    name: UserName,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// A user and where its new password comes from.
+#[derive(Debug, Args)]
+pub(crate) struct SetPassword {
+    /// The user's name
+    name: UserName,
+    #[command(flatten)]
+    password: PasswordArgs,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// Runs `vitalwire user`.
+///
+/// # Errors
+/// When the registry or the password's source refuses; the message says what to do.
+pub(crate) fn run(command: UserCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        UserCommand::Add(add) => {
+            let role = role(add.role, add.devices)?;
+            let registry = add.data.open()?;
+            let password = add.password.obtain(&add.name)?;
+            registry.add_user(&add.name, role, &password)?;
+            eprintln!("Added {}.", add.name);
+            add.password.tell(&password);
+        }
+        UserCommand::Password(set) => {
+            let registry = set.data.open()?;
+            let password = set.password.obtain(&set.name)?;
+            registry.set_password(&set.name, &password)?;
+            eprintln!("{} has a new password.", set.name);
+            set.password.tell(&password);
+        }
+        UserCommand::Remove(OneUser { name, data }) => {
+            data.open()?.remove_user(&name)?;
+            println!("Removed {name}.");
+        }
+        UserCommand::List(ListUsers { data, json }) => list(&data.open()?.users()?, json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn role(name: RoleName, devices: Vec<DeviceId>) -> anyhow::Result<Role> {
+    match name {
+        RoleName::Admin if devices.is_empty() => Ok(Role::Admin),
+        RoleName::Admin => {
+            anyhow::bail!("an admin reads everything: leave --device out, or use --role reader")
+        }
+        RoleName::Reader if devices.is_empty() => Ok(Role::Reader { devices: Scope::All }),
+        RoleName::Reader => Ok(Role::Reader { devices: Scope::Named(devices.into_iter().collect()) }),
+    }
+}
+
+impl PasswordArgs {
+    fn obtain(&self, user: &UserName) -> anyhow::Result<SecretString> {
+        if self.generate {
+            return Ok(secrets::generate_password());
+        }
+        if self.password_stdin { secrets::from_stdin() } else { secrets::ask_new(user.as_str()) }
+    }
+
+    /// A password that we made is shown once, on standard output; one that was given is not.
+    fn tell(&self, password: &SecretString) {
+        if self.generate {
+            eprintln!("The password, not shown again:");
+            println!("{}", password.expose_secret());
+        }
+    }
+}
+
+/// A user as scripts see it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    role: &'static str,
+    /// The devices a reader may see; absent when it sees all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devices: Option<Vec<&'a str>>,
+}
+
+impl<'a> From<&'a User> for Listed<'a> {
+    fn from(user: &'a User) -> Self {
+        let (role, devices) = match &user.role {
+            Role::Admin => ("admin", None),
+            Role::Reader { devices: Scope::All } => ("reader", None),
+            Role::Reader { devices: Scope::Named(devices) } => {
+                ("reader", Some(devices.iter().map(DeviceId::as_str).collect()))
+            }
+        };
+        Self { name: user.name.as_str(), role, devices }
+    }
+}
+
+fn list(users: &[User], json: bool) -> anyhow::Result<()> {
+    let listed: Vec<Listed<'_>> = users.iter().map(Listed::from).collect();
+    if json {
+        println!("{}", serde_json::to_string(&listed)?);
+        return Ok(());
+    }
+    if listed.is_empty() {
+        eprintln!("No users yet: `vitalwire user add NAME --role reader --generate`.");
+        return Ok(());
+    }
+    let width = listed.iter().map(|user| user.name.len()).max().unwrap_or(0).max("USER".len());
+    println!("{:width$}  ROLE    DEVICES", "USER");
+    for Listed { name, role, devices } in listed {
+        let devices = devices.map_or("all".to_owned(), |devices| devices.join(" "));
+        println!("{name:width$}  {role:6}  {devices}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reader_without_devices_sees_all_and_an_admin_takes_none() {
+        let bed: DeviceId = "bed_07".parse().unwrap();
+        assert_eq!(role(RoleName::Reader, vec![]).unwrap(), Role::Reader { devices: Scope::All });
+        assert!(matches!(
+            role(RoleName::Reader, vec![bed.clone()]).unwrap(),
+            Role::Reader { devices: Scope::Named(devices) } if devices.len() == 1
+        ));
+        assert!(role(RoleName::Admin, vec![bed]).is_err());
+    }
+}

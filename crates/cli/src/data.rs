@@ -1,0 +1,52 @@
+//! The data folder: opening its registry, and the names of what else lies in it. Makes nothing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, master_key_path};
+
+use crate::args::DataArgs;
+
+/// Folder of the TLS certificate and key that `init` makes.
+pub(crate) const TLS_FOLDER: &str = "tls";
+/// Folder of what the embedded broker keeps: retained messages and sessions.
+pub(crate) const BROKER_FOLDER: &str = "broker";
+
+impl DataArgs {
+    /// Opens the registry.
+    ///
+    /// # Errors
+    /// When folder or key are missing, open to others, or do not belong together.
+    pub(crate) fn open(&self) -> anyhow::Result<Registry> {
+        open(&self.data, self.master_key.as_deref())
+    }
+}
+
+/// Opens the registry of a data folder.
+///
+/// # Errors
+/// When folder or key are missing, open to others, or do not belong together.
+pub(crate) fn open(data: &Path, master_key: Option<&Path>) -> anyhow::Result<Registry> {
+    // Without a registry the key is missing too; that the folder is not one of ours is the better message.
+    if !has_registry(data) {
+        anyhow::bail!(
+            "{} holds no registry; make one with `vitalwire init --data {}`, or give the right folder with --data",
+            data.display(),
+            data.display()
+        );
+    }
+    let master = MasterKey::load(&master_key_path(data, master_key)).context("cannot open the registry")?;
+    Registry::open(data, &master).context("cannot open the registry")
+}
+
+/// Whether the folder was made by `vitalwire init`.
+pub(crate) fn has_registry(data: &Path) -> bool {
+    data.join(DATABASE_FILE).exists()
+}
+
+/// Certificate and key that `init` made, if they are there.
+pub(crate) fn own_certificate(data: &Path) -> Option<(PathBuf, PathBuf)> {
+    let folder = data.join(TLS_FOLDER);
+    let (certificate, key) = (folder.join("broker-certificate.pem"), folder.join("broker-key.pem"));
+    (certificate.exists() && key.exists()).then_some((certificate, key))
+}

@@ -1,0 +1,184 @@
+//! What the demonstration stands on: a data folder with fresh secrets, enrolled devices, a user, and addresses.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
+use vitalwire_broker::{BrokerConfig, BrokerLimits};
+use vitalwire_gateway::{BrokerChoice, Limits, ServerConfig};
+use vitalwire_protocol::{CbcSecret, Variant};
+use vitalwire_registry::{
+    DeviceId, MasterKey, Registry, RegistryError, Role, Scope, UserName, master_key_path,
+};
+use vitalwire_simulator::fleet::FleetDevice;
+
+use super::Plan;
+use super::parts::ServerThread;
+use crate::listen::is_loopback;
+use crate::mqtt::MqttUrl;
+use crate::safety::Refusal;
+use crate::{data, secrets};
+
+const USER: &str = "demo";
+/// Five seconds of 1,000 devices at 20 Hz; more is dropped, and the report says so.
+const QUEUED_MESSAGES_MAX: usize = 800_000;
+const QUEUED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The data folder and what was put into it.
+pub(crate) struct Ground {
+    pub(crate) devices: Vec<FleetDevice>,
+    password: SecretString,
+    data: PathBuf,
+    master_key: PathBuf,
+    /// Removed with everything in it when the demonstration ends.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// How the subscriber logs in.
+pub(crate) struct Login {
+    pub(crate) url: MqttUrl,
+    pub(crate) password: SecretString,
+}
+
+impl Ground {
+    /// Makes the folder, or uses the one that is kept, and enrols the patients.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or opened.
+    pub(crate) fn prepare(plan: &Plan) -> anyhow::Result<Self> {
+        let temporary = match plan.data {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("vitalwire-demo-").tempdir()?),
+        };
+        let (data, master_key) = match (&plan.data, &temporary) {
+            (Some(data), _) => (data.clone(), master_key_path(data, None)),
+            (None, Some(folder)) => (folder.path().join("data"), folder.path().join("master-key")),
+            (None, None) => bail!("no folder for the demonstration"),
+        };
+        let registry = open_or_create(&data, &master_key)?;
+        let devices = enrol(&registry, plan.devices)?;
+        let password = secrets::generate_password();
+        let user: UserName = USER.parse()?;
+        match registry.add_user(&user, Role::Reader { devices: Scope::All }, &password) {
+            Err(RegistryError::UserExists(_)) => registry.set_password(&user, &password)?,
+            added => added?,
+        }
+        Ok(Self { devices, password, data, master_key, _temporary: temporary })
+    }
+
+    /// The server's configuration.
+    ///
+    /// # Errors
+    /// When an address would let others read what is not encrypted.
+    pub(crate) fn server_config(&self, plan: &Plan) -> anyhow::Result<ServerConfig> {
+        let mqtt = choose(plan.mqtt_listen, 1883, "MQTT");
+        let metrics = choose(plan.metrics_listen, 9090, "metrics");
+        if !is_loopback(mqtt.ip()) {
+            bail!(Refusal::PlainMqtt(mqtt));
+        }
+        if !is_loopback(metrics.ip()) {
+            bail!(Refusal::Metrics(metrics));
+        }
+        // All devices come from one address here, and all are welcome.
+        let mut limits = Limits::default();
+        limits.connections_max = limits.connections_max.max(plan.devices * 2);
+        limits.connections_per_address_max = limits.connections_per_address_max.max(plan.devices * 2);
+        Ok(ServerConfig {
+            data: self.data.clone(),
+            master_key: self.master_key.clone(),
+            device_listen: choose(plan.listen, 9998, "devices"),
+            broker: BrokerChoice::Embedded(BrokerConfig {
+                plain: Some(mqtt),
+                tls: None,
+                websocket: None,
+                storage: self.data.join(data::BROKER_FOLDER),
+                limits: broker_limits(),
+            }),
+            metrics_listen: Some(metrics),
+            limits,
+        })
+    }
+
+    /// How to log in to the running server's broker.
+    ///
+    /// # Errors
+    /// When it has no plain listener.
+    pub(crate) fn login(&self, server: &ServerThread) -> anyhow::Result<Login> {
+        let address = server.addresses.mqtt.context("the broker has no plain listener")?;
+        let url = MqttUrl {
+            tls: false,
+            user: Some(USER.to_owned()),
+            host: address.ip().to_string(),
+            port: address.port(),
+        };
+        Ok(Login { url, password: self.password.clone() })
+    }
+
+    /// The command that shows the same topics in another terminal. The password lives as long as the demonstration.
+    pub(crate) fn command(&self, server: &ServerThread) -> String {
+        let password = self.password.expose_secret();
+        server.addresses.mqtt.map_or(String::new(), |address| {
+            format!(
+                "mosquitto_sub -h {} -p {} -u {USER} -P {password} -t 'Pico/#' -v",
+                address.ip(),
+                address.port()
+            )
+        })
+    }
+}
+
+/// Everything runs on one machine here, and the one subscriber is ours: when the processor is busy elsewhere for some
+/// seconds, its messages wait rather than count as lost.
+fn broker_limits() -> BrokerLimits {
+    BrokerLimits {
+        queued_messages_max: QUEUED_MESSAGES_MAX,
+        queued_bytes_max: QUEUED_BYTES_MAX,
+        ..BrokerLimits::default()
+    }
+}
+
+fn open_or_create(folder: &Path, master_key: &Path) -> anyhow::Result<Registry> {
+    if data::has_registry(folder) {
+        return data::open(folder, Some(master_key));
+    }
+    let master =
+        if master_key.exists() { MasterKey::load(master_key)? } else { MasterKey::create(master_key)? };
+    Ok(Registry::create(folder, &master)?)
+}
+
+/// Patients of an earlier demonstration in this folder keep their keys.
+fn enrol(registry: &Registry, count: usize) -> anyhow::Result<Vec<FleetDevice>> {
+    let known = registry.directory()?.devices;
+    let mut fresh: Vec<(DeviceId, CbcSecret)> = Vec::new();
+    let mut fleet = Vec::with_capacity(count);
+    for place in 0..count {
+        let id: DeviceId = format!("patient_{:02}", place + 1).parse()?;
+        let secret = known.get(&id).map_or_else(
+            || {
+                let secret = CbcSecret::new(rand::random(), rand::random());
+                fresh.push((id.clone(), secret.clone()));
+                secret
+            },
+            |device| device.secret.clone(),
+        );
+        let variant = if place.is_multiple_of(2) { Variant::Chained } else { Variant::Blockwise };
+        fleet.push(FleetDevice { id: id.to_string(), secret, variant });
+    }
+    registry.add_devices(&fresh)?;
+    Ok(fleet)
+}
+
+/// The address asked for, or the usual port, or any when that is taken.
+fn choose(wish: Option<SocketAddr>, usual: u16, what: &str) -> SocketAddr {
+    wish.unwrap_or_else(|| {
+        let address: SocketAddr = (Ipv4Addr::LOCALHOST, usual).into();
+        match TcpListener::bind(address) {
+            Ok(_) => address,
+            Err(error) => {
+                eprintln!("{address} is not free for {what} ({error}); the system chooses a port");
+                (Ipv4Addr::LOCALHOST, 0).into()
+            }
+        }
+    })
+}

@@ -1,0 +1,168 @@
+//! The demonstration: fresh secrets, a server, a fleet of modelled patients and a real MQTT subscriber that counts.
+//! Everything goes over real sockets; nothing is counted that the subscriber did not receive.
+
+mod ground;
+mod parts;
+mod pulse;
+mod report;
+mod snapshot;
+mod subscriber;
+mod tally;
+mod topic;
+mod view;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use vitalwire_simulator::fleet::{FleetConfig, FleetObserver};
+
+use crate::limits;
+use ground::Ground;
+use parts::{FleetThread, ServerThread};
+use report::{Percentiles, Report};
+use subscriber::SubscriberThread;
+use tally::Tally;
+
+/// After the last device has stopped, how long nothing may arrive before the rest counts as lost.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// What to demonstrate.
+pub(crate) struct Plan {
+    pub(crate) devices: usize,
+    pub(crate) rate_hz: f64,
+    /// `None`: until the person stops it.
+    pub(crate) duration: Option<Duration>,
+    pub(crate) seed: u64,
+    /// Addresses; `None` is the usual port if it is free.
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) mqtt_listen: Option<SocketAddr>,
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// `None`: a temporary folder.
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) live: bool,
+}
+
+/// Runs the demonstration to its end.
+///
+/// # Errors
+/// When something cannot start, or the subscriber loses the broker.
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
+    limits::raise_open_files();
+    let ground = Ground::prepare(plan)?;
+    let server = ServerThread::start(ground.server_config(plan)?)?;
+    let devices = ground.devices.clone();
+    let observer = FleetObserver::new(&devices);
+    let seen = devices.iter().map(|device| (device.id.clone(), device.variant));
+    let tally = Arc::new(Mutex::new(Tally::new(seen, plan.live)));
+    let subscriber =
+        SubscriberThread::start(&ground.login(&server)?, Arc::clone(&tally), Arc::clone(&observer))?;
+
+    let mut config = FleetConfig::new(devices, server.addresses.devices.to_string(), plan.seed);
+    config.rate_hz = plan.rate_hz;
+    config.duration = plan.duration;
+    let ended = CancellationToken::new();
+    let fleet = FleetThread::start(config, Arc::clone(&observer), ended.clone())?;
+
+    let watched = if plan.live {
+        show(plan, &ground, &server, &tally, &observer, &ended)
+    } else {
+        tell_progress(plan, &tally, &observer, &ended);
+        Ok(())
+    };
+    let sent = fleet.stop()?.sent;
+    settle(&tally, sent);
+    subscriber.stop()?;
+    server.stop()?;
+    watched?;
+    Ok(report(plan, &locked(&tally), &observer, sent))
+}
+
+fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn show(
+    plan: &Plan,
+    ground: &Ground,
+    server: &ServerThread,
+    tally: &Mutex<Tally>,
+    observer: &FleetObserver,
+    ended: &CancellationToken,
+) -> anyhow::Result<()> {
+    let addresses = &server.addresses;
+    let metrics = addresses.metrics.map_or(String::new(), |at| format!("   metrics http://{at}/metrics"));
+    let mqtt = addresses.mqtt.map_or(String::new(), |at| format!("   MQTT {at}"));
+    let scene = view::Scene {
+        title: format!(
+            "{} simulated patients × {} Hz, half chained, half blockwise",
+            plan.devices, plan.rate_hz
+        ),
+        addresses: format!("devices {}{mqtt}{metrics}", addresses.devices),
+        command: ground.command(server),
+        tally,
+        sent: &|| observer.report().sent,
+    };
+    view::show(&scene, ended)
+}
+
+fn tell_progress(plan: &Plan, tally: &Mutex<Tally>, observer: &FleetObserver, ended: &CancellationToken) {
+    let start = Instant::now();
+    let mut next = start + PROGRESS_EVERY;
+    while !ended.is_cancelled() {
+        std::thread::sleep(LOOK_EVERY);
+        if Instant::now() < next {
+            continue;
+        }
+        next += PROGRESS_EVERY;
+        let sent = observer.report().sent;
+        let (served, delivered) = {
+            let tally = locked(tally);
+            (tally.served(), tally.delivered())
+        };
+        // Progress is a courtesy: that nobody reads it is no reason to stop.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{:4} s  {served} of {} served  {sent} sent  {delivered} delivered",
+            start.elapsed().as_secs(),
+            plan.devices,
+        );
+    }
+}
+
+/// Waits until everything that was sent has arrived, or nothing more does.
+fn settle(tally: &Mutex<Tally>, sent: u64) {
+    let (mut before, mut since) = (0, Instant::now());
+    loop {
+        let delivered = locked(tally).delivered();
+        if delivered >= sent || since.elapsed() > SETTLE_PATIENCE {
+            return;
+        }
+        if delivered > before {
+            (before, since) = (delivered, Instant::now());
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn report(plan: &Plan, tally: &Tally, observer: &FleetObserver, sent: u64) -> Report {
+    let delivered = tally.delivered();
+    let connect = tally.devices.iter().enumerate().filter_map(|(place, device)| {
+        let started = observer.connections(place).first()?.connect_started;
+        Some(device.first_reading?.saturating_duration_since(started))
+    });
+    Report {
+        devices: plan.devices,
+        served: tally.served(),
+        sent,
+        delivered,
+        lost: sent.saturating_sub(delivered),
+        connect_ms: Percentiles::of_durations(connect),
+        latency_ms: Percentiles::of_micros(tally.delay_us()),
+    }
+}

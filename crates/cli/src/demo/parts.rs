@@ -1,0 +1,133 @@
+//! Server and fleet, each on a thread of its own with a current-thread runtime, as architecture.md measured best.
+
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+use tokio_util::sync::CancellationToken;
+use vitalwire_gateway::{Addresses, Server, ServerConfig};
+use vitalwire_simulator::fleet::{FleetConfig, FleetObserver, FleetReport, run_fleet};
+
+pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start an event loop")
+}
+
+pub(super) fn spawn<T: Send + 'static>(
+    name: &str,
+    run: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<JoinHandle<anyhow::Result<T>>> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(run).with_context(|| format!("cannot start the {name} thread"))
+}
+
+pub(super) fn join<T>(thread: JoinHandle<anyhow::Result<T>>, name: &str) -> anyhow::Result<T> {
+    thread.join().map_err(|_| anyhow!("the {name} thread failed; this is a bug, please report it"))?
+}
+
+/// A running server.
+pub(crate) struct ServerThread {
+    pub(crate) addresses: Addresses,
+    stop: CancellationToken,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+impl ServerThread {
+    /// Starts it; when this returns, devices and readers can connect.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub(crate) fn start(config: ServerConfig) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let halt = stop.clone();
+        // One message: addresses or the reason why there are none.
+        let (ready, wait) = mpsc::sync_channel(1);
+        let thread = spawn("server", move || {
+            let runtime = runtime()?;
+            runtime.block_on(async {
+                match Server::start(config).await {
+                    Ok(server) => {
+                        // Nobody waits any more only when the demonstration has ended.
+                        let _ = ready.send(Ok(server.addresses()));
+                        halt.cancelled().await;
+                        server.stop().await;
+                    }
+                    Err(error) => {
+                        let _ = ready.send(Err(error));
+                    }
+                }
+            });
+            runtime.shutdown_background();
+            Ok(())
+        })?;
+        let addresses = wait.recv().context("the server ended before it was ready")??;
+        Ok(Self { addresses, stop, thread })
+    }
+
+    /// Stops it in order.
+    ///
+    /// # Errors
+    /// When its thread failed.
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        join(self.thread, "server")
+    }
+}
+
+/// A running fleet.
+pub(crate) struct FleetThread {
+    stop: CancellationToken,
+    thread: JoinHandle<anyhow::Result<FleetReport>>,
+}
+
+impl FleetThread {
+    /// Starts it. `ended` is cancelled when it has ended, by itself or by Ctrl-C.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub(crate) fn start(
+        config: FleetConfig,
+        observer: Arc<FleetObserver>,
+        ended: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let halt = stop.clone();
+        let thread = spawn("fleet", move || {
+            let _ended = ended.drop_guard();
+            Ok(runtime()?.block_on(async {
+                let fleet = run_fleet(config, observer, halt.clone());
+                tokio::pin!(fleet);
+                tokio::select! {
+                    report = &mut fleet => report,
+                    () = asked_to_stop() => {
+                        halt.cancel();
+                        fleet.await
+                    }
+                }
+            })?)
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Stops it; devices finish their frame and close.
+    ///
+    /// # Errors
+    /// When it could not run.
+    pub(crate) fn stop(self) -> anyhow::Result<FleetReport> {
+        self.stop.cancel();
+        join(self.thread, "fleet")
+    }
+}
+
+/// Ctrl-C or SIGTERM. (With a live view Ctrl-C is a key.)
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

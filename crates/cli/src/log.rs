@@ -1,0 +1,62 @@
+//! The log: its form, its level, its place. Never writes to standard output, which belongs to results.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{LogArgs, LogFormat};
+
+/// Starts the log on standard error. `level_default` holds when neither a flag nor `RUST_LOG` says otherwise.
+///
+/// # Errors
+/// When the level cannot be read.
+pub(crate) fn start(args: &LogArgs, level_default: &str) -> anyhow::Result<()> {
+    let filter = match &args.log_level {
+        Some(text) => parse(text).with_context(|| format!("--log-level {text}"))?,
+        None => match std::env::var("RUST_LOG") {
+            Ok(text) if !text.trim().is_empty() => {
+                parse(&text).with_context(|| format!("RUST_LOG={text}"))?
+            }
+            _ => parse(level_default)?,
+        },
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            builder.with_ansi(colour).with_target(false).init();
+        }
+    }
+    Ok(())
+}
+
+/// A single word sets our own level; the libraries below us report at most warnings, because what they have to say at
+/// info (every client that comes and goes) we say ourselves, with peer and user.
+fn parse(text: &str) -> anyhow::Result<EnvFilter> {
+    let filter = match text {
+        "info" | "debug" | "trace" => format!("warn,vitalwire={text}"),
+        _ => text.to_owned(),
+    };
+    EnvFilter::try_new(filter)
+        .context("not a log level: use off, error, warn, info, debug, trace, or part=level pairs with commas")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn refuses_an_unknown_level_and_names_the_known_ones() {
+        let message = format!("{:#}", parse("vitalwire=loud").unwrap_err());
+        assert!(message.contains("off, error, warn"), "{message}");
+        assert!(parse("info,vitalwire_gateway=debug").is_ok());
+    }
+
+    #[test]
+    fn a_single_word_is_our_own_level_and_keeps_libraries_at_warnings() {
+        assert_eq!(parse("info").unwrap().to_string(), "vitalwire=info,warn");
+        assert_eq!(parse("error").unwrap().to_string(), "error");
+    }
+}

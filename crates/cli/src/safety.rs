@@ -1,0 +1,161 @@
+//! What `serve` refuses to do because it would expose patients or keys, each with the reason and the way out.
+//! Judges settings and file modes; changes nothing.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::config::{BrokerSettings, Settings};
+use crate::listen::is_loopback;
+use crate::mqtt::MqttUrl;
+
+/// A setting that is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// Plain MQTT that others can reach.
+    #[error(
+        "plain MQTT on {0} would send passwords and vital signs readable over the network. Keep --mqtt-listen on \
+         127.0.0.1 and let others use TLS: --mqtt-tls-listen 0.0.0.0:8883"
+    )]
+    PlainMqtt(SocketAddr),
+    /// Plain WebSocket that others can reach.
+    #[error(
+        "MQTT over plain WebSocket on {0} would send passwords and vital signs readable over the network. Keep \
+         --mqtt-websocket-listen on 127.0.0.1 and put a TLS reverse proxy in front of it"
+    )]
+    PlainWebSocket(SocketAddr),
+    /// Metrics that others can reach.
+    #[error(
+        "metrics on {0} would tell anyone on the network which devices are connected. Keep --metrics-listen on \
+         127.0.0.1 and let the collector fetch them there or through a reverse proxy"
+    )]
+    Metrics(SocketAddr),
+    /// A password over plain MQTT to another machine.
+    #[error(
+        "{0} would send the broker's password and all vital signs readable over the network. Use mqtts://"
+    )]
+    PlainBroker(String),
+    /// A secret that others can read.
+    #[error("{path} can be read by others (mode {mode:04o}): chmod 600 {path}")]
+    OpenFile {
+        /// Which file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file that is not there.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// Which file.
+        path: String,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+/// All that is unsafe in these settings; empty when they may be used.
+pub(crate) fn refusals(settings: &Settings) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    if let Some(address) = exposed(settings.metrics) {
+        found.push(Refusal::Metrics(address));
+    }
+    match &settings.broker {
+        BrokerSettings::Embedded { plain, tls, websocket } => {
+            found.extend(exposed(*plain).map(Refusal::PlainMqtt));
+            found.extend(exposed(*websocket).map(Refusal::PlainWebSocket));
+            found.extend(tls.as_ref().and_then(|tls| check_secret_file(&tls.key).err()));
+        }
+        BrokerSettings::External { url, password_file, .. } => {
+            found.extend(check_url(url));
+            found.extend(password_file.as_ref().and_then(|path| check_secret_file(path).err()));
+        }
+    }
+    found
+}
+
+fn exposed(address: Option<SocketAddr>) -> Option<SocketAddr> {
+    address.filter(|address| !is_loopback(address.ip()))
+}
+
+/// Refuses a broker URL that would carry a password readable over the network.
+pub(crate) fn check_url(url: &MqttUrl) -> Option<Refusal> {
+    url.exposes_password().then(|| Refusal::PlainBroker(url.to_string()))
+}
+
+/// Refuses a file with a secret that others than its owner and group can read.
+pub(crate) fn check_secret_file(path: &Path) -> Result<(), Refusal> {
+    let shown = || PathBuf::from(path).display().to_string();
+    let metadata = std::fs::metadata(path)
+        .map_err(|error| Refusal::Unreadable { path: shown(), reason: error.to_string() })?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o007 == 0 { Ok(()) } else { Err(Refusal::OpenFile { path: shown(), mode }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TlsSettings;
+
+    fn settings(broker: BrokerSettings) -> Settings {
+        Settings {
+            data: PathBuf::from("data"),
+            master_key: None,
+            devices: ([0, 0, 0, 0], 9998).into(),
+            broker,
+            metrics: None,
+        }
+    }
+
+    fn embedded() -> BrokerSettings {
+        BrokerSettings::Embedded { plain: None, tls: None, websocket: None }
+    }
+
+    #[test]
+    fn devices_may_be_reached_from_everywhere() {
+        assert_eq!(refusals(&settings(embedded())), []);
+    }
+
+    #[test]
+    fn refuses_plain_mqtt_websocket_and_metrics_beyond_this_machine() {
+        let open: SocketAddr = ([0, 0, 0, 0], 1883).into();
+        let mut all =
+            settings(BrokerSettings::Embedded { plain: Some(open), tls: None, websocket: Some(open) });
+        all.metrics = Some(open);
+        let expected = [Refusal::Metrics(open), Refusal::PlainMqtt(open), Refusal::PlainWebSocket(open)];
+        assert_eq!(refusals(&all), expected);
+    }
+
+    #[test]
+    fn loopback_is_allowed() {
+        let here = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let mut all = settings(BrokerSettings::Embedded { plain: here, tls: None, websocket: here });
+        all.metrics = here;
+        assert_eq!(refusals(&all), []);
+    }
+
+    #[test]
+    fn refuses_password_over_plain_mqtt_to_another_machine() {
+        let external = |url: &str| {
+            settings(BrokerSettings::External { url: url.parse().unwrap(), ca: None, password_file: None })
+        };
+        assert!(matches!(refusals(&external("mqtt://gateway@10.1.2.3"))[..], [Refusal::PlainBroker(_)]));
+        assert_eq!(refusals(&external("mqtts://gateway@10.1.2.3")), []);
+        assert_eq!(refusals(&external("mqtt://gateway@127.0.0.1")), []);
+    }
+
+    #[test]
+    fn refuses_a_key_that_others_can_read_and_says_chmod() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key.pem");
+        std::fs::write(&key, "secret").unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let tls =
+            TlsSettings { address: ([0, 0, 0, 0], 8883).into(), certificate: key.clone(), key: key.clone() };
+        let all = settings(BrokerSettings::Embedded { plain: None, tls: Some(tls), websocket: None });
+        let found = refusals(&all);
+        assert!(matches!(found[..], [Refusal::OpenFile { mode: 0o644, .. }]), "{found:?}");
+        assert!(found[0].to_string().contains("chmod 600"));
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(refusals(&all), []);
+    }
+}

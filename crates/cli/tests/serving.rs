@@ -1,0 +1,208 @@
+//! The real binary as a server and as a demonstration, on real sockets.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "support is shared by several test programs")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+use std::time::Duration;
+
+use support::{Data, Running, Serve, run, stderr, stdout, until, vitalwire, wait};
+
+const PASSWORD: &str = "a good password";
+
+/// Devices of a fleet and the server they talk to, with a reader.
+fn ward() -> (Data, Serve, std::path::PathBuf) {
+    let data = Data::new();
+    let line = data.must(&["device", "add", "bed_07"]);
+    let keys = data.file("keys", &line);
+    data.add_user("nurse", PASSWORD);
+    let serve = Serve::start(&data.folder());
+    (data, serve, keys)
+}
+
+fn fleet(serve: &Serve, keys: &std::path::Path) -> Running {
+    let mut command = vitalwire();
+    command.args(["simulate", "fleet", "--target", serve.address("devices"), "--keys"]).arg(keys);
+    Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+#[test]
+fn demo_without_terminal_ends_with_one_json_object() {
+    let local = "127.0.0.1:0";
+    let output = run(&[
+        "demo",
+        "--devices",
+        "4",
+        "--rate",
+        "20",
+        "--seconds",
+        "2",
+        "--json",
+        "--listen",
+        local,
+        "--mqtt-listen",
+        local,
+        "--metrics-listen",
+        local,
+    ]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&report["devices"], &report["served"], &report["lost"]), (&4.into(), &4.into(), &0.into()));
+    assert_eq!(report["sent"], 160);
+    assert_eq!(report["delivered"], report["sent"]);
+    assert!(report["connect_ms"]["p99"].as_f64().unwrap() > 0.0);
+    assert!(report["latency_ms"]["p50"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn subscriber_sees_the_eleven_topics() {
+    let (_data, serve, keys) = ward();
+    let _fleet = fleet(&serve, &keys);
+    let mut subscriber = Running(
+        vitalwire()
+            .args(["subscribe", "--url", &format!("mqtt://nurse@{}", serve.address("mqtt"))])
+            .env("VITALWIRE_MQTT_PASSWORD", PASSWORD)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut topics = BTreeSet::new();
+    for line in BufReader::new(subscriber.0.stdout.take().unwrap()).lines().take(500) {
+        topics.insert(line.unwrap().split(' ').next().unwrap().to_owned());
+        if topics.len() == 11 {
+            break;
+        }
+    }
+    assert_eq!(topics.len(), 11, "{topics:?}");
+    assert!(topics.contains("Pico/bed_07/Internal_Server/Port_address"));
+}
+
+#[test]
+fn mosquitto_sub_sees_the_eleven_topics() {
+    let (_data, serve, keys) = ward();
+    let _fleet = fleet(&serve, &keys);
+    let spawned = std::process::Command::new("mosquitto_sub")
+        .args(["-h", "127.0.0.1", "-p", serve.port("mqtt"), "-u", "nurse", "-P", PASSWORD])
+        .args(["-t", "Pico/#", "-v", "-C", "100"])
+        .output();
+    let Ok(output) = spawned else {
+        eprintln!("mosquitto_sub is not installed: not tested");
+        return;
+    };
+    let topics: BTreeSet<_> =
+        stdout(&output).lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect();
+    assert_eq!(topics.len(), 11, "{topics:?} {}", stderr(&output));
+}
+
+#[test]
+fn wrong_password_is_told_in_plain_words() {
+    let (_data, serve, _keys) = ward();
+    let refused = vitalwire()
+        .args(["subscribe", "--url", &format!("mqtt://nurse@{}", serve.address("mqtt"))])
+        .env("VITALWIRE_MQTT_PASSWORD", "a wrong password")
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("refuses the login of nurse"), "{}", stderr(&refused));
+}
+
+#[test]
+fn tls_works_with_the_certificate_of_init() {
+    let (data, serve, keys) = ward();
+    let _fleet = fleet(&serve, &keys);
+    let url = format!("mqtts://nurse@localhost:{}", serve.port("mqtt_tls"));
+    let certificate = data.folder().join("tls/broker-certificate.pem");
+    let subscribe = |ca: Option<&std::path::Path>| {
+        let mut command = vitalwire();
+        command.args(["subscribe", "--url", &url]).env("VITALWIRE_MQTT_PASSWORD", PASSWORD);
+        if let Some(ca) = ca {
+            command.arg("--ca").arg(ca);
+        }
+        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let mut trusting = subscribe(Some(&certificate));
+    let first = BufReader::new(trusting.0.stdout.take().unwrap()).lines().next();
+    assert!(first.unwrap().unwrap().starts_with("Pico/bed_07/"));
+
+    let mut strict = subscribe(None);
+    assert_eq!(wait(&mut strict.0).code(), Some(1));
+    let mut reason = String::new();
+    strict.0.stderr.take().unwrap().read_to_string(&mut reason).unwrap();
+    assert!(reason.contains("--ca"), "{reason}");
+}
+
+#[test]
+fn sigterm_ends_serve_in_order_within_two_seconds() {
+    let (_data, serve, keys) = ward();
+    let _fleet = fleet(&serve, &keys);
+    until("the fleet is connected", || metrics(&serve).contains("vitalwire_devices_connected 1"));
+    let (took, status) = serve.terminate();
+    assert!(status.success(), "{status}");
+    assert!(took <= Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn revoked_device_loses_its_live_connection_within_a_second() {
+    let (data, serve, keys) = ward();
+    let _fleet = fleet(&serve, &keys);
+    until("the fleet is connected", || metrics(&serve).contains("vitalwire_devices_connected 1"));
+    data.must(&["device", "revoke", "bed_07"]);
+    let took = until("the device is gone", || metrics(&serve).contains("vitalwire_devices_connected 0"));
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
+fn unsafe_settings_are_refused_before_anything_listens() {
+    let data = Data::new();
+    for (flag, value, reason) in [
+        ("--mqtt-listen", "0.0.0.0:0", "plain MQTT"),
+        ("--mqtt-websocket-listen", "[::]:0", "WebSocket"),
+        ("--metrics-listen", "0.0.0.0:0", "metrics"),
+        ("--mqtt-url", "mqtt://gateway@192.0.2.1:1883", "mqtts://"),
+    ] {
+        let refused = run(&["serve", "--data", data.path(), flag, value]);
+        assert_eq!(refused.status.code(), Some(1), "{flag}");
+        assert!(stderr(&refused).contains(reason), "{flag}: {}", stderr(&refused));
+    }
+}
+
+#[test]
+fn environment_wins_over_the_file_and_flags_over_both() {
+    let data = Data::new();
+    // Each layer has its own unsafe value, and the refusal tells which one held.
+    std::fs::write(data.folder().join("vitalwire.toml"), "[metrics]\nlisten = \"0.0.0.0:1111\"\n").unwrap();
+    let refusal = |environment: Option<&str>, flag: Option<&str>| {
+        let mut command = vitalwire();
+        command.args(["serve", "--data", data.path()]);
+        environment.map(|value| command.env("VITALWIRE_METRICS_LISTEN", value));
+        flag.map(|value| command.args(["--metrics-listen", value]));
+        stderr(&command.output().unwrap())
+    };
+    assert!(refusal(None, None).contains("0.0.0.0:1111"));
+    assert!(refusal(Some("0.0.0.0:2222"), None).contains("0.0.0.0:2222"));
+    assert!(refusal(Some("0.0.0.0:2222"), Some("0.0.0.0:3333")).contains("0.0.0.0:3333"));
+}
+
+#[test]
+fn misspelt_key_in_the_settings_file_is_told_with_its_line() {
+    let data = Data::new();
+    std::fs::write(data.folder().join("vitalwire.toml"), "[mqtt]\nlisen = \"127.0.0.1:1\"\n").unwrap();
+    let refused = run(&["serve", "--data", data.path()]);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = stderr(&refused);
+    assert!(message.contains("vitalwire.toml, line 2") && message.contains("`lisen`"), "{message}");
+}
+
+/// What the server counts, over HTTP.
+fn metrics(serve: &Serve) -> String {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(serve.address("metrics")).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
