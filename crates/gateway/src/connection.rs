@@ -281,18 +281,18 @@ impl<'a> Collector<'a> {
 
     /// On a stop, what the device has already sent is still taken; otherwise the connection ends at once.
     async fn finish(&mut self, pull: Pull) -> Cause {
-        if pull == Pull::Stopped {
-            // Lets the reactor learn of bytes that it has not heard of yet; an error shows in the read.
-            let _ = tokio::time::timeout(DRAIN_WAIT, self.arrival.stream.readable()).await;
+        if pull != Pull::Stopped {
+            return pull.into();
         }
-        while pull == Pull::Stopped {
+        // Lets the reactor learn of bytes that it has not heard of yet; an error shows in the read.
+        let _ = tokio::time::timeout(DRAIN_WAIT, self.arrival.stream.readable()).await;
+        loop {
             match self.receive_and_publish().await {
-                Ok(0) => break,
+                Ok(0) => return pull.into(),
                 Ok(_) => {}
                 Err(cause) => return cause,
             }
         }
-        pull.into()
     }
 
     /// Takes what the socket holds; the number of bytes, 0 when it holds none now.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, watch};
-use vitalwire_protocol::{BLOCK_LEN, first_block_fits};
+use vitalwire_protocol::{BLOCK_LEN, CbcSecret, first_block_fits};
 use vitalwire_registry::{Device, DeviceId, Directory};
 
 use crate::limits::Limits;
@@ -59,9 +59,31 @@ pub(crate) enum IdentifyError {
 pub(crate) struct Identifier {
     directory: watch::Receiver<Arc<Directory>>,
     addresses: Mutex<HashMap<IpAddr, Address>>,
-    large_search: Arc<Semaphore>,
+    large_search: Semaphore,
+    candidates: Arc<Mutex<Arc<Candidates>>>,
     failures_max: u32,
     forgiven_per_second: f64,
+}
+
+/// All enrolled secrets, one after the other in memory: a search over 100,000 scattered ones waits for memory
+/// longer than it decrypts.
+#[derive(Debug, Default)]
+struct Candidates {
+    version: Option<u64>,
+    list: Vec<(CbcSecret, Arc<Device>)>,
+}
+
+impl Candidates {
+    fn of(directory: &Directory) -> Self {
+        let devices = directory.devices.values();
+        let list = devices.map(|device| (device.secret.clone(), Arc::clone(device))).collect();
+        Self { version: Some(directory.version), list }
+    }
+
+    fn search(&self, block: &[u8; BLOCK_LEN]) -> Option<Arc<Device>> {
+        let fits = |(secret, _): &&(CbcSecret, _)| first_block_fits(secret, block);
+        self.list.iter().find(fits).map(|(_, device)| Arc::clone(device))
+    }
 }
 
 /// What is remembered of an address.
@@ -79,7 +101,8 @@ impl Identifier {
         Self {
             directory,
             addresses: Mutex::default(),
-            large_search: Arc::new(Semaphore::new(1)),
+            large_search: Semaphore::new(1),
+            candidates: Arc::default(),
             failures_max: limits.identify_failures_max,
             forgiven_per_second: 1.0 / limits.identify_failure_forgiven_after.as_secs_f64(),
         }
@@ -98,12 +121,14 @@ impl Identifier {
         }
         self.admit_search(peer, now)?;
         let tried = directory.devices.len();
+        let candidates = Arc::clone(&self.candidates);
+        let search = move || current(&candidates, &directory).search(&block);
         let found = if tried <= INLINE_TRIALS_MAX {
-            search(&directory, &block)
+            search()
         } else {
             // Waiting here is bounded by the connection's deadline for its first frame.
             let _permit = self.large_search.acquire().await;
-            tokio::task::spawn_blocking(move || search(&directory, &block)).await.ok().flatten()
+            tokio::task::spawn_blocking(search).await.ok().flatten()
         };
         found.ok_or(IdentifyError::UnknownKey { tried })
     }
@@ -187,6 +212,11 @@ pub(crate) fn is_current(directory: &Directory, device: &Device) -> bool {
     directory.devices.get(&device.id).is_some_and(|current| current.generation == device.generation)
 }
 
-fn search(directory: &Directory, block: &[u8; BLOCK_LEN]) -> Option<Arc<Device>> {
-    directory.devices.values().find(|device| first_block_fits(&device.secret, block)).cloned()
+/// The candidates of `directory`, made anew when it has changed.
+fn current(candidates: &Mutex<Arc<Candidates>>, directory: &Directory) -> Arc<Candidates> {
+    let mut candidates = candidates.lock().unwrap_or_else(PoisonError::into_inner);
+    if candidates.version != Some(directory.version) {
+        *candidates = Arc::new(Candidates::of(directory));
+    }
+    Arc::clone(&candidates)
 }

@@ -191,7 +191,7 @@ impl Context {
         self.metrics.devices.set(self.sessions.count() as u64);
         if let Publisher::Embedded(broker) = &self.publisher {
             self.metrics.broker_connected.set(1);
-            self.metrics.mqtt_clients.set(broker.stats().clients as u64);
+            self.metrics.mqtt_clients.set(broker.stats().clients);
         }
     }
 }
