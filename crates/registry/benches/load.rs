@@ -1,11 +1,10 @@
-//! How long a directory of N devices takes to load, to be changed by one device, and to be cloned; and what a claim of a
-//! client id costs. `cargo bench -p vitalwire-registry`.
+//! How long a directory of N devices takes to load, to be changed by one device, and to be cloned.
+//! `cargo bench -p vitalwire-registry`.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
-use secrecy::SecretString;
 use std::time::Instant;
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DeviceId, MasterKey, Registry, Role};
+use vitalwire_registry::{DeviceId, MasterKey, Registry};
 
 fn devices(count: usize) -> Vec<(DeviceId, CbcSecret)> {
     let device = |number: usize| {
@@ -23,10 +22,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
 }
 
 fn main() {
-    println!(
-        "{:>8} {:>10} {:>10} {:>12} {:>12} {:>10}",
-        "devices", "enrol ms", "load ms", "change ms", "clone ms", "claim ms"
-    );
+    println!("{:>8} {:>10} {:>10} {:>12} {:>12}", "devices", "enrol ms", "load ms", "change ms", "clone ms");
     for count in [10, 1_000, 100_000] {
         let folder = tempfile::tempdir().unwrap();
         let master = MasterKey::generate().unwrap();
@@ -38,15 +34,6 @@ fn main() {
         registry.rotate_device(&batch.first().unwrap().0).unwrap();
         let (next, change) = timed(|| directory.with(registry.changes_since(directory.version).unwrap()));
         let (_, clone) = timed(|| next.clone());
-        let user = "ana".parse().unwrap();
-        registry.add_user(&user, Role::Admin, &SecretString::from("correct horse")).unwrap();
-        let claims = 100;
-        let ((), claim) = timed(|| {
-            for number in 0..claims {
-                let _ = registry.claim_client_id(&format!("client-{number}"), &user).unwrap();
-            }
-        });
-        let claim = claim / f64::from(claims);
-        println!("{count:>8} {enrol:>10.1} {load:>10.1} {change:>12.2} {clone:>12.4} {claim:>10.2}");
+        println!("{count:>8} {enrol:>10.1} {load:>10.1} {change:>12.2} {clone:>12.4}");
     }
 }

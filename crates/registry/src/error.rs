@@ -193,14 +193,6 @@ pub enum RegistryError {
     /// argon2 refused to work.
     #[error("the password could not be hashed; is there enough memory (19 MiB)?")]
     PasswordHash,
-    /// A client id that cannot be kept.
-    #[error("an MQTT client id of {len} bytes is over the limit of {limit}")]
-    ClientIdTooLong {
-        /// Its length in bytes.
-        len: usize,
-        /// The limit.
-        limit: usize,
-    },
 }
 
 impl From<rusqlite::Error> for RegistryError {

@@ -10,7 +10,6 @@ mod directory;
 mod error;
 mod id;
 mod key;
-mod mqtt_clients;
 mod paper_keys;
 mod private_file;
 mod schema;
@@ -23,7 +22,6 @@ pub use directory::{BrokenCause, Changes, Device, DeviceChange, Directory, Proto
 pub use error::{RegistryError, Result};
 pub use id::{DeviceId, NAME_LEN_MAX, NameError, UserName};
 pub use key::{MasterKey, master_key_path};
-pub use mqtt_clients::{CLIENT_ID_LEN_MAX, CLIENT_IDS_PER_USER_MAX, ClientIdClaim};
 pub use paper_keys::{ImportError, ImportReport, LINE_LEN_MAX, LineFault, parse_paper_keys};
 pub use store::{DATABASE_FILE, DEVICES_MAX, DeviceInfo, Registry};
 pub use user::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, Role, Scope, User, verify_absent};

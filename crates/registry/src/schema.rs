@@ -51,14 +51,6 @@ CREATE TABLE user_devices (
     PRIMARY KEY (user, device)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_devices_by_device ON user_devices (device);
-
--- Which user owns an MQTT client id, and with it the session kept under it. `last_used` counts the user's claims.
-CREATE TABLE mqtt_clients (
-    client_id TEXT PRIMARY KEY NOT NULL,
-    user TEXT NOT NULL REFERENCES users (name),
-    last_used INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX mqtt_clients_by_use ON mqtt_clients (user, last_used);
 "];
 
 /// The schema version this program writes.

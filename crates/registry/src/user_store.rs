@@ -58,7 +58,6 @@ impl Registry {
             change.stamp_user(name)?;
             change.set_hash(name, None)?;
             change.transaction.execute("DELETE FROM user_devices WHERE user = ?1", [name.as_str()])?;
-            change.transaction.execute("DELETE FROM mqtt_clients WHERE user = ?1", [name.as_str()])?;
             Ok(())
         })
     }

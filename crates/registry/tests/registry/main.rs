@@ -4,7 +4,6 @@
 mod devices;
 mod fixture;
 mod importing;
-mod mqtt_clients;
 mod opening;
 mod secrets;
 mod tampering;

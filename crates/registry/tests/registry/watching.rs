@@ -131,16 +131,6 @@ async fn a_restored_backup_with_a_lower_version_is_read_whole() {
     assert!(restored.devices.contains_key("kept"));
 }
 
-#[tokio::test]
-async fn claims_of_client_ids_publish_nothing() {
-    let fixture = Fixture::new();
-    fixture.registry.add_user(&name("ana"), Role::Admin, &password("correct horse")).unwrap();
-    let (_watch, mut directories) = vitalwire_registry::watch(fixture.reopen()).unwrap();
-    let _claim = fixture.registry.claim_client_id("x", &name("ana")).unwrap();
-    let nothing = tokio::time::timeout(Duration::from_millis(500), directories.changed()).await;
-    assert!(nothing.is_err());
-}
-
 #[test]
 fn dropping_the_watch_ends_its_thread() {
     let fixture = Fixture::new();
