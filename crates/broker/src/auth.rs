@@ -26,7 +26,7 @@ const CHECKS_AT_ONCE: usize = 2;
 const WAITING_MAX: usize = 64;
 /// The longest wait for a turn. With the longest delay of [`crate::login_limit`] it stays below the CONNECT deadline.
 const WAIT_MAX: Duration = Duration::from_secs(4);
-/// Longest user name looked at; longer ones are nobody's.
+/// Account under which logins with impossible names are counted.
 const NOBODY: &str = "";
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -40,7 +40,7 @@ pub(crate) struct Gate {
     pub(crate) counters: Arc<Counters>,
     pub(crate) sessions_per_user_max: usize,
     limiter: Mutex<LoginLimiter>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     waiting: Semaphore,
 }
 
@@ -72,7 +72,7 @@ impl Gate {
             counters,
             sessions_per_user_max,
             limiter: Mutex::new(LoginLimiter::new()),
-            turns: Semaphore::new(CHECKS_AT_ONCE),
+            turns: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
             waiting: Semaphore::new(WAITING_MAX),
         }
     }
@@ -131,20 +131,22 @@ impl Gate {
     /// Waits for a turn and checks the password off the reactor; for a user that does not exist it takes as long.
     async fn verify(&self, user: Option<Arc<User>>, password: &[u8]) -> Result<bool, Refusal> {
         let waiting = self.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
-        let turn = tokio::time::timeout(WAIT_MAX, self.turns.acquire()).await;
+        let turn = tokio::time::timeout(WAIT_MAX, Arc::clone(&self.turns).acquire_owned()).await;
         drop(waiting);
         let Ok(Ok(turn)) = turn else { return Err(Refusal::Busy) };
         let password = Zeroizing::new(password.to_vec());
-        let checked = tokio::task::spawn_blocking(move || match user {
-            Some(user) => user.verify(&password),
-            None => {
-                verify_absent(&password);
-                false
+        let checked = tokio::task::spawn_blocking(move || {
+            // Held until the check is done, also when nobody waits for it any more.
+            let _turn = turn;
+            match user {
+                Some(user) => user.verify(&password),
+                None => {
+                    verify_absent(&password);
+                    false
+                }
             }
-        })
-        .await;
-        drop(turn);
-        Ok(checked.unwrap_or(false))
+        });
+        Ok(checked.await.unwrap_or(false))
     }
 
     fn judge_will(&self, connect: &ConnectPacket, user: &User) -> Result<(), Refusal> {

@@ -16,6 +16,7 @@ pub(crate) struct Counters {
     failed_logins: AtomicU64,
     refused_connections: AtomicU64,
     storage_errors: AtomicU64,
+    storage_passes: AtomicU64,
     last_drop_warning: Mutex<Option<Instant>>,
 }
 
@@ -36,6 +37,10 @@ impl Counters {
         self.storage_errors.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn storage_pass(&self) {
+        self.storage_passes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The oldest messages of a full queue were dropped.
     pub(crate) fn dropped_queued(&self, client: &str, count: usize) {
         let total = self.dropped_queued.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
@@ -54,6 +59,7 @@ impl Counters {
             failed_logins: read(&self.failed_logins),
             refused_connections: read(&self.refused_connections),
             storage_errors: read(&self.storage_errors),
+            storage_passes: read(&self.storage_passes),
         }
     }
 }
@@ -65,4 +71,5 @@ pub(crate) struct Snapshot {
     pub(crate) failed_logins: u64,
     pub(crate) refused_connections: u64,
     pub(crate) storage_errors: u64,
+    pub(crate) storage_passes: u64,
 }

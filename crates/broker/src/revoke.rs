@@ -3,7 +3,8 @@
 
 use crate::acl;
 use crate::engine::Engine;
-use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage, StorageBackend};
+use crate::storage::StoredSession;
+use mqtt5::broker::storage::{ClientSession, QueuedMessage, StorageBackend};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -46,17 +47,12 @@ fn role<'a>(directory: &'a Directory, session: &ClientSession) -> Option<&'a Rol
 }
 
 /// A stored session as its user may have it today; `None` when the user is gone.
-pub(crate) fn allowed_part(
-    directory: &Directory,
-    mut session: ClientSession,
-    mut queue: Vec<QueuedMessage>,
-    mut inflight: Vec<InflightMessage>,
-) -> Option<(ClientSession, Vec<QueuedMessage>, Vec<InflightMessage>)> {
-    let role = role(directory, &session)?;
-    session.subscriptions.retain(|filter, _| acl::may_subscribe(role, filter));
-    queue.retain(|message| acl::may_subscribe(role, &message.topic));
-    inflight.retain(|message| acl::may_subscribe(role, &message.topic));
-    Some((session, queue, inflight))
+pub(crate) fn allowed_part(directory: &Directory, mut stored: StoredSession) -> Option<StoredSession> {
+    let role = role(directory, &stored.session)?;
+    stored.session.subscriptions.retain(|filter, _| acl::may_subscribe(role, filter));
+    stored.queue.retain(|message| acl::may_subscribe(role, &message.topic));
+    stored.inflight.retain(|message| acl::may_subscribe(role, &message.topic));
+    Some(stored)
 }
 
 async fn trim_sessions(engine: &Engine, directory: &Directory) {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use vitalwire_broker::{Broker, BrokerLimits, WRITE_INTERVAL};
+use vitalwire_broker::{Broker, BrokerLimits};
 
 const STORED: [&str; 7] = ["-i", "display", "-c", "-q", "1", "-t", "Pico/#"];
 
@@ -54,11 +54,16 @@ async fn broker_process() {
     let (_users, directory) = watch::channel(directory(usual()));
     let broker = Broker::start(config(&folder, BrokerLimits::default()), directory).await.unwrap();
     println!("\nlistening {}", broker.addresses().plain.unwrap());
-    // What the parent asks for on standard input: "retain TOPIC TEXT" or "publish TOPIC TEXT".
+    // What the parent asks for on standard input: "retain TOPIC TEXT", "publish TOPIC TEXT", or "await stored TEXT".
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     while let Some(order) = orders.next_line().await.unwrap() {
         let words: Vec<&str> = order.splitn(3, ' ').collect();
-        broker.publish(words[1], words[2].to_owned().into(), words[0] == "retain").await;
+        if words[0] == "await" {
+            let passes = broker.stats().storage_passes + 2;
+            until("everything is stored", || broker.stats().storage_passes >= passes).await;
+        } else {
+            broker.publish(words[1], words[2].to_owned().into(), words[0] == "retain").await;
+        }
         println!("\ndone {}", words[2]);
     }
 }
@@ -117,8 +122,8 @@ async fn missed_and_retained_messages_survive_a_kill() {
     for number in 0..50 {
         process.order("publish", "Pico/dev_a/x", &format!("number {number}")).await;
     }
-    // The bound that the documentation states, and time for the write itself.
-    tokio::time::sleep(WRITE_INTERVAL * 3).await;
+    // The storage's own rhythm; nothing is flushed.
+    process.order("await", "stored", "now").await;
     process.kill().await;
     let mut process = Process::start(folder.path()).await;
     let mut back = Subscriber::connect(process.address, "reader", &STORED);
@@ -235,5 +240,23 @@ async fn the_storage_is_private_and_a_damaged_row_stops_nothing() {
     drop(rows);
     let running = start_with(Arc::clone(&folder), users, BrokerLimits::default()).await;
     assert_eq!(running.broker.retained("#").await.len(), 1);
+    running.broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_user_removed_while_the_broker_was_down_leaves_no_session_behind() {
+    let running = start().await;
+    leave_a_session(&running).await;
+    running.publish("Pico/dev_a/x", "secret", false).await;
+    let Running { broker, users, folder } = running;
+    broker.stop().await;
+    users.send_replace(directory(vec![user("admin", vitalwire_registry::Role::Admin)]));
+    start_with(Arc::clone(&folder), users.clone(), BrokerLimits::default()).await.broker.stop().await;
+    users.send_replace(directory(usual()));
+    let running = start_with(folder, users, BrokerLimits::default()).await;
+    let mut next = Subscriber::connect(running.plain(), "reader", &STORED);
+    next.line_with("Subscribed").await;
+    running.publish("Pico/dev_a/x", "new", false).await;
+    assert_eq!(next.line_with("Pico/dev_a/x ").await, "Pico/dev_a/x new");
     running.broker.stop().await;
 }

@@ -32,12 +32,11 @@ pub(crate) struct Retained {
     pub(crate) payload: Vec<u8>,
 }
 
-/// One session as found at the start.
+/// One session with what waits for its client.
 pub(crate) struct StoredSession {
     pub(crate) session: ClientSession,
     pub(crate) queue: Vec<QueuedMessage>,
     pub(crate) inflight: Vec<InflightMessage>,
-    pub(crate) backlog: Backlog,
 }
 
 /// See the module.
@@ -90,7 +89,7 @@ impl Database {
     }
 
     /// All sessions. What cannot be read is left out with a warning: a damaged row must not stop the broker.
-    pub(crate) fn sessions(&self) -> rusqlite::Result<Vec<StoredSession>> {
+    pub(crate) fn sessions(&self) -> rusqlite::Result<Vec<(StoredSession, Backlog)>> {
         let mut statement = self.connection.prepare("SELECT client, body FROM session")?;
         let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
         let mut sessions = Vec::new();
@@ -105,7 +104,7 @@ impl Database {
         Ok(sessions)
     }
 
-    fn rest_of(&self, session: ClientSession) -> rusqlite::Result<StoredSession> {
+    fn rest_of(&self, session: ClientSession) -> rusqlite::Result<(StoredSession, Backlog)> {
         let client = session.client_id.as_str();
         let (mut queue, mut backlog) = (Vec::new(), Backlog::default());
         let mut statement = self
@@ -127,7 +126,7 @@ impl Database {
             .query_row([client], |row| row.get(0))
             .optional()?;
         let inflight = inflight.map(|body| decode(client, &body)).unwrap_or_default();
-        Ok(StoredSession { session, queue, inflight, backlog })
+        Ok((StoredSession { session, queue, inflight }, backlog))
     }
 }
 
