@@ -4,6 +4,7 @@
 //! it never prints a key or a patient's value. Keys come in as arguments, frames and samples go out.
 #![no_std]
 
+pub mod batch;
 pub mod detect;
 pub mod frame;
 pub mod identify;
