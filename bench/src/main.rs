@@ -1,0 +1,176 @@
+//! Measures Vitalwire and, beside it in the same run, its peer: mosquitto with devices that publish over TLS-PSK.
+//! Prints figures with the goals next to them; never passes or fails by a time.
+
+mod enrolment;
+mod hold;
+mod load;
+mod measure;
+mod mqtt;
+mod ours;
+mod peer;
+mod process;
+mod psk;
+mod report;
+mod subscriber;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::measure::{Plan, Scale, cpu, identify, latency, memory, storm};
+use crate::report::Report;
+
+/// Measures Vitalwire beside mosquitto, everything on the loopback interface.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// A smoke run of less than a minute: shows that the benches run; its figures mean nothing.
+    #[arg(long, global = true)]
+    quick: bool,
+    /// Also write the table to bench/RESULTS.md.
+    #[arg(long, global = true)]
+    write: bool,
+    /// Rounds of each measurement, ours and the peer's in turn.
+    #[arg(long, global = true)]
+    rounds: Option<usize>,
+    /// Measure only one side.
+    #[arg(long, global = true, value_enum, default_value_t = Side::Both)]
+    side: Side,
+    /// The vitalwire binary; without this it is built first.
+    #[arg(long, global = true)]
+    binary: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Side {
+    Both,
+    Ours,
+    Peer,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Everything (the default).
+    All,
+    /// CPU a sample of server and broker.
+    Cpu,
+    /// 1,000 devices that connect at once.
+    Storm,
+    /// Memory of 5,000 idle connections.
+    Memory,
+    /// From the device to the subscriber.
+    Latency,
+    /// CPU to find out who connects.
+    Identify,
+    /// The subscriber's process.
+    #[command(hide = true)]
+    Subscriber(subscriber::SubscriberArguments),
+    /// The peer's load.
+    #[command(hide = true)]
+    Load(load::LoadArguments),
+    /// Connections to be held.
+    #[command(hide = true)]
+    Hold(hold::HoldArguments),
+}
+
+/// A measurement; it adds its rows to the report.
+type Measurement = fn(Plan<'_>, &mut Report);
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = Arguments::parse();
+    let measurements: &[Measurement] = match arguments.what.take().unwrap_or(What::All) {
+        What::Subscriber(it) => return subscriber::serve(it).map(|()| ExitCode::SUCCESS),
+        What::Load(it) => return load::serve(it).map(|()| ExitCode::SUCCESS),
+        What::Hold(it) => return hold::serve(it).map(|()| ExitCode::SUCCESS),
+        What::All => &[cpu::measure, storm::measure, memory::measure, latency::measure, identify::measure],
+        What::Cpu => &[cpu::measure],
+        What::Storm => &[storm::measure],
+        What::Memory => &[memory::measure],
+        What::Latency => &[latency::measure],
+        What::Identify => &[identify::measure],
+    };
+    run(&arguments, measurements)
+}
+
+fn run(arguments: &Arguments, measurements: &[Measurement]) -> Result<ExitCode> {
+    stop_all_on_signal()?;
+    // 5,000 connections need more files than the usual soft limit; the processes started inherit this one.
+    rlimit::increase_nofile_limit(u64::MAX)?;
+    let binary = match (arguments.side, &arguments.binary) {
+        (Side::Peer, _) => None,
+        (_, Some(binary)) => Some(binary.clone()),
+        (_, None) => Some(ours::build()?),
+    };
+    let mut scale = if arguments.quick { Scale::QUICK } else { Scale::FULL };
+    scale.rounds = arguments.rounds.unwrap_or(scale.rounds);
+    let plan = Plan { scale, ours: binary.as_deref(), peer: arguments.side != Side::Ours };
+    let mut report = Report::default();
+    report.note(conditions(plan)?);
+    report.note(EXPLANATION.into());
+    let load_before = load_average();
+    for measurement in measurements {
+        measurement(plan, &mut report);
+    }
+    report.note(format!(
+        "Load average of the last minute before the run {load_before}, after it {}.",
+        load_average()
+    ));
+    let text = format!("# Vitalwire beside mosquitto\n\n{report}");
+    println!("{text}");
+    if arguments.write {
+        std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.md"), &text)?;
+    }
+    Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+const EXPLANATION: &str = "Vitalwire: devices send AES-CBC frames over TCP, which its gateway identifies, decrypts, \
+    checks and publishes. Mosquitto: devices publish over TLS 1.3 with a pre-shared key; no ACL, no connection log, \
+    unlimited queue; `set_tcp_nodelay` except in the CPU run; seven messages in one TLS record unless said. Server, \
+    devices and subscriber are processes of one machine and share its cores, except in our storm and latency, which \
+    `vitalwire demo` measures in one process. One subscriber at QoS 0.";
+
+/// The machine, the versions and the sizes.
+fn conditions(plan: Plan<'_>) -> Result<String> {
+    let cores = thread::available_parallelism()?;
+    let ours = plan.ours.map(ours::version).transpose()?.unwrap_or_else(|| "ours not measured".into());
+    let peer = if plan.peer { peer::version()? } else { "not measured".into() };
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
+    Ok(format!(
+        "{cores} cores ({}), Linux {}; {ours}; mosquitto {peer}; {}, for the peer's devices. Median of {} rounds \
+         (smallest–largest), ours and the peer's in turn.",
+        model.unwrap_or("model unknown"),
+        kernel.trim(),
+        openssl::version::version(),
+        plan.scale.rounds,
+    ))
+}
+
+/// Tells a reader whether anything else was running.
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// Ctrl-C or a termination stops what was started, by its ids, and ends the run.
+fn stop_all_on_signal() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let guard = runtime.enter();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    drop(guard);
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+        });
+        process::stop_all();
+        std::process::exit(130);
+    });
+    Ok(())
+}

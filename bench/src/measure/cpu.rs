@@ -1,0 +1,167 @@
+//! CPU a sample of server and broker together, with one subscriber at QoS 0.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::{Plan, RATE_HZ, Scale};
+use crate::load::{LoadArguments, Shape};
+use crate::ours::Gateway;
+use crate::peer::{Peer, Tuning};
+use crate::process::{Started, Talking};
+use crate::report::{Report, Row};
+use crate::subscriber::Subscriber;
+
+const SERVED_TIMEOUT: Duration = Duration::from_secs(60);
+/// Far past every window; the load is stopped when the window is over.
+const LOAD_SECONDS: f64 = 600.0;
+/// Below this share of what the devices should have sent, a note says so.
+const DELIVERED_SHARE_MIN: f64 = 0.98;
+
+/// What is compared with what.
+struct Comparison {
+    name: &'static str,
+    /// What our subscriber subscribes to, and the end of the topic that marks a sample.
+    filters: &'static [&'static str],
+    marker: &'static str,
+    /// How the peer's devices publish.
+    shape: Shape,
+    /// At [`Scale::cpu_devices`].
+    goals: [&'static str; 2],
+}
+
+const TEMPERATURE: &str = "/Physiological_Data/Temperature";
+
+const COMPARISONS: [Comparison; 3] = [
+    Comparison {
+        name: "all topics",
+        filters: &["Pico/#", "vitalwire/#"],
+        marker: TEMPERATURE,
+        shape: Shape::SevenInOne,
+        goals: ["≤ 30 (moonshot 20)", "≤ 15 (moonshot 10)"],
+    },
+    Comparison {
+        name: "the paper's seven",
+        filters: &["Pico/#"],
+        marker: TEMPERATURE,
+        shape: Shape::Seven,
+        goals: ["", ""],
+    },
+    Comparison {
+        name: "one JSON message",
+        filters: &["vitalwire/v1/+/reading"],
+        marker: "/reading",
+        shape: Shape::Json,
+        goals: ["", ""],
+    },
+];
+
+const EXPLANATION: &str = "CPU a sample is of server and broker together. \"All topics\": our subscriber gets eight \
+    messages a sample (`Pico/#` and `vitalwire/#`), the peer's seven, which its devices write in one TLS record. \
+    \"The paper's seven\": our subscriber gets the seven of `Pico/#`; the peer's devices write each by itself, as \
+    client libraries do. \"One JSON message\": our subscriber gets `vitalwire/v1/+/reading` (the seven are \
+    published all the same), the peer's devices publish only that.";
+
+pub(crate) fn measure(plan: Plan<'_>, report: &mut Report) {
+    report.note(EXPLANATION.into());
+    for (size, devices) in plan.scale.cpu_devices.into_iter().enumerate() {
+        let mut outcomes = COMPARISONS.map(|it| {
+            let goal = it.goals.get(size).copied().unwrap_or_default();
+            Outcome::new(Row::new(format!("CPU µs a sample, {devices} × 20 Hz, {}", it.name), goal))
+        });
+        for round in 1..=plan.scale.rounds {
+            for (comparison, outcome) in COMPARISONS.iter().zip(&mut outcomes) {
+                eprintln!("cpu: {devices} devices, round {round}: {}", comparison.name);
+                if let Some(binary) = plan.ours {
+                    let window = ours(binary, plan.scale, devices, comparison);
+                    report.keep("our CPU", window).into_iter().for_each(|it| outcome.add_ours(it));
+                }
+                if plan.peer {
+                    let window = peer(plan.scale, devices, comparison);
+                    report.keep("the peer's CPU", window).into_iter().for_each(|it| outcome.add_peer(it));
+                }
+            }
+        }
+        for (comparison, outcome) in COMPARISONS.iter().zip(outcomes) {
+            let expected = devices as f64 * RATE_HZ;
+            for (side, least) in [("ours", outcome.ours_least), ("the peer", outcome.peer_least)] {
+                if least < expected * DELIVERED_SHARE_MIN {
+                    let name = comparison.name;
+                    report.note(format!(
+                        "{devices} × 20 Hz, {name}: {side} delivered {least:.0} of {expected:.0} samples a second."
+                    ));
+                }
+            }
+            report.add([outcome.row]);
+        }
+    }
+}
+
+/// A row, and the least that each side delivered in a round, in samples a second.
+struct Outcome {
+    row: Row,
+    ours_least: f64,
+    peer_least: f64,
+}
+
+impl Outcome {
+    fn new(row: Row) -> Self {
+        Self { row, ours_least: f64::INFINITY, peer_least: f64::INFINITY }
+    }
+
+    fn add_ours(&mut self, window: Window) {
+        self.row.add_ours(window.us_per_sample);
+        self.ours_least = self.ours_least.min(window.samples_per_second);
+    }
+
+    fn add_peer(&mut self, window: Window) {
+        self.row.add_peer(window.us_per_sample);
+        self.peer_least = self.peer_least.min(window.samples_per_second);
+    }
+}
+
+struct Window {
+    us_per_sample: f64,
+    samples_per_second: f64,
+}
+
+fn ours(binary: &Path, scale: Scale, devices: usize, comparison: &Comparison) -> Result<Window> {
+    let gateway = Gateway::start(binary, devices)?;
+    gateway.explain((|| {
+        let mut subscriber = Subscriber::start(&gateway.login, comparison.filters, comparison.marker)?;
+        let _fleet = gateway.fleet(devices, RATE_HZ, LOAD_SECONDS)?;
+        window(&gateway.server, &mut subscriber, devices, scale)
+    })())
+}
+
+fn peer(scale: Scale, devices: usize, comparison: &Comparison) -> Result<Window> {
+    let peer = Peer::start(devices, Tuning::Cpu)?;
+    let mut subscriber = Subscriber::start(&peer.login, &["#"], comparison.shape.marker())?;
+    let load = LoadArguments {
+        target: peer.devices,
+        devices,
+        rate_hz: RATE_HZ,
+        seconds: LOAD_SECONDS,
+        shape: comparison.shape,
+        timed_at: None,
+        user: None,
+    };
+    let _load = Talking::spawn("the load", &load.to_words(), "")?;
+    window(&peer.broker, &mut subscriber, devices, scale)
+}
+
+fn window(server: &Started, subscriber: &mut Subscriber, devices: usize, scale: Scale) -> Result<Window> {
+    subscriber.wait_for_devices(devices, SERVED_TIMEOUT)?;
+    sleep(Duration::from_secs(scale.cpu_settle_seconds));
+    let (began, cpu, seen) = (Instant::now(), server.cpu()?, subscriber.seen()?);
+    sleep(Duration::from_secs(scale.cpu_window_seconds));
+    let (cpu, seen_after, elapsed) = (server.cpu()? - cpu, subscriber.seen()?, began.elapsed());
+    let samples = seen_after.samples - seen.samples;
+    ensure!(samples > 0, "no sample came in {} s", elapsed.as_secs());
+    Ok(Window {
+        us_per_sample: cpu.as_secs_f64() * 1e6 / samples as f64,
+        samples_per_second: samples as f64 / elapsed.as_secs_f64(),
+    })
+}

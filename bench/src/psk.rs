@@ -1,0 +1,86 @@
+//! A device of the peer: TLS with a pre-shared key straight to the broker, as a client would that has no gateway.
+//! Never a server, and the only file that names the TLS crate.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use anyhow::{Context, Result, ensure};
+use openssl::ex_data::Index;
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_openssl::SslStream;
+
+use crate::enrolment::{device_id, secret};
+use crate::mqtt::{self, Packet};
+
+/// A connection that the broker has accepted.
+pub(crate) type Connection = SslStream<TcpStream>;
+
+struct Identity {
+    name: String,
+    key: [u8; 16],
+}
+
+/// Makes connections; one context for all devices, as one context each would cost more than the connections.
+pub(crate) struct Connector {
+    context: SslContext,
+    identity: Index<Ssl, Identity>,
+}
+
+impl Connector {
+    pub(crate) fn new() -> Result<Self> {
+        let identity = Ssl::new_ex_index()?;
+        let mut builder = SslContextBuilder::new(SslMethod::tls_client())?;
+        builder.set_min_proto_version(Some(SslVersion::TLS1_3))?;
+        builder.set_ciphersuites("TLS_AES_128_GCM_SHA256")?;
+        builder.set_groups_list("X25519")?;
+        builder.set_options(SslOptions::NO_TICKET);
+        builder.set_psk_client_callback(move |ssl, _hint, name_out, key_out| {
+            let identity: Option<&Identity> = ssl.ex_data(identity);
+            // 0 tells OpenSSL that there is no key; the handshake then fails.
+            Ok(identity.and_then(|it| offer(it, name_out, key_out)).unwrap_or(0))
+        });
+        Ok(Self { context: builder.build(), identity })
+    }
+
+    /// Connects as device `index` from `source`, up to the broker's CONNACK.
+    pub(crate) async fn connect(
+        &self,
+        index: usize,
+        client_id: &str,
+        source: SocketAddr,
+        target: SocketAddr,
+    ) -> Result<Connection> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(source)?;
+        let stream = socket.connect(target).await?;
+        stream.set_nodelay(true)?;
+        let mut ssl = Ssl::new(&self.context)?;
+        ssl.set_ex_data(self.identity, Identity { name: device_id(index), key: secret(index).0 });
+        let mut stream = SslStream::new(ssl, stream)?;
+        Pin::new(&mut stream).connect().await.context("the broker refused the TLS handshake")?;
+        stream.write_all(&mqtt::connect(client_id, None)?).await?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer).await?;
+        let welcome = mqtt::decode(&answer)?.map(|(packet, _)| packet);
+        ensure!(welcome == Some(Packet::ConnAck(0)), "the broker refused the device: {welcome:?}");
+        Ok(stream)
+    }
+}
+
+/// Writes the identity, ended by NUL, and the key; the key's length.
+fn offer(identity: &Identity, name_out: &mut [u8], key_out: &mut [u8]) -> Option<usize> {
+    let (name, end) = name_out.split_at_mut_checked(identity.name.len())?;
+    name.copy_from_slice(identity.name.as_bytes());
+    *end.first_mut()? = 0;
+    key_out.get_mut(..identity.key.len())?.copy_from_slice(&identity.key);
+    Some(identity.key.len())
+}
+
+/// 32 hexadecimal digits, fresh in every run.
+pub(crate) fn random_password() -> Result<String> {
+    let mut bytes = [0; 16];
+    openssl::rand::rand_bytes(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
