@@ -111,6 +111,89 @@ fn wrong_password_is_told_in_plain_words() {
 }
 
 #[test]
+fn password_in_a_url_is_refused_and_not_repeated() {
+    let data = Data::new();
+    let url = "mqtts://nurse:geheim@127.0.0.1";
+    for arguments in [&["subscribe", "--url", url][..], &["serve", "--data", data.path(), "--mqtt-url", url]]
+    {
+        let refused = run(arguments);
+        assert_eq!(refused.status.code(), Some(1));
+        let message = stderr(&refused);
+        assert!(message.contains("process list") && !message.contains("geheim"), "{message}");
+    }
+}
+
+#[test]
+fn subscriber_comes_back_after_the_server_was_away() {
+    let (data, serve, keys) = ward();
+    let _fleet = fleet(&serve, &keys);
+    let mqtt = serve.address("mqtt").to_owned();
+    let mut subscriber = Running(
+        vitalwire()
+            .args([
+                "subscribe",
+                "--url",
+                &format!("mqtt://nurse@{mqtt}"),
+                "--filter",
+                "vitalwire/v1/+/status",
+            ])
+            .env("VITALWIRE_MQTT_PASSWORD", PASSWORD)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut lines = BufReader::new(subscriber.0.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "vitalwire/v1/bed_07/status online");
+    assert!(serve.terminate().1.success());
+    assert_eq!(lines.next().unwrap().unwrap(), "vitalwire/v1/bed_07/status offline");
+    let _again = Serve::start_at(&data.folder(), &mqtt);
+    assert_eq!(lines.next().unwrap().unwrap(), "vitalwire/v1/bed_07/status offline");
+}
+
+#[test]
+fn external_broker_carries_the_readings() {
+    let broker = "127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap();
+    let free = std::net::TcpListener::bind(broker).unwrap().local_addr().unwrap();
+    let data = Data::new();
+    let keys = data.file("keys", &data.must(&["device", "add", "bed_07"]));
+    let settings =
+        data.file("mosquitto.conf", &format!("listener {} 127.0.0.1\nallow_anonymous true\n", free.port()));
+    let Ok(mosquitto) =
+        std::process::Command::new("mosquitto").arg("-c").arg(&settings).stderr(Stdio::null()).spawn()
+    else {
+        eprintln!("mosquitto is not installed: not tested");
+        return;
+    };
+    let _mosquitto = Running(mosquitto);
+    until("mosquitto listens", || std::net::TcpStream::connect(free).is_ok());
+    let serve = Serve::start_with(&data.folder(), |command| {
+        command
+            .args(["--mqtt-url", &format!("mqtt://gateway@{free}")])
+            .env("VITALWIRE_MQTT_PASSWORD", PASSWORD);
+    });
+    let _fleet = fleet(&serve, &keys);
+    let mut subscriber = Running(
+        vitalwire()
+            .args(["subscribe", "--url", &format!("mqtt://nurse@{free}")])
+            .env("VITALWIRE_MQTT_PASSWORD", PASSWORD)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let line = BufReader::new(subscriber.0.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(line.starts_with("Pico/bed_07/"), "{line}");
+}
+
+#[test]
+fn second_signal_ends_serve_at_once() {
+    let (_data, serve, _keys) = ward();
+    serve.signal("TERM");
+    serve.signal("INT");
+    let (took, _) = serve.terminate();
+    assert!(took <= Duration::from_secs(1), "{took:?}");
+}
+
+#[test]
 fn tls_works_with_the_certificate_of_init() {
     let (data, serve, keys) = ward();
     let _fleet = fleet(&serve, &keys);

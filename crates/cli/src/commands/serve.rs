@@ -74,7 +74,7 @@ pub(crate) struct ServeArgs {
         hide_env_values = true,
         help_heading = "External broker"
     )]
-    mqtt_url: Option<MqttUrl>,
+    mqtt_url: Option<String>,
     /// The CA certificate that vouches for it [default: the system's]
     #[arg(
         long,
@@ -125,12 +125,16 @@ pub(crate) fn run(args: ServeArgs, log_format: LogFormat) -> anyhow::Result<Exit
 /// When they cannot be understood.
 pub(crate) fn load(args: ServeArgs) -> anyhow::Result<Settings> {
     let file = config::read_file(args.config.as_deref(), args.data.as_deref())?;
-    Ok(Settings::resolve(args.into(), file, data::own_certificate)?)
+    Ok(Settings::resolve(args.try_into()?, file, data::own_certificate)?)
 }
 
-impl From<ServeArgs> for Overrides {
-    fn from(args: ServeArgs) -> Self {
-        Self {
+impl TryFrom<ServeArgs> for Overrides {
+    type Error = anyhow::Error;
+
+    fn try_from(args: ServeArgs) -> anyhow::Result<Self> {
+        // Not parsed by clap: its messages repeat what was typed, and that may hold a password.
+        let mqtt_url = args.mqtt_url.map(|url| url.parse::<MqttUrl>()).transpose().context("--mqtt-url")?;
+        Ok(Self {
             data: args.data,
             master_key: args.master_key,
             listen: args.listen,
@@ -138,12 +142,12 @@ impl From<ServeArgs> for Overrides {
             mqtt_tls_listen: args.mqtt_tls_listen,
             mqtt_websocket_listen: args.mqtt_websocket_listen,
             metrics_listen: args.metrics_listen,
-            mqtt_url: args.mqtt_url,
+            mqtt_url,
             mqtt_ca: args.mqtt_ca,
             mqtt_password_file: args.mqtt_password_file,
             tls_cert: args.tls_cert,
             tls_key: args.tls_key,
-        }
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use rumqttc::{MqttOptions, Publish, QoS};
+use rumqttc::{Publish, QoS};
 use tokio_util::sync::CancellationToken;
 
 use crate::mqtt::MqttUrl;
@@ -33,7 +33,7 @@ In the table: arrows and page keys scroll, q leaves.";
 pub(crate) struct SubscribeArgs {
     /// The broker and the user: mqtt://USER@HOST:PORT, with TLS mqtts://USER@HOST:PORT
     #[arg(long, value_name = "URL", env = "VITALWIRE_MQTT_URL", hide_env_values = true)]
-    url: MqttUrl,
+    url: String,
     /// Which topics; may be given several times
     #[arg(long, value_name = "FILTER", default_value = "Pico/#")]
     filter: Vec<String>,
@@ -53,19 +53,22 @@ pub(crate) struct SubscribeArgs {
 /// # Errors
 /// When the broker cannot be reached, or refuses the login or a filter.
 pub(crate) fn run(args: &SubscribeArgs) -> anyhow::Result<ExitCode> {
-    if let Some(refusal) = safety::check_url(&args.url) {
+    // Not parsed by clap: its messages repeat what was typed, and that may hold a password.
+    let url: MqttUrl = args.url.parse().context("--url")?;
+    if let Some(refusal) = safety::check_url(&url) {
         bail!(refusal);
     }
-    let Some(user) = &args.url.user else {
-        bail!("as whom? Name the user in the URL: --url mqtt://USER@{}:{}", args.url.host, args.url.port);
+    let Some(user) = &url.user else {
+        bail!("as whom? Name the user in the URL: --url mqtt://USER@{}:{}", url.host, url.port);
     };
     let password = secrets::mqtt_password(args.password_file.as_deref(), user)?;
     let client_id = format!("vitalwire-subscribe-{:08x}", rand::random::<u32>());
-    let options = args.url.options(&client_id, &password, args.ca.as_deref())?;
+    let options = url.options(&client_id, &password, args.ca.as_deref())?;
+    let feed = Feed::new(url.clone(), options, args.filter.clone(), QoS::AtMostOnce);
     if args.raw || !terminal::is_interactive() {
-        print_lines(args, options)
+        print_lines(&url, feed)
     } else {
-        show_table(args, options)
+        show_table(&format!("{url}  {}", args.filter.join(" ")), feed)
     }
 }
 
@@ -73,18 +76,14 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
 }
 
-fn feed(args: &SubscribeArgs, options: MqttOptions) -> Feed {
-    Feed::new(args.url.clone(), options, args.filter.clone(), QoS::AtMostOnce)
-}
-
-fn print_lines(args: &SubscribeArgs, options: MqttOptions) -> anyhow::Result<ExitCode> {
+fn print_lines(url: &MqttUrl, feed: Feed) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let feed = feed(args, options).run(|notice| {
+    let feed = feed.run(|notice| {
         match notice {
-            Notice::Subscribed => tracing::info!(url = %args.url, "subscribed"),
+            Notice::Subscribed => tracing::info!(%url, "subscribed"),
             Notice::Message(message) => writeln!(out, "{} {}", message.topic, text(message))?,
             Notice::Idle => out.flush()?,
-            Notice::Lost(reason) => eprintln!("connection to {} lost: {reason}; trying again", args.url),
+            Notice::Lost(reason) => eprintln!("connection to {url} lost: {reason}; trying again"),
         }
         Ok(())
     });
@@ -105,10 +104,10 @@ fn text(message: &Publish) -> String {
     }
 }
 
-fn show_table(args: &SubscribeArgs, options: MqttOptions) -> anyhow::Result<ExitCode> {
+fn show_table(title: &str, feed: Feed) -> anyhow::Result<ExitCode> {
     let table = Arc::new(Mutex::new(Table::default()));
     let stop = CancellationToken::new();
-    let (seen, halt, feed) = (Arc::clone(&table), stop.clone(), feed(args, options));
+    let (seen, halt) = (Arc::clone(&table), stop.clone());
     let reader = std::thread::Builder::new().name("mqtt".into()).spawn(move || {
         let feed = feed.run(|notice| {
             let mut table = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +128,7 @@ fn show_table(args: &SubscribeArgs, options: MqttOptions) -> anyhow::Result<Exit
         halt.cancel();
         ended
     })?;
-    let shown = table::show(&table, &format!("{}  {}", args.url, args.filter.join(" ")), &stop);
+    let shown = table::show(&table, title, &stop);
     stop.cancel();
     let ended = reader.join().unwrap_or_else(|_| bail!("the MQTT client failed; run with --raw to see why"));
     // What ended the connection is the better explanation.

@@ -94,18 +94,33 @@ pub struct Serve {
 
 impl Serve {
     pub fn start(data: &Path) -> Self {
+        Self::start_at(data, "127.0.0.1:0")
+    }
+
+    /// With the MQTT listener at an address.
+    pub fn start_at(data: &Path, mqtt: &str) -> Self {
+        Self::start_with(data, |command| {
+            command.args(["--mqtt-listen", mqtt]);
+        })
+    }
+
+    /// With more arguments or environment.
+    pub fn start_with(data: &Path, more: impl FnOnce(&mut Command)) -> Self {
         let local = "127.0.0.1:0";
-        let mut child = vitalwire()
-            .args(["serve", "--listen", local, "--mqtt-listen", local, "--metrics-listen", local])
+        let mut command = vitalwire();
+        command
+            .args(["serve", "--listen", local, "--metrics-listen", local])
             .args(["--mqtt-tls-listen", local, "--mqtt-websocket-listen", local, "--data"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+            .arg(data);
+        more(&mut command);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next().expect("serve ended before it was ready").unwrap();
         Self { child, line }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let _ = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
     }
 
     /// An address from the line, by its name.
@@ -121,8 +136,7 @@ impl Serve {
     /// Sends SIGTERM and waits; how long it took, and the exit status.
     pub fn terminate(mut self) -> (Duration, std::process::ExitStatus) {
         let start = Instant::now();
-        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(sent.success());
+        self.signal("TERM");
         let status = wait(&mut self.child);
         (start.elapsed(), status)
     }
