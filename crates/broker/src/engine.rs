@@ -30,8 +30,8 @@ use vitalwire_registry::Directory;
 
 /// Messages that wait for one connected client, each of QoS 0 and of QoS 1. When it is full, QoS 0 messages are dropped
 /// and QoS 1 messages go to the session's queue. A thousand devices at 20 Hz make 160,000 messages a second, so a subscriber
-/// that the system lets wait for 0.4 s still misses none.
-const LANE_MESSAGES_MAX: usize = 64 * 1024;
+/// that the system lets wait for 0.8 s still misses none.
+const LANE_MESSAGES_MAX: usize = 128 * 1024;
 /// QoS 1 messages sent to a client and not acknowledged yet. The broker crate looks through all of them at each
 /// acknowledgement, so more is not faster.
 const UNACKNOWLEDGED_MAX: u16 = 128;

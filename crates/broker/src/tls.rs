@@ -32,6 +32,26 @@ pub struct TlsIdentity {
     pub key: PathBuf,
 }
 
+impl TlsIdentity {
+    /// Whole days until the server's own certificate expires; negative when it has.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate.
+    pub fn days_left(&self) -> Result<i32, TlsError> {
+        let path = || self.certificate.clone();
+        let what = "certificate";
+        let pem = std::fs::read(&self.certificate).map_err(|source| TlsError::Read {
+            what,
+            path: path(),
+            source,
+        })?;
+        let content = |source| TlsError::Content { what, path: path(), source };
+        let certificate = X509::from_pem(&pem).map_err(content)?;
+        let now = Asn1Time::days_from_now(0).map_err(content)?;
+        Ok(now.diff(certificate.not_after()).map_err(content)?.days)
+    }
+}
+
 /// What is wrong with a certificate or key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -192,6 +212,14 @@ mod tests {
         let names = ["localhost", "127.0.0.1", "::1", "gateway.example"].map(String::from);
         let identity = generate_self_signed(dir.path(), &names).unwrap();
         (dir, identity)
+    }
+
+    #[test]
+    fn the_time_left_is_read_from_the_certificate_alone() {
+        let (_dir, identity) = made();
+        assert!(identity.days_left().unwrap() > 300);
+        std::fs::write(&identity.certificate, "junk").unwrap();
+        assert!(matches!(identity.days_left(), Err(TlsError::Content { .. })));
     }
 
     #[test]

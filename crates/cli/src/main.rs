@@ -1,7 +1,6 @@
 //! The `vitalwire` program. Reads the command line, sets up the log and hands over to one command.
 
 mod args;
-mod certificate;
 mod commands;
 mod config;
 mod data;

@@ -5,7 +5,7 @@
 mod support;
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -24,6 +24,10 @@ struct Mosquitto {
 
 impl Mosquitto {
     async fn start(folder: &Path, port: u16) -> Self {
+        Self::start_with(folder, port, "").await
+    }
+
+    async fn start_with(folder: &Path, port: u16, settings: &str) -> Self {
         let (config, passwords) = (folder.join("mosquitto.conf"), folder.join("passwords"));
         if !passwords.exists() {
             let mut made = Command::new("mosquitto_passwd");
@@ -32,7 +36,7 @@ impl Mosquitto {
         }
         let text = format!(
             "listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {}\npersistence true\n\
-             persistence_location {}/\nmax_queued_messages 0\nuser root\n",
+             persistence_location {}/\nmax_queued_messages 0\nuser root\n{settings}",
             passwords.display(),
             folder.display()
         );
@@ -67,9 +71,13 @@ fn free_port() -> u16 {
 }
 
 async fn clinic_with(port: u16) -> Clinic {
+    clinic_at(&format!("mqtt://watcher@127.0.0.1:{port}"), None).await
+}
+
+async fn clinic_at(url: &str, ca: Option<PathBuf>) -> Clinic {
     let mut clinic = Clinic::closed();
-    let url = format!("mqtt://watcher@127.0.0.1:{port}");
-    let broker = ExternalBroker::from_url(&url, SecretString::from(PASSWORD)).unwrap();
+    let mut broker = ExternalBroker::from_url(url, SecretString::from(PASSWORD)).unwrap();
+    broker.ca = ca;
     clinic.start(Limits::default(), Some(BrokerChoice::External(broker))).await;
     clinic
 }
@@ -125,4 +133,63 @@ async fn readings_wait_while_the_broker_is_away_and_arrive_in_order() {
     }
     clinic.until("nothing waits", |stats| stats.backlog == 0).await;
     assert_eq!(clinic.server().stats().dropped, 0);
+}
+
+#[tokio::test]
+async fn a_broker_over_tls_is_used_only_with_a_certificate_that_we_trust() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["127.0.0.1".to_owned()];
+    let identity = vitalwire_broker::generate_self_signed(folder.path(), &names).unwrap();
+    let (plain, tls) = (free_port(), free_port());
+    let settings = format!(
+        "listener {tls} 127.0.0.1\ncertfile {}\nkeyfile {}\n",
+        identity.certificate.display(),
+        identity.key.display()
+    );
+    let _mosquitto = Mosquitto::start_with(folder.path(), plain, &settings).await;
+    let url = format!("mqtts://watcher@127.0.0.1:{tls}");
+    let distrusting = clinic_at(&url, None).await;
+    let trusting = clinic_at(&url, Some(identity.certificate.clone())).await;
+    let mut subscriber = Subscriber::connect(plain, &["vitalwire/v1/+/reading"], true).await;
+    let device = trusting.enrol("trusted");
+    drop(device.connect_enrolled(&mut subscriber).await);
+    let waiting = distrusting.enrol("distrusted");
+    let send = async {
+        loop {
+            let mut stream = waiting.connect().await;
+            support::send(&mut stream, &waiting.frame(Variant::Chained, JSON)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = distrusting.until("a reading waits", |stats| stats.backlog > 0) => {}
+        () = send => {}
+    }
+    let rest = subscriber.rest();
+    assert!(!rest.iter().any(|(topic, _)| topic.contains("distrusted")), "{rest:?}");
+}
+
+#[tokio::test]
+async fn devices_are_offline_at_the_broker_when_the_gateway_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let mosquitto = Mosquitto::start(folder.path(), free_port()).await;
+    let port = mosquitto.port;
+    let mut status = Subscriber::connect(port, &["vitalwire/v1/d/status"], true).await;
+    let (die, dies) = tokio::sync::oneshot::channel::<()>();
+    // The runtime is dropped without a stop: its sockets close as they do when a process is killed.
+    let gateway = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let clinic = clinic_with(port).await;
+            let device = clinic.enrol("d");
+            let mut subscriber = Subscriber::connect(port, &["vitalwire/v1/d/reading"], true).await;
+            let stream = device.connect_enrolled(&mut subscriber).await;
+            let _ = dies.await;
+            drop((clinic, stream, subscriber));
+        });
+    });
+    assert_eq!(status.value("vitalwire/v1/d/status").await, "online");
+    die.send(()).unwrap();
+    gateway.join().unwrap();
+    assert_eq!(status.value("vitalwire/v1/d/status").await, "offline");
 }

@@ -5,11 +5,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use vitalwire_broker::TlsIdentity;
 use vitalwire_registry::{Directory, RegistryError};
 
 use super::{Finding, fail, ok, warn};
 use crate::config::{BrokerSettings, Settings, TlsSettings};
-use crate::{certificate, data, limits};
+use crate::{data, limits};
 
 /// 2025-01-01: this program is younger.
 const CLOCK_MIN: Duration = Duration::from_secs(1_735_689_600);
@@ -146,13 +147,14 @@ pub(super) fn certificate(tls: Option<&TlsSettings>) -> Finding {
         return warn("certificate", "none, so MQTT is for this machine only: --tls-cert and --tls-key");
     };
     let path = tls.certificate.display();
-    match certificate::days_left(&tls.certificate) {
+    let identity = TlsIdentity { certificate: tls.certificate.clone(), key: tls.key.clone() };
+    match identity.days_left() {
         Ok(days) if days < 0 => fail("certificate", format!("{path} has expired: renew it")),
         Ok(days) if days < CERTIFICATE_DAYS_WARN => {
             warn("certificate", format!("{path} expires in {days} days: renew it"))
         }
         Ok(days) => ok("certificate", format!("{path} is valid for {days} days")),
-        Err(error) => fail("certificate", format!("{path}: {error:#}")),
+        Err(error) => fail("certificate", error.to_string()),
     }
 }
 
