@@ -1,0 +1,324 @@
+//! The journal as its users hold it: a handle that is cheap to clone, over one writing thread and a few reading ones.
+
+use crate::counters::Counters;
+use crate::entry::{Entry, Outcome, Refusal, SEQUENCE_MAX, Stored};
+use crate::erase::Erased;
+use crate::error::{JournalError, Result};
+use crate::health::{Health, HealthState};
+use crate::ledger::Ledger;
+use crate::limits::{BYTES_MIN, JournalLimits};
+use crate::query::{self, Gap, HistoryQuery};
+use crate::read_pool::ReadPool;
+use crate::reader::{Reader, ReaderLag, lag_of};
+use crate::readers::{ReaderKind, ReaderTable, Start};
+use crate::schema;
+use crate::writer::{Append, Command, Writer};
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::{mpsc, oneshot, watch};
+use vitalwire_registry::DeviceId;
+
+/// Resolves after the commit. Dropping it does not take the entry back.
+#[derive(Debug)]
+#[must_use = "only what it resolves to says whether the entry is durable"]
+pub struct Receipt(oneshot::Receiver<Outcome>);
+
+impl Receipt {
+    fn known(outcome: Outcome) -> Self {
+        let (sender, receiver) = oneshot::channel();
+        let _ = sender.send(outcome);
+        Self(receiver)
+    }
+}
+
+impl Future for Receipt {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Outcome> {
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|outcome| outcome.unwrap_or(Outcome::Refused(Refusal::Closed)))
+    }
+}
+
+/// Numbers for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalStats {
+    /// The newest position.
+    pub head: u64,
+    /// Entries committed since the journal was opened.
+    pub committed: u64,
+    /// Entries dropped as duplicates.
+    pub duplicates: u64,
+    /// Entries refused by the writer.
+    pub refused: u64,
+    /// Groups written, or tried.
+    pub commits: u64,
+    /// The time they took together, in microseconds.
+    pub commit_us: u64,
+    /// What the entries and their indexes take, as of the last look (every `position_interval`).
+    pub bytes_used: u64,
+    /// What the write-ahead log takes, as of the same look.
+    pub log_bytes: u64,
+    /// Appends waiting for the writer.
+    pub queued: usize,
+    /// How far each reader is behind.
+    pub readers: Vec<ReaderLag>,
+}
+
+struct Shared {
+    /// Bounded by `queue_entries_max`: when full, `append` waits, so that a gateway stops reading from its devices.
+    commands: mpsc::Sender<Command>,
+    pool: Arc<ReadPool>,
+    readers: Arc<ReaderTable>,
+    head: watch::Receiver<u64>,
+    health: watch::Receiver<Health>,
+    counters: Arc<Counters>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The journal. Clones share one writer; when the last one is dropped, the writer commits what was queued and ends.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("head", &self.head()).finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Opens the journal, or makes it. The folder must be there. It blocks on the disk.
+    ///
+    /// # Errors
+    /// When another process has it open, others may read the file, it is no journal, or the disk fails.
+    pub fn open(path: &Path, limits: &JournalLimits) -> Result<Self> {
+        if limits.bytes_max < BYTES_MIN {
+            return Err(JournalError::TooSmall { bytes_max: limits.bytes_max });
+        }
+        let lock = schema::claim(path)?;
+        let ledger = Ledger::open(path, limits)?;
+        let readers = Arc::new(ReaderTable::load(&ledger)?);
+        let (commands, queue) = mpsc::channel(limits.queue_entries_max.max(1));
+        let (head, head_watch) = watch::channel(ledger.head);
+        let (health, health_watch) = HealthState::new();
+        let counters = Arc::new(Counters::default());
+        let writer = Writer {
+            ledger,
+            readers: Arc::clone(&readers),
+            head,
+            health,
+            counters: Arc::clone(&counters),
+            lock,
+            chores_due: Instant::now(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|source| JournalError::File {
+                action: "start a thread for",
+                path: path.to_owned(),
+                source,
+            })?;
+        let shared = Shared {
+            commands,
+            pool: Arc::new(ReadPool::new(path, limits.reads_max)),
+            readers,
+            head: head_watch,
+            health: health_watch,
+            counters,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Hands an entry to the writer, in the order of calls; waits while the writer's queue is full. The receipt resolves
+    /// after the commit.
+    pub async fn append(&self, entry: Entry) -> Receipt {
+        if let Err(refusal) = entry.check() {
+            return Receipt::known(Outcome::Refused(refusal));
+        }
+        let (answer, receipt) = oneshot::channel();
+        match self.shared.commands.send(Command::Append(Append { entry, answer })).await {
+            Ok(()) => Receipt(receipt),
+            Err(_) => Receipt::known(Outcome::Refused(Refusal::Closed)),
+        }
+    }
+
+    /// The highest sequence up to which everything of this boot is held, or given up: what may be acknowledged. `None`
+    /// when nothing is. Queued appends of before count.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn last_sequence(&self, device: &DeviceId, boot: u64) -> Result<Option<u64>> {
+        let device = device.clone();
+        self.ask(|answer| Command::LastSequence { device, boot, answer }).await?
+    }
+
+    /// Notes that the device holds nothing below `below` any more (its outbox overflowed): what is missing there stays on
+    /// record as given up, and no longer holds the acknowledgement back. Gives the new last sequence.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn give_up(&self, device: &DeviceId, boot: u64, below: u64) -> Result<Option<u64>, Refusal> {
+        if below > SEQUENCE_MAX {
+            return Err(Refusal::SequenceOutOfRange { sequence: below });
+        }
+        let device = device.clone();
+        let answer = self.ask(|answer| Command::GiveUp { device, boot, below, answer }).await;
+        answer.unwrap_or(Err(Refusal::Closed))
+    }
+
+    /// The reader of this name, made when it is new (then at `start`), else where it stopped.
+    ///
+    /// # Errors
+    /// When it is known as the other kind, there are too many, or the file cannot be written.
+    pub async fn reader(&self, name: &str, kind: ReaderKind, start: Start) -> Result<Reader> {
+        let name = name.to_owned();
+        let state = self.ask(|answer| Command::OpenReader { name, kind, start, answer }).await??;
+        Ok(Reader { state, pool: Arc::clone(&self.shared.pool), head: self.shared.head.clone() })
+    }
+
+    /// Forgets a reader and its position: entries no longer wait for it.
+    ///
+    /// # Errors
+    /// When there is none of this name, or the file cannot be written.
+    pub async fn forget_reader(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.ask(|answer| Command::ForgetReader { name, answer }).await?
+    }
+
+    /// A device's entries by the time of their first sample.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<Stored>> {
+        self.shared.pool.run(move |connection| query::history(connection, &query)).await
+    }
+
+    /// The gaps of a device's sequences, those noticed last first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>> {
+        let device = device.clone();
+        self.shared.pool.run(move |connection| query::gaps(connection, &device, limit)).await
+    }
+
+    /// Removes all that is held of a device, and rebuilds the file so that no byte of it is left there. Reads and appends
+    /// wait meanwhile, as long as writing the whole file takes, and the disk needs room for a second copy. What the device sends
+    /// afterwards is kept again: revoke it first.
+    ///
+    /// # Errors
+    /// [`JournalError::EraseIncomplete`] when the rows are gone but the file could not be rebuilt.
+    pub async fn erase(&self, device: &DeviceId) -> Result<Erased> {
+        let _no_reads = self.shared.pool.keep_out().await?;
+        let device = device.clone();
+        self.ask(|answer| Command::Erase { device, answer }).await?
+    }
+
+    /// The newest committed position; 0 when there was none yet.
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        *self.shared.head.borrow()
+    }
+
+    /// Whether entries are taken, to be watched.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.shared.health.clone()
+    }
+
+    /// Numbers for metrics.
+    #[must_use]
+    pub fn stats(&self) -> JournalStats {
+        let counters = &self.shared.counters;
+        let head = self.head();
+        JournalStats {
+            head,
+            committed: counters.committed.load(Ordering::Relaxed),
+            duplicates: counters.duplicates.load(Ordering::Relaxed),
+            refused: counters.refused.load(Ordering::Relaxed),
+            commits: counters.commits.load(Ordering::Relaxed),
+            commit_us: counters.commit_us.load(Ordering::Relaxed),
+            bytes_used: counters.bytes_used.load(Ordering::Relaxed),
+            log_bytes: counters.log_bytes.load(Ordering::Relaxed),
+            queued: self.shared.commands.max_capacity() - self.shared.commands.capacity(),
+            readers: self.shared.readers.all().iter().map(|reader| lag_of(reader, head)).collect(),
+        }
+    }
+
+    /// Commits what is queued, writes the positions of readers, and leaves the file without a log. Other handles get
+    /// `Closed` from then on.
+    pub async fn close(self) {
+        let _ = self.shared.commands.send(Command::Close).await;
+        // Reads that run are waited for; the permits end with the pool.
+        let reads = self.shared.pool.keep_out().await;
+        self.shared.pool.close();
+        drop(reads);
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.commands.send(command(answer)).await.map_err(|_| JournalError::Closed)?;
+        answered.await.map_err(|_| JournalError::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Assurance;
+
+    fn entry(sequence: u64) -> Entry {
+        Entry {
+            device: "dev-1".parse().unwrap(),
+            boot: 1,
+            sequence,
+            received_us: 0,
+            first_us: 0,
+            span_us: 0,
+            uncertainty_us: 0,
+            samples: 1,
+            assurance: Assurance::Authenticated,
+            body: vec![1; 20_000].into(),
+        }
+    }
+
+    async fn set_pages_max(journal: &Journal, pages_max: u32) {
+        let sql = format!("PRAGMA max_page_count = {pages_max}");
+        journal.ask(|answer| Command::Execute { sql, answer }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn database_that_may_not_grow_refuses_and_recovers_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db"), &JournalLimits::default()).unwrap();
+        assert_eq!(journal.append(entry(1)).await.await, Outcome::Committed { position: 1 });
+        set_pages_max(&journal, 20).await;
+        let mut refused = 2;
+        while journal.append(entry(refused)).await.await != Outcome::Refused(Refusal::DiskFull) {
+            refused += 1;
+        }
+        let mut health = journal.health();
+        assert!(matches!(*health.borrow_and_update(), Health::Full { held_by: None, .. }));
+        // The next try opens the file anew, with the bound that the limits give.
+        health.wait_for(|health| *health == Health::Ok).await.unwrap();
+        assert_eq!(journal.append(entry(refused)).await.await, Outcome::Committed { position: refused });
+        assert_eq!(journal.append(entry(refused)).await.await, Outcome::Duplicate);
+        journal.close().await;
+    }
+}

@@ -1,0 +1,46 @@
+//! The journal: what devices sent, on the disk before it is acknowledged, in one SQLite file. Publisher, live feed and
+//! history read it, each at a position of its own.
+//!
+//! What holds, and what guards it (`tests/journal`):
+//! - What was told `Committed` survives kill -9 and a power cut (`crash`, `power`).
+//! - (device, boot, sequence) is kept once, also after the entry was removed by age or size (`appending`).
+//! - Missing numbers are on record until they come, and then as filled late (`gaps`).
+//! - No entry goes that a holding reader has not read; what a following reader misses is counted (`bounds`).
+//! - A full or failing disk refuses entries and ends nothing; the journal goes on by itself (`full`).
+//! - An erased device leaves no byte in the files (`erasing`).
+//!
+//! It never looks into the body of an entry, and never logs a device's values. One process at a time has it open.
+
+mod counters;
+mod downsample;
+mod entry;
+mod erase;
+mod error;
+mod health;
+mod journal;
+mod ledger;
+mod limits;
+mod query;
+mod read_pool;
+mod reader;
+mod readers;
+mod retention;
+mod schema;
+mod stream;
+mod writer;
+
+pub use downsample::{BUCKETS_MAX, Bucket, Buckets, downsample};
+pub use entry::{
+    Assurance, BODY_BYTES_MAX, Entry, Outcome, Refusal, SEQUENCE_FIRST, SEQUENCE_MAX, SPAN_US_MAX, Stored,
+};
+pub use erase::Erased;
+pub use error::{JournalError, Result};
+pub use health::Health;
+pub use journal::{Journal, JournalStats, Receipt};
+pub use limits::{
+    BOOTS_PER_DEVICE_MAX, BYTES_MIN, JournalLimits, READ_BYTES_MAX, READ_ENTRIES_MAX, READERS_MAX, RETRY_MS,
+};
+pub use query::{Gap, GapState, HistoryCursor, HistoryQuery};
+pub use reader::{Reader, ReaderLag};
+pub use readers::{ReaderKind, Skipped, Start};
+pub use stream::GAPS_PER_BOOT_MAX;

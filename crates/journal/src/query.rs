@@ -1,0 +1,177 @@
+//! What can be asked of the file: entries after a position, a device's history by time, its gaps. It never writes.
+
+use crate::entry::{Assurance, Entry, SPAN_US_MAX, Stored};
+use crate::ledger::signed;
+use crate::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use vitalwire_registry::DeviceId;
+
+const COLUMNS: &str = "entries.position, devices.name, entries.boot, entries.sequence, entries.received_us,
+    entries.first_us, entries.span_us, entries.uncertainty_us, entries.samples, entries.assurance, entries.body";
+
+/// Where a page of history ended, so that the next one begins after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryCursor {
+    first_us: i64,
+    position: u64,
+}
+
+impl HistoryCursor {
+    /// After this entry.
+    #[must_use]
+    pub fn after(stored: &Stored) -> Self {
+        Self { first_us: stored.entry.first_us, position: stored.position }
+    }
+}
+
+/// Which entries of a device are wanted.
+#[derive(Debug, Clone)]
+pub struct HistoryQuery {
+    /// Whose.
+    pub device: DeviceId,
+    /// From this time on: UTC microseconds. An entry that begins earlier and reaches into the range is part of it.
+    pub from_us: i64,
+    /// Up to, but without, this time.
+    pub to_us: i64,
+    /// At most so many; [`READ_ENTRIES_MAX`] and [`READ_BYTES_MAX`] hold as well.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub after: Option<HistoryCursor>,
+}
+
+/// What of a gap is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GapState {
+    /// The numbers are missing and may still come.
+    Open,
+    /// The device said that they will not come.
+    GivenUp,
+    /// They came late.
+    Filled {
+        /// When the last of them came: UTC microseconds.
+        closed_us: i64,
+    },
+}
+
+/// A range of sequence numbers that was missing when a later one came, or still is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The boot it belongs to.
+    pub boot: u64,
+    /// The first missing number.
+    pub first: u64,
+    /// The last missing number.
+    pub last: u64,
+    /// When it was noticed: UTC microseconds.
+    pub noticed_us: i64,
+    /// What became of it.
+    pub state: GapState,
+}
+
+fn read_stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+    let name = row.get_ref(1)?.as_str()?;
+    let device = name.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
+    })?;
+    Ok(Stored {
+        position: number(0)?,
+        entry: Entry {
+            device,
+            boot: row.get::<_, i64>(2)?.cast_unsigned(),
+            sequence: number(3)?,
+            received_us: row.get(4)?,
+            first_us: row.get(5)?,
+            span_us: number(6)?,
+            uncertainty_us: number(7)?,
+            samples: row.get(8)?,
+            assurance: Assurance::from_code(row.get(9)?),
+            body: row.get_ref(10)?.as_blob()?.to_vec().into(),
+        },
+    })
+}
+
+/// The rows of a statement up to the limit of bytes, at least one.
+fn collect(connection: &Connection, sql: &str, values: impl Params) -> rusqlite::Result<Vec<Stored>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for stored in statement.query_map(values, read_stored)? {
+        let stored = stored?;
+        bytes += stored.entry.body.len();
+        found.push(stored);
+        if bytes >= READ_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn limit_of(limit: usize) -> i64 {
+    signed(limit.min(READ_ENTRIES_MAX) as u64)
+}
+
+pub(crate) fn entries_after(
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Stored>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM entries JOIN devices ON devices.id = entries.device
+         WHERE entries.position > ?1 ORDER BY entries.position LIMIT ?2"
+    );
+    collect(connection, &sql, params![signed(after), limit_of(limit)])
+}
+
+pub(crate) fn oldest_after(connection: &Connection, after: u64) -> rusqlite::Result<Option<i64>> {
+    let mut oldest = connection
+        .prepare_cached("SELECT received_us FROM entries WHERE position > ?1 ORDER BY position LIMIT 1")?;
+    oldest.query_row([signed(after)], |row| row.get(0)).optional()
+}
+
+pub(crate) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite::Result<Vec<Stored>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM entries JOIN devices ON devices.id = entries.device
+         WHERE entries.device = (SELECT id FROM devices WHERE name = ?1)
+           AND entries.first_us >= ?2 AND entries.first_us < ?3 AND entries.first_us + entries.span_us >= ?4
+           AND (entries.first_us, entries.position) > (?5, ?6)
+         ORDER BY entries.first_us, entries.position LIMIT ?7"
+    );
+    let reach_us = query.from_us.saturating_sub_unsigned(SPAN_US_MAX);
+    let after = query.after.unwrap_or(HistoryCursor { first_us: i64::MIN, position: 0 });
+    let begin_us = reach_us.max(after.first_us);
+    collect(
+        connection,
+        &sql,
+        params![
+            query.device.as_str(),
+            begin_us,
+            query.to_us,
+            query.from_us,
+            after.first_us,
+            signed(after.position),
+            limit_of(query.limit)
+        ],
+    )
+}
+
+pub(crate) fn gaps(connection: &Connection, device: &DeviceId, limit: usize) -> rusqlite::Result<Vec<Gap>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT boot, first, last, noticed_us, given_up, closed_us FROM gaps
+         WHERE device = (SELECT id FROM devices WHERE name = ?1) ORDER BY noticed_us DESC, boot, first LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![device.as_str(), limit_of(limit)], |row| {
+        let state = match (row.get(5)?, row.get(4)?) {
+            (Some(closed_us), _) => GapState::Filled { closed_us },
+            (None, true) => GapState::GivenUp,
+            (None, false) => GapState::Open,
+        };
+        Ok(Gap {
+            boot: row.get::<_, i64>(0)?.cast_unsigned(),
+            first: row.get::<_, i64>(1)?.unsigned_abs(),
+            last: row.get::<_, i64>(2)?.unsigned_abs(),
+            noticed_us: row.get(3)?,
+            state,
+        })
+    })?;
+    rows.collect()
+}

@@ -1,0 +1,77 @@
+//! History by device and time.
+
+use crate::fixture::{Fixture, T0_US, append, append_range, device, entry};
+use vitalwire_journal::{HistoryCursor, HistoryQuery, Journal};
+
+async fn sequences(journal: &Journal, from_s: i64, to_s: i64) -> Vec<u64> {
+    let query = HistoryQuery {
+        device: device("dev-1"),
+        from_us: T0_US + from_s * 1_000_000,
+        to_us: T0_US + to_s * 1_000_000,
+        limit: 1_000,
+        after: None,
+    };
+    journal.history(query).await.unwrap().iter().map(|stored| stored.entry.sequence).collect()
+}
+
+#[tokio::test]
+async fn gives_the_range_by_time_with_the_entry_that_reaches_into_it() {
+    let fixture = Fixture::new();
+    append_range(&fixture.journal, "dev-1", 1..=20).await;
+    append_range(&fixture.journal, "dev-2", 1..=20).await;
+    assert_eq!(sequences(&fixture.journal, 5, 8).await, [5, 6, 7]);
+    let query = HistoryQuery {
+        device: device("dev-1"),
+        from_us: T0_US + 5_500_000,
+        to_us: T0_US + 7_000_000,
+        limit: 10,
+        after: None,
+    };
+    let found = fixture.journal.history(query).await.unwrap();
+    assert_eq!(found.iter().map(|stored| stored.entry.sequence).collect::<Vec<_>>(), [5, 6]);
+    assert!(sequences(&fixture.journal, 30, 40).await.is_empty());
+}
+
+#[tokio::test]
+async fn puts_what_came_late_where_it_was_measured() {
+    let fixture = Fixture::new();
+    for sequence in [1, 2, 5, 3, 4] {
+        append(&fixture.journal, entry("dev-1", 1, sequence)).await;
+    }
+    assert_eq!(sequences(&fixture.journal, 0, 10).await, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn pages_through_entries_of_one_moment_without_loss() {
+    let fixture = Fixture::new();
+    for sequence in 1..=25 {
+        let mut entry = entry("dev-1", 1, sequence);
+        entry.first_us = T0_US + i64::try_from(sequence / 10).unwrap();
+        append(&fixture.journal, entry).await;
+    }
+    let mut query =
+        HistoryQuery { device: device("dev-1"), from_us: T0_US, to_us: T0_US + 1_000, limit: 4, after: None };
+    let mut found = Vec::new();
+    loop {
+        let page = fixture.journal.history(query.clone()).await.unwrap();
+        let Some(last) = page.last() else { break };
+        query.after = Some(HistoryCursor::after(last));
+        found.extend(page.iter().map(|stored| stored.entry.sequence));
+    }
+    assert_eq!(found, (1..=25).collect::<Vec<_>>());
+}
+
+#[test]
+fn is_found_through_the_index() {
+    let fixture = Fixture::new();
+    let file = rusqlite::Connection::open(crate::fixture::path_in(fixture.folder.path())).unwrap();
+    let plan: String = file
+        .query_row(
+            "EXPLAIN QUERY PLAN SELECT * FROM entries WHERE device = 1 AND first_us >= 5 AND first_us < 9
+             ORDER BY first_us, position",
+            [],
+            |row| row.get("detail"),
+        )
+        .unwrap();
+    assert!(plan.contains("entries_by_time"), "{plan}");
+}

@@ -1,0 +1,85 @@
+//! Readers: order, waiting, positions of their own.
+
+use crate::fixture::{Fixture, append, append_range, entry};
+use std::time::Duration;
+use vitalwire_journal::{JournalError, READERS_MAX, ReaderKind, Start};
+
+#[tokio::test]
+async fn reads_in_order_and_only_what_is_asked_for() {
+    let fixture = Fixture::new();
+    append_range(&fixture.journal, "dev-1", 1..=10).await;
+    let reader = fixture.journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    let page: Vec<u64> = reader.read(3, 4).await.unwrap().iter().map(|stored| stored.position).collect();
+    assert_eq!(page, [4, 5, 6, 7]);
+    assert!(reader.read(10, 4).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn waiting_reader_wakes_when_the_entry_is_there() {
+    let fixture = Fixture::new();
+    let reader = fixture.journal.reader("live", ReaderKind::Following, Start::Next).await.unwrap();
+    let waiting = {
+        let reader = reader.clone();
+        tokio::spawn(async move {
+            reader.wait_for(1).await.unwrap();
+            reader.read(0, 10).await.unwrap()
+        })
+    };
+    append(&fixture.journal, entry("dev-1", 1, 1)).await;
+    assert_eq!(waiting.await.unwrap()[0].entry, entry("dev-1", 1, 1));
+}
+
+#[tokio::test]
+async fn goes_on_where_it_stopped() {
+    let fixture = Fixture::new();
+    append_range(&fixture.journal, "dev-1", 1..=10).await;
+    let reader = fixture.journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    reader.advance(6);
+    reader.advance(4);
+    assert_eq!((reader.position(), reader.lag().entries_max), (6, 4));
+    reader.advance(99);
+    assert_eq!(reader.position(), 10, "never ahead of what is there");
+    let fixture = fixture.reopened().await;
+    let reader = fixture.journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    assert_eq!((reader.position(), reader.lag().entries_max), (10, 0));
+    assert_eq!(reader.oldest_unread_us().await.unwrap(), None);
+    let late = fixture.journal.reader("late", ReaderKind::Following, Start::Next).await.unwrap();
+    assert_eq!(late.position(), 10);
+}
+
+#[tokio::test]
+async fn position_reaches_the_disk_by_itself() {
+    let fixture = Fixture::new();
+    append_range(&fixture.journal, "dev-1", 1..=5).await;
+    let reader = fixture.journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    reader.advance(5);
+    let file = rusqlite::Connection::open(crate::fixture::path_in(fixture.folder.path())).unwrap();
+    let written = async {
+        loop {
+            let position: i64 = file
+                .query_row("SELECT position FROM readers WHERE name = 'publisher'", [], |row| row.get(0))
+                .unwrap();
+            if position == 5 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), written).await.expect("the position is not written");
+}
+
+#[tokio::test]
+async fn refuses_another_kind_and_one_reader_too_many() {
+    let fixture = Fixture::new();
+    for n in 0..READERS_MAX {
+        fixture.journal.reader(&format!("r{n}"), ReaderKind::Holding, Start::Next).await.unwrap();
+    }
+    let other = fixture.journal.reader("r0", ReaderKind::Following, Start::Next).await;
+    assert!(matches!(other, Err(JournalError::ReaderKind { known: "holding", .. })));
+    let more = fixture.journal.reader("more", ReaderKind::Holding, Start::Next).await;
+    assert!(matches!(more, Err(JournalError::TooManyReaders)));
+    fixture.journal.forget_reader("r0").await.unwrap();
+    fixture.journal.reader("more", ReaderKind::Holding, Start::Next).await.unwrap();
+    let none = fixture.journal.forget_reader("r0").await;
+    assert!(matches!(none, Err(JournalError::ReaderUnknown { .. })));
+}
