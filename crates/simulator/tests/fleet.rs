@@ -252,8 +252,11 @@ async fn reset_while_stopping_costs_counted_samples_only() {
     let stop = CancellationToken::new();
     let running = tokio::spawn(run_fleet(config, Arc::clone(&observer), stop.clone()));
     let (stream, _) = listener.accept().await.unwrap();
-    while observer.report().dropped == 0 {
-        tokio::task::yield_now().await;
+    // The socket is full when no more frames go out.
+    let mut sent = 0;
+    while sent == 0 || observer.report().sent != sent {
+        sent = observer.report().sent;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     stop.cancel();
     tokio::task::yield_now().await;
@@ -323,8 +326,8 @@ async fn gateway_that_does_not_read_costs_counted_samples_but_no_frame() {
     let received = receive(stream, Variant::Chained, usize::MAX, seen).await;
     let report = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert_eq!(report.sent + report.dropped, 30_000);
+    // What counts as sent has arrived. The last frame may be cut: a device gives up after 2 s on a peer this slow.
     assert_eq!(received.samples.len() as u64, report.sent);
-    assert!(received.ended_well);
 }
 
 #[tokio::test]
