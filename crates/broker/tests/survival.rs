@@ -220,7 +220,7 @@ async fn a_stop_delivers_what_was_published_and_is_quick() {
     }
     let begun = Instant::now();
     running.broker.stop().await;
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     subscriber.line_with("Pico/dev_a/x number 1999").await;
 }
 

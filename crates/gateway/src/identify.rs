@@ -156,6 +156,11 @@ impl Identifier {
         self.with_address(peer, now, |address| address.failures += 1.0);
     }
 
+    /// How many devices could be found now.
+    pub(crate) fn enrolled(&self) -> usize {
+        self.directory.borrow().devices.len()
+    }
+
     /// Whether `device` is still enrolled with the key it has here.
     pub(crate) fn is_current(&self, device: &Device) -> bool {
         is_current(&self.directory.borrow(), device)

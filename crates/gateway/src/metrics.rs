@@ -49,6 +49,7 @@ pub(crate) struct Metrics {
     pub(crate) accept_errors: Counter,
     pub(crate) connections: Gauge<u64, AtomicU64>,
     pub(crate) devices: Gauge<u64, AtomicU64>,
+    pub(crate) enrolled: Gauge<u64, AtomicU64>,
     pub(crate) backlog: Gauge<u64, AtomicU64>,
     pub(crate) dropped: Counter,
     pub(crate) broker_connected: Gauge<u64, AtomicU64>,
@@ -68,6 +69,8 @@ pub struct Stats {
     pub connections: u64,
     /// Devices connected now.
     pub devices: u64,
+    /// Devices the server knows; an enrolment reaches it a moment later.
+    pub enrolled: u64,
     /// Readings that wait for the external broker.
     pub backlog: u64,
     /// Readings lost because the backlog was full.
@@ -99,6 +102,7 @@ impl Metrics {
             register!("accept_errors", "Failed accepts (out of file descriptors, mostly)");
         let connections: Gauge<u64, AtomicU64> = register!("connections_open", "Device connections open now");
         let devices: Gauge<u64, AtomicU64> = register!("devices_connected", "Devices connected now");
+        let enrolled: Gauge<u64, AtomicU64> = register!("devices_enrolled", "Devices the server knows");
         let backlog: Gauge<u64, AtomicU64> =
             register!("publisher_backlog", "Readings waiting for the external broker");
         let dropped: Counter = register!("publisher_dropped", "Readings lost because the backlog was full");
@@ -115,6 +119,7 @@ impl Metrics {
             accept_errors,
             connections,
             devices,
+            enrolled,
             backlog,
             dropped,
             broker_connected,
@@ -133,6 +138,7 @@ impl Metrics {
             readings: self.readings.get(),
             connections: self.connections.get(),
             devices: self.devices.get(),
+            enrolled: self.enrolled.get(),
             backlog: self.backlog.get(),
             dropped: self.dropped.get(),
         }

@@ -189,6 +189,7 @@ impl Context {
     pub(crate) fn refresh_gauges(&self) {
         self.metrics.connections.set(self.admissions.open() as u64);
         self.metrics.devices.set(self.sessions.count() as u64);
+        self.metrics.enrolled.set(self.identifier.enrolled() as u64);
         if let Publisher::Embedded(broker) = &self.publisher {
             self.metrics.broker_connected.set(1);
             self.metrics.mqtt_clients.set(broker.stats().clients);

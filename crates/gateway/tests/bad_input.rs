@@ -26,9 +26,9 @@ struct Ward {
 impl Ward {
     async fn open(limits: Limits) -> Self {
         let clinic = Clinic::with_limits(limits).await;
-        let good = clinic.enrol("good");
+        let good = clinic.enrol("good").await;
         let mut subscriber = clinic.subscribe(&["Pico/#", "vitalwire/v1/+/reading"]).await;
-        let stream = good.connect_enrolled(&mut subscriber).await;
+        let stream = good.connect_delivering(&mut subscriber).await;
         subscriber.rest();
         Self { clinic, good, stream, subscriber, number: 0 }
     }
@@ -91,9 +91,9 @@ async fn half_a_frame_then_silence_ends_at_the_deadline() {
 async fn silence_of_an_identified_device_ends_at_the_idle_deadline() {
     let clinic =
         Clinic::with_limits(Limits { idle_timeout: Duration::from_millis(200), ..Limits::default() }).await;
-    let device = clinic.enrol("d");
+    let device = clinic.enrol("d").await;
     let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/#"]).await;
-    let mut stream = device.connect_enrolled(&mut subscriber).await;
+    let mut stream = device.connect_delivering(&mut subscriber).await;
     closes(&mut stream, "silence").await;
     while subscriber.value("vitalwire/v1/d/status").await != "offline" {}
 }
@@ -101,8 +101,8 @@ async fn silence_of_an_identified_device_ends_at_the_idle_deadline() {
 #[tokio::test]
 async fn bad_frames_and_samples_of_a_known_device_end_its_connection_only() {
     let mut ward = Ward::open(generous()).await;
-    let bad = ward.clinic.enrol("bad");
-    drop(bad.connect_enrolled(&mut ward.subscriber).await);
+    let bad = ward.clinic.enrol("bad").await;
+    drop(bad.connect_delivering(&mut ward.subscriber).await);
     ward.clinic.until("the end", |stats| stats.devices == 1).await;
     ward.subscriber.rest();
     let cases = [
@@ -130,8 +130,8 @@ async fn bad_frames_and_samples_of_a_known_device_end_its_connection_only() {
 #[tokio::test]
 async fn a_flipped_hex_digit_in_any_place_is_never_published() {
     let mut ward = Ward::open(generous()).await;
-    let bad = ward.clinic.enrol("bad");
-    drop(bad.connect_enrolled(&mut ward.subscriber).await);
+    let bad = ward.clinic.enrol("bad").await;
+    drop(bad.connect_delivering(&mut ward.subscriber).await);
     ward.clinic.until("the end", |stats| stats.devices == 1).await;
     ward.subscriber.rest();
     for variant in [Variant::Chained, Variant::Blockwise] {
@@ -184,11 +184,14 @@ async fn five_thousand_half_open_connections_cost_good_devices_nothing() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let clinic =
         Clinic::with_limits(Limits { first_frame_timeout: Duration::from_secs(600), ..generous() }).await;
-    let devices: Vec<_> = (0..GOOD).map(|n| clinic.enrol(&format!("good-{n}"))).collect();
+    let mut devices = Vec::new();
+    for n in 0..GOOD {
+        devices.push(clinic.enrol(&format!("good-{n}")).await);
+    }
     let mut subscriber = clinic.subscribe(&["vitalwire/v1/+/reading"]).await;
     let mut streams = Vec::new();
     for device in &devices {
-        streams.push(device.connect_enrolled(&mut subscriber).await);
+        streams.push(device.connect_delivering(&mut subscriber).await);
     }
     subscriber.rest();
     let mut idle = Vec::new();

@@ -87,9 +87,9 @@ async fn mosquitto_carries_the_same_eleven_topics() {
     let folder = tempfile::tempdir().unwrap();
     let mosquitto = Mosquitto::start(folder.path(), free_port()).await;
     let mut clinic = clinic_with(mosquitto.port).await;
-    let device = clinic.enrol("iot_med_dev_01");
+    let device = clinic.enrol("iot_med_dev_01").await;
     let mut subscriber = Subscriber::connect(mosquitto.port, &["Pico/#", "vitalwire/v1/#"], true).await;
-    let stream = device.connect_enrolled(&mut subscriber).await;
+    let stream = device.connect_delivering(&mut subscriber).await;
     let mut later = Subscriber::connect(mosquitto.port, &["Pico/#"], true).await;
     let mut stream = stream;
     stream.write_all(&device.frame(Variant::Chained, JSON)).await.unwrap();
@@ -109,10 +109,10 @@ async fn readings_wait_while_the_broker_is_away_and_arrive_in_order() {
     let mosquitto = Mosquitto::start(folder.path(), free_port()).await;
     let port = mosquitto.port;
     let clinic = clinic_with(port).await;
-    let device = clinic.enrol("d");
+    let device = clinic.enrol("d").await;
     let pulse = "Pico/d/Physiological_Data/Pulse_Signal";
     let mut subscriber = Subscriber::connect(port, &[pulse, "vitalwire/v1/d/reading"], false).await;
-    let mut stream = device.connect_enrolled(&mut subscriber).await;
+    let mut stream = device.connect_delivering(&mut subscriber).await;
     subscriber.rest();
     let mut mosquitto = Some(mosquitto);
     for number in 0..READINGS {
@@ -151,9 +151,9 @@ async fn a_broker_over_tls_is_used_only_with_a_certificate_that_we_trust() {
     let distrusting = clinic_at(&url, None).await;
     let trusting = clinic_at(&url, Some(identity.certificate.clone())).await;
     let mut subscriber = Subscriber::connect(plain, &["vitalwire/v1/+/reading"], true).await;
-    let device = trusting.enrol("trusted");
-    drop(device.connect_enrolled(&mut subscriber).await);
-    let waiting = distrusting.enrol("distrusted");
+    let device = trusting.enrol("trusted").await;
+    drop(device.connect_delivering(&mut subscriber).await);
+    let waiting = distrusting.enrol("distrusted").await;
     let send = async {
         loop {
             let mut stream = waiting.connect().await;
@@ -181,9 +181,9 @@ async fn devices_are_offline_at_the_broker_when_the_gateway_dies() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
             let clinic = clinic_with(port).await;
-            let device = clinic.enrol("d");
+            let device = clinic.enrol("d").await;
             let mut subscriber = Subscriber::connect(port, &["vitalwire/v1/d/reading"], true).await;
-            let stream = device.connect_enrolled(&mut subscriber).await;
+            let stream = device.connect_delivering(&mut subscriber).await;
             let _ = dies.await;
             drop((clinic, stream, subscriber));
         });

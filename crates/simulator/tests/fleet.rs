@@ -188,7 +188,7 @@ async fn stopping_loses_nothing_and_ends_between_frames() {
         let stopped = Instant::now();
         stop.cancel();
         let report = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
-        assert!(stopped.elapsed() < Duration::from_secs(2), "took {:?}", stopped.elapsed());
+        assert!(stopped.elapsed() < Duration::from_secs(5), "took {:?}", stopped.elapsed());
         let received = server.await.unwrap();
         assert!(received.iter().all(|r| r.ended_well));
         assert_eq!(received.iter().map(|r| r.samples.len() as u64).sum::<u64>(), report.sent);

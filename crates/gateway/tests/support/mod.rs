@@ -85,11 +85,18 @@ impl Clinic {
         self.server.take().unwrap().stop().await;
     }
 
-    /// Enrols a device; its connections are identified once the server has seen it.
-    pub fn enrol(&self, id: &str) -> Device {
+    /// Enrols a device; the server knows it then.
+    pub async fn enrol(&self, id: &str) -> Device {
         let id: DeviceId = id.parse().unwrap();
         let secret = self.registry.add_device(&id, None).unwrap();
+        self.known().await;
         Device { id: id.to_string(), secret, address: self.server().addresses().devices }
+    }
+
+    /// Waits until the server knows every enrolled device.
+    pub async fn known(&self) {
+        let enrolled = self.registry.devices().unwrap().len() as u64;
+        self.until("the enrolment", |stats| stats.enrolled == enrolled).await;
     }
 
     pub async fn subscribe(&self, filters: &[&str]) -> Subscriber {
@@ -148,21 +155,12 @@ impl Device {
         stream
     }
 
-    /// Connects again and again until the server knows the key, then has delivered one reading.
-    pub async fn connect_enrolled(&self, subscriber: &mut Subscriber) -> TcpStream {
-        let topic = format!("vitalwire/v1/{}/reading", self.id);
-        let delivered = async {
-            loop {
-                let mut stream = self.connect().await;
-                stream.write_all(&self.frame(Variant::Chained, JSON)).await.unwrap();
-                tokio::select! {
-                    () = subscriber.until(&topic) => return stream,
-                    () = closed(&mut stream) => {}
-                }
-                tokio::time::sleep(Duration::from_millis(30)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, delivered).await.expect("the device is identified")
+    /// Connects and delivers one reading.
+    pub async fn connect_delivering(&self, subscriber: &mut Subscriber) -> TcpStream {
+        let mut stream = self.connect().await;
+        stream.write_all(&self.frame(Variant::Chained, JSON)).await.unwrap();
+        subscriber.until(&format!("vitalwire/v1/{}/reading", self.id)).await;
+        stream
     }
 }
 
