@@ -97,8 +97,8 @@ fn batch_reads_the_same_anew(batch: &Batch<'_>, out: &mut [u8]) {
             values,
         })
         .collect();
-    let len =
-        encode_batch(batch.sequence, batch.time_ms, &samples, out).expect("what was read can be written");
+    let len = encode_batch(batch.sequence, batch.time_ms, batch.oldest, &samples, out)
+        .expect("what was read can be written");
     let Ok(Some((Message::Batch(again), _))) = decode(&out[..len]) else { panic!("what is written is read") };
-    assert_eq!(unfold(&again), channels);
+    assert_eq!((unfold(&again), again.oldest), (channels, batch.oldest));
 }

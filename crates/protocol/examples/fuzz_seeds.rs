@@ -41,7 +41,7 @@ fn main() {
 
 /// One message of each kind alone, and all of them in pieces of seven bytes.
 fn batch_seeds(corpus: &Path) {
-    let hello = Hello { boot: 7, profile: "pico", firmware: "1.0.0", time_ms: 4_200 };
+    let hello = Hello { boot: 7, profile: "pico", firmware: "1.0.0", time_ms: 4_200, oldest: Some(7) };
     let event = Event { code: 2, text: "DS18B20", time_ms: 12_345 };
     let welcome = Welcome { utc_ms: 1_795_556_251_123, sequence: Some(6) };
     let wave = [1_802, 1_810, 1_820, 1_829, 1_840];
@@ -50,7 +50,7 @@ fn batch_seeds(corpus: &Path) {
     let typed = Samples { index: 6, values: &[-128, 127, -128, 90, -70], ..pulse };
     let messages = [
         written(|out| encode_hello(&hello, out)),
-        written(|out| encode_batch(7, 10_000, &[pulse, noise, typed], out)),
+        written(|out| encode_batch(7, 10_000, None, &[pulse, noise, typed], out)),
         written(|out| encode_event(&event, out)),
         written(|out| encode_welcome(&welcome, out)),
         written(|out| encode_ack(7, out)),

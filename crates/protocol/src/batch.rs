@@ -19,7 +19,8 @@ pub use channel::{ChannelData, Channels};
 pub use decimal::Decimal;
 pub use decode::{Batch, Configure, Intervals, Message, decode};
 pub use encode::{
-    Samples, encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_welcome,
+    Samples, add_oldest, encode_ack, encode_batch, encode_configure, encode_event, encode_hello,
+    encode_welcome,
 };
 pub use error::BatchError;
 pub use scan::Scanner;
@@ -79,6 +80,9 @@ pub struct Hello<'a> {
     pub firmware: &'a str,
     /// The device's monotonic clock at the moment of writing, in milliseconds; it need not start at 0.
     pub time_ms: u64,
+    /// The device holds no batch of this boot below it any more: the oldest it holds unacknowledged, or the next one to
+    /// come. `None` comes from a device that does not say.
+    pub oldest: Option<u64>,
 }
 
 /// Device to server: something happened that is no value. It is not acknowledged.
@@ -109,7 +113,7 @@ pub mod event_code {
     pub const SENSOR_LOST: u16 = 2;
     /// A sensor answers again.
     pub const SENSOR_FOUND: u16 = 3;
-    /// The outbox was full: batches were dropped, the gap in the sequence says how many.
+    /// The outbox was full: batches were dropped; `oldest` of the next batch or `Hello` says up to where.
     pub const OUTBOX_FULL: u16 = 4;
     /// The battery will soon be empty.
     pub const BATTERY_LOW: u16 = 5;
@@ -132,10 +136,12 @@ mod field {
     pub(super) const HELLO_PROFILE: u64 = 2;
     pub(super) const HELLO_FIRMWARE: u64 = 3;
     pub(super) const HELLO_TIME_MS: u64 = 4;
+    pub(super) const HELLO_OLDEST: u64 = 5;
 
     pub(super) const BATCH_SEQUENCE: u64 = 0;
     pub(super) const BATCH_TIME_MS: u64 = 1;
     pub(super) const BATCH_CHANNELS: u64 = 2;
+    pub(super) const BATCH_OLDEST: u64 = 3;
 
     pub(super) const CHANNEL_INDEX: u64 = 0;
     pub(super) const CHANNEL_INTERVAL_US: u64 = 1;
@@ -161,6 +167,11 @@ mod tag {
     pub(super) const SINT8: u64 = 72;
     pub(super) const SINT16_LE: u64 = 77;
     pub(super) const SINT32_LE: u64 = 78;
+}
+
+/// Whether a batch may have this number.
+fn is_sequence(sequence: u64) -> bool {
+    (1..=SEQUENCE_MAX).contains(&sequence)
 }
 
 /// Whether a profile may be called so.

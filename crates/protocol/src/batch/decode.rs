@@ -4,7 +4,7 @@ use super::channel::{Channels, read_index, read_interval, read_u32};
 use super::fields::{Fields, Reader};
 use super::{
     BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, Event, Hello, PROTOCOL_VERSION, SEQUENCE_MAX,
-    Scanner, TIME_MS_MAX, Welcome, field, is_event_text, is_firmware, is_profile_name, kind,
+    Scanner, TIME_MS_MAX, Welcome, field, is_event_text, is_firmware, is_profile_name, is_sequence, kind,
 };
 
 /// One message, of either direction. A receiver refuses those of its own direction.
@@ -39,6 +39,9 @@ pub struct Batch<'a> {
     pub sequence: u64,
     /// The device's monotonic time in milliseconds to which the channels' delays are added.
     pub time_ms: u64,
+    /// The device holds no batch of this boot below it any more; at most this batch's own sequence. It comes after the
+    /// device had to drop batches.
+    pub oldest: Option<u64>,
     channels: Channels<'a>,
 }
 
@@ -129,7 +132,7 @@ fn read(message: &[u8]) -> Result<Message<'_>, BatchError> {
 
 fn hello<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Hello<'a>, BatchError> {
     let (mut version, mut boot, mut time_ms) = (None, None, None);
-    let (mut profile, mut firmware) = (None, None);
+    let (mut profile, mut firmware, mut oldest) = (None, None, None);
     while let Some(number) = fields.next(reader)? {
         match number {
             field::VERSION => version = Some(read_version(reader)?),
@@ -137,6 +140,7 @@ fn hello<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Hello<'a>, 
             field::HELLO_PROFILE => profile = Some(reader.text("profile", is_profile_name)?),
             field::HELLO_FIRMWARE => firmware = Some(reader.text("firmware", is_firmware)?),
             field::HELLO_TIME_MS => time_ms = Some(reader.unsigned("time_ms", TIME_MS_MAX)?),
+            field::HELLO_OLDEST => oldest = Some(read_sequence(reader, "oldest")?),
             _ => reader.skip()?,
         }
     }
@@ -146,6 +150,7 @@ fn hello<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Hello<'a>, 
         profile: fields.required(profile, "profile")?,
         firmware: fields.required(firmware, "firmware")?,
         time_ms: fields.required(time_ms, "time_ms")?,
+        oldest,
     })
 }
 
@@ -154,22 +159,32 @@ fn batch<'a>(
     reader: &mut Reader<'a>,
     fields: &mut Fields,
 ) -> Result<Batch<'a>, BatchError> {
-    let (mut sequence, mut time_ms, mut channels) = (None, None, None);
+    let (mut sequence, mut time_ms, mut channels, mut oldest) = (None, None, None, None);
     while let Some(number) = fields.next(reader)? {
         match number {
-            field::BATCH_SEQUENCE => sequence = Some(read_sequence(reader)?),
+            field::BATCH_SEQUENCE => sequence = Some(read_sequence(reader, "sequence")?),
             field::BATCH_TIME_MS => time_ms = Some(reader.unsigned("time_ms", TIME_MS_MAX)?),
             field::BATCH_CHANNELS => {
                 let begin = Channels::begin(message, reader.at())?;
                 *reader = Reader::new(message, check_channels(begin.clone())?);
                 channels = Some(begin);
             }
+            field::BATCH_OLDEST => {
+                let place = reader.place("oldest");
+                oldest = Some((read_sequence(reader, "oldest")?, place));
+            }
             _ => reader.skip()?,
         }
     }
+    let sequence = fields.required(sequence, "sequence")?;
+    // A device holds the batch that it sends.
+    if let Some((_, place)) = oldest.filter(|(oldest, _)| *oldest > sequence) {
+        return Err(place.out_of_range());
+    }
     Ok(Batch {
-        sequence: fields.required(sequence, "sequence")?,
+        sequence,
         time_ms: fields.required(time_ms, "time_ms")?,
+        oldest: oldest.map(|(oldest, _)| oldest),
         channels: fields.required(channels, "channels")?,
     })
 }
@@ -218,7 +233,7 @@ fn welcome(reader: &mut Reader<'_>, fields: &mut Fields) -> Result<Welcome, Batc
         match number {
             field::VERSION => version = Some(read_version(reader)?),
             field::WELCOME_UTC_MS => utc_ms = Some(reader.unsigned("utc_ms", TIME_MS_MAX)?),
-            field::WELCOME_SEQUENCE => sequence = Some(read_sequence(reader)?),
+            field::WELCOME_SEQUENCE => sequence = Some(read_sequence(reader, "sequence")?),
             _ => reader.skip()?,
         }
     }
@@ -230,7 +245,7 @@ fn ack<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Message<'a>, 
     let mut sequence = None;
     while let Some(number) = fields.next(reader)? {
         match number {
-            field::ACK_SEQUENCE => sequence = Some(read_sequence(reader)?),
+            field::ACK_SEQUENCE => sequence = Some(read_sequence(reader, "sequence")?),
             _ => reader.skip()?,
         }
     }
@@ -262,12 +277,10 @@ fn read_version(reader: &mut Reader<'_>) -> Result<(), BatchError> {
     if version == PROTOCOL_VERSION { Ok(()) } else { Err(BatchError::UnknownVersion { version }) }
 }
 
-fn read_sequence(reader: &mut Reader<'_>) -> Result<u64, BatchError> {
-    let place = reader.place("sequence");
-    match reader.unsigned("sequence", SEQUENCE_MAX)? {
-        0 => Err(place.out_of_range()),
-        sequence => Ok(sequence),
-    }
+fn read_sequence(reader: &mut Reader<'_>, field: &'static str) -> Result<u64, BatchError> {
+    let place = reader.place(field);
+    let sequence = reader.unsigned(field, SEQUENCE_MAX)?;
+    if is_sequence(sequence) { Ok(sequence) } else { Err(place.out_of_range()) }
 }
 
 fn read_batch_ms(reader: &mut Reader<'_>) -> Result<u32, BatchError> {

@@ -5,11 +5,12 @@ use minicbor::data::Tag;
 use minicbor::encode::write::{Cursor, Write};
 
 use super::channel::{is_index, is_interval};
+use super::decode::{Message, decode};
 use super::packed::Plan;
 use super::{
     BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, Event, Hello, INTERVAL_US_MAX, MESSAGE_LEN_MAX,
-    PROTOCOL_VERSION, SCALE_MAX, SEQUENCE_MAX, TIME_MS_MAX, VALUES_MAX, Welcome, field, is_event_text,
-    is_firmware, is_profile_name, kind, tag,
+    PROTOCOL_VERSION, SCALE_MAX, TIME_MS_MAX, VALUES_MAX, Welcome, field, is_event_text, is_firmware,
+    is_profile_name, is_sequence, kind, tag,
 };
 
 /// One channel of a batch, to be written.
@@ -26,6 +27,12 @@ pub struct Samples<'v> {
     /// The integers: 1 to [`VALUES_MAX`] of them.
     pub values: &'v [i32],
 }
+
+/// Fields of a batch that does not say what the device no longer holds.
+const BATCH_FIELDS: u64 = 3;
+/// The head of the map of such a batch (RFC 8949 §3), and where it stands.
+const BATCH_MAP: u8 = 0xa3;
+const MAP_AT: usize = 2;
 
 type Writer<'o> = Encoder<Cursor<&'o mut [u8]>>;
 type WriteResult = Result<(), WriteFault>;
@@ -50,31 +57,38 @@ pub fn encode_hello(hello: &Hello<'_>, out: &mut [u8]) -> Result<usize, BatchErr
     check(is_profile_name(hello.profile), "profile")?;
     check(is_firmware(hello.firmware), "firmware")?;
     check(hello.time_ms <= TIME_MS_MAX, "time_ms")?;
-    message(out, kind::HELLO, 5, |writer| {
+    check(hello.oldest.is_none_or(is_sequence), "oldest")?;
+    message(out, kind::HELLO, 5 + u64::from(hello.oldest.is_some()), |writer| {
         writer.u64(field::VERSION)?.u64(PROTOCOL_VERSION)?;
         writer.u64(field::HELLO_BOOT)?.u64(hello.boot)?;
         writer.u64(field::HELLO_PROFILE)?.str(hello.profile)?;
         writer.u64(field::HELLO_FIRMWARE)?.str(hello.firmware)?;
         writer.u64(field::HELLO_TIME_MS)?.u64(hello.time_ms)?;
+        if let Some(oldest) = hello.oldest {
+            writer.u64(field::HELLO_OLDEST)?.u64(oldest)?;
+        }
         Ok(())
     })
 }
 
 /// Writes a `Batch` into `out` and returns its length: each channel packed, or as a typed array where that is no longer.
-/// What a channel shares with the one before it is left out, so order them by index.
+/// What a channel shares with the one before it is left out, so order them by index. `oldest` is told after the outbox
+/// overflowed; a batch that was encoded without it gets it by [`add_oldest`] when it is sent.
 ///
 /// # Errors
 /// Anything outside its limits, a channel twice, or `out` is too small.
 pub fn encode_batch(
     sequence: u64,
     time_ms: u64,
+    oldest: Option<u64>,
     channels: &[Samples<'_>],
     out: &mut [u8],
 ) -> Result<usize, BatchError> {
     check(is_sequence(sequence), "sequence")?;
     check(time_ms <= TIME_MS_MAX, "time_ms")?;
+    check(oldest.is_none_or(|oldest| (1..=sequence).contains(&oldest)), "oldest")?;
     check_channels(channels)?;
-    message(out, kind::BATCH, 3, |writer| {
+    message(out, kind::BATCH, BATCH_FIELDS + u64::from(oldest.is_some()), |writer| {
         writer.u64(field::BATCH_SEQUENCE)?.u64(sequence)?;
         writer.u64(field::BATCH_TIME_MS)?.u64(time_ms)?;
         writer.u64(field::BATCH_CHANNELS)?.array(length(channels.len()))?;
@@ -83,8 +97,36 @@ pub fn encode_batch(
             write_channel(writer, channel, before)?;
             before = Some(channel);
         }
+        if let Some(oldest) = oldest {
+            writer.u64(field::BATCH_OLDEST)?.u64(oldest)?;
+        }
         Ok(())
     })
+}
+
+/// Adds `oldest` to a batch that [`encode_batch`] wrote without it: the first `len` bytes of `message`, which has room for
+/// more. Returns the new length. A device keeps batches encoded, and learns only when it sends one what it had to drop.
+///
+/// # Errors
+/// `oldest` outside its limits or past the batch's own sequence, the bytes are no such batch, or no room.
+pub fn add_oldest(message: &mut [u8], len: usize, oldest: u64) -> Result<usize, BatchError> {
+    let sequence = match decode(message.get(..len).unwrap_or_default())? {
+        Some((Message::Batch(batch), end)) if end == len && batch.oldest.is_none() => batch.sequence,
+        _ => return Err(BatchError::NotAMessage { at: 0 }),
+    };
+    check((1..=sequence).contains(&oldest), "oldest")?;
+    let available = message.len().min(MESSAGE_LEN_MAX);
+    // A batch of `encode_batch` begins with the heads of its array, its type and its map, of a byte each.
+    if message.get(MAP_AT) != Some(&BATCH_MAP) {
+        return Err(BatchError::NotAMessage { at: MAP_AT });
+    }
+    let mut writer = Encoder::new(Cursor::new(message.get_mut(len..available).unwrap_or_default()));
+    let pair = writer.u64(field::BATCH_OLDEST).and_then(|writer| writer.u64(oldest));
+    pair.map_err(|_| BatchError::OutputTooSmall { available })?;
+    let len = len + writer.writer().position();
+    // Only now, so that a batch without room for it stays as it was.
+    message.iter_mut().skip(MAP_AT).take(1).for_each(|head| *head += 1);
+    Ok(len)
 }
 
 /// Writes an `Event` into `out` and returns its length.
@@ -281,10 +323,6 @@ fn check_indexes(indexes: impl Iterator<Item = u8>) -> Result<(), BatchError> {
 
 fn check(holds: bool, field: &'static str) -> Result<(), BatchError> {
     if holds { Ok(()) } else { Err(BatchError::OutOfRange { field, at: 0 }) }
-}
-
-fn is_sequence(sequence: u64) -> bool {
-    (1..=SEQUENCE_MAX).contains(&sequence)
 }
 
 /// A length as CBOR counts it.

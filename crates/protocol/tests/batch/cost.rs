@@ -24,7 +24,7 @@ impl Cost {
     fn add(&mut self, sequence: u64, channels: &[Samples<'_>]) {
         let time_ms = 86_400_000 + sequence * 1_000;
         let len = |channels: &[Samples<'_>]| {
-            RECORD_LEN + written(|out| encode_batch(sequence, time_ms, channels, out)).len()
+            RECORD_LEN + written(|out| encode_batch(sequence, time_ms, None, channels, out)).len()
         };
         // A single 0 packs to a string of three bytes; the rest is what every encoding needs around its values.
         let bare: Vec<Samples<'_>> =

@@ -1,8 +1,8 @@
 //! The byte examples of PROTOCOL.md, both ways.
 
 use vitalwire_protocol::batch::{
-    Decimal, Event, Hello, Message, Samples, Welcome, decode, encode_ack, encode_batch, encode_configure,
-    encode_event, encode_hello, encode_welcome,
+    Decimal, Event, Hello, Message, Samples, Welcome, add_oldest, decode, encode_ack, encode_batch,
+    encode_configure, encode_event, encode_hello, encode_welcome,
 };
 
 use crate::stream::{Unfolded, meaning, written};
@@ -23,14 +23,21 @@ fn decoded(bytes: &[u8]) -> Message<'_> {
 
 #[test]
 fn hello() {
-    let hello = Hello { boot: 0x0123_4567_89ab_cdef, profile: "pico", firmware: "1.0.0", time_ms: 4_200 };
+    let hello = Hello {
+        boot: 0x0123_4567_89ab_cdef,
+        profile: "pico",
+        firmware: "1.0.0",
+        time_ms: 4_200,
+        oldest: Some(7),
+    };
     let expected = bytes(
-        "82 01 a5                      ; [1, {
+        "82 01 a6                      ; [1, {
          00 01                         ;   version: 1
          01 1b 0123456789abcdef        ;   boot
          02 64 7069636f                ;   profile: \"pico\"
          03 65 312e302e30              ;   firmware: \"1.0.0\"
-         04 19 1068                    ;   time_ms: 4200",
+         04 19 1068                    ;   time_ms: 4200
+         05 07                         ;   oldest: 7",
     );
     assert_eq!(written(|out| encode_hello(&hello, out)), expected);
     assert!(matches!(decoded(&expected), Message::Hello(found) if found == hello));
@@ -64,7 +71,7 @@ fn batch_packed() {
          01 1a 000f4240                ;       interval_us: 1000000
          03 44 00 a2bc04               ;       values: 36625",
     );
-    let found = written(|out| encode_batch(7, 10_000, &[pulse, tilt, temperature], out));
+    let found = written(|out| encode_batch(7, 10_000, None, &[pulse, tilt, temperature], out));
     assert_eq!(found, expected);
     let Message::Batch(batch) = decoded(&expected) else { panic!("no batch") };
     assert_eq!((batch.sequence, batch.time_ms), (7, 10_000));
@@ -95,8 +102,32 @@ fn batch_as_a_simple_device_writes_it() {
     );
     assert_eq!(
         meaning(&decoded(&message)),
-        "batch 8 11000 [Unfolded { index: 2, interval_us: 50000, delay_us: 25000, scale: -3, values: [1802, 1812, 1821] }]"
+        "batch 8 11000 None [Unfolded { index: 2, interval_us: 50000, delay_us: 25000, scale: -3, values: [1802, 1812, 1821] }]"
     );
+}
+
+#[test]
+fn batch_after_the_outbox_overflowed() {
+    let pulse = Samples { index: 2, interval_us: 50_000, delay_us: 0, scale: -3, values: &[1_802] };
+    let expected = bytes(
+        "82 02 a4                      ; [2, {
+         00 18 28                      ;   sequence: 40
+         01 19 a7f8                    ;   time_ms: 43000
+         02 81                         ;   channels: [
+         a4                            ;     {
+         00 02                         ;       index: 2
+         01 19 c350                    ;       interval_us: 50000
+         02 22                         ;       scale: -3
+         03 43 00 941c                 ;       values: 1802
+         03 15                         ;   oldest: 21",
+    );
+    assert_eq!(written(|out| encode_batch(40, 43_000, Some(21), &[pulse], out)), expected);
+    let later = written(|out| {
+        let len = encode_batch(40, 43_000, None, &[pulse], out)?;
+        add_oldest(out, len, 21)
+    });
+    assert_eq!(later, expected);
+    assert!(meaning(&decoded(&expected)).starts_with("batch 40 43000 Some(21) "));
 }
 
 #[test]

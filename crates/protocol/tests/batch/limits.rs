@@ -3,8 +3,8 @@
 use vitalwire_protocol::batch::{
     BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, EVENT_TEXT_LEN_MAX, Event, FIRMWARE_LEN_MAX,
     Hello, INTERVAL_US_MAX, INTERVAL_US_MIN, MESSAGE_LEN_MAX, Message, PROFILE_NAME_LEN_MAX, SEQUENCE_MAX,
-    Samples, TIME_MS_MAX, VALUES_MAX, Welcome, decode, encode_ack, encode_batch, encode_configure,
-    encode_event, encode_hello, encode_welcome,
+    Samples, TIME_MS_MAX, VALUES_MAX, Welcome, add_oldest, decode, encode_ack, encode_batch,
+    encode_configure, encode_event, encode_hello, encode_welcome,
 };
 
 use crate::stream::written;
@@ -14,7 +14,7 @@ const SAMPLES: Samples<'static> =
 
 fn batch(channels: &[Samples<'_>]) -> Result<usize, BatchError> {
     let mut out = vec![0; MESSAGE_LEN_MAX];
-    let len = encode_batch(1, 0, channels, &mut out)?;
+    let len = encode_batch(1, 0, None, channels, &mut out)?;
     assert!(matches!(decode(&out), Ok(Some((Message::Batch(_), read))) if read == len));
     Ok(len)
 }
@@ -55,7 +55,7 @@ fn a_batch_has_at_most_its_values() {
     let one_more = [&fits[..], &[Samples { index: 4, ..SAMPLES }]].concat();
     assert_eq!(batch(&one_more), Err(BatchError::BatchValueCount));
     // The reader's turn: the four channels, and a fifth by hand.
-    let mut message = written(|out| encode_batch(1, 0, &fits, out));
+    let mut message = written(|out| encode_batch(1, 0, None, &fits, out));
     assert_eq!((message.len(), message[8]), (len, 0x84));
     message[8] = 0x85;
     message.extend([0xa1, 3, 0x42, 0, 2]);
@@ -99,13 +99,16 @@ fn sequences_and_times_stay_within_their_limits() {
     let mut out = [0; 64];
     for sequence in [0, SEQUENCE_MAX + 1] {
         assert_eq!(encode_ack(sequence, &mut out), Err(out_of_range("sequence")));
-        assert_eq!(encode_batch(sequence, 0, &[SAMPLES], &mut out), Err(out_of_range("sequence")));
+        assert_eq!(encode_batch(sequence, 0, None, &[SAMPLES], &mut out), Err(out_of_range("sequence")));
         let welcome = Welcome { utc_ms: 0, sequence: Some(sequence) };
         assert_eq!(encode_welcome(&welcome, &mut out), Err(out_of_range("sequence")));
     }
     assert!(encode_ack(SEQUENCE_MAX, &mut out).is_ok());
-    assert!(encode_batch(1, TIME_MS_MAX, &[SAMPLES], &mut out).is_ok());
-    assert_eq!(encode_batch(1, TIME_MS_MAX + 1, &[SAMPLES], &mut out), Err(out_of_range("time_ms")));
+    assert!(encode_batch(1, TIME_MS_MAX, None, &[SAMPLES], &mut out).is_ok());
+    for oldest in [0, 8, SEQUENCE_MAX] {
+        assert_eq!(encode_batch(7, 0, Some(oldest), &[SAMPLES], &mut out), Err(out_of_range("oldest")));
+    }
+    assert_eq!(encode_batch(1, TIME_MS_MAX + 1, None, &[SAMPLES], &mut out), Err(out_of_range("time_ms")));
     let welcome = Welcome { utc_ms: TIME_MS_MAX + 1, sequence: None };
     assert_eq!(encode_welcome(&welcome, &mut out), Err(out_of_range("utc_ms")));
     for batch_ms in [0, BATCH_MS_MAX + 1] {
@@ -129,8 +132,13 @@ fn texts_stay_within_their_limits() {
         profile: &name[..PROFILE_NAME_LEN_MAX],
         firmware: &firmware[..FIRMWARE_LEN_MAX],
         time_ms: TIME_MS_MAX,
+        oldest: Some(SEQUENCE_MAX),
     };
     assert!(encode_hello(&fits, &mut out).is_ok());
+    for oldest in [0, SEQUENCE_MAX + 1] {
+        let hello = Hello { oldest: Some(oldest), ..fits };
+        assert_eq!(encode_hello(&hello, &mut out), Err(out_of_range("oldest")));
+    }
     for profile in [&name, "", "a b", "a/b", "µ", "#"] {
         assert_eq!(encode_hello(&Hello { profile, ..fits }, &mut out), Err(out_of_range("profile")));
     }
@@ -150,7 +158,30 @@ fn a_message_never_passes_its_limit_however_large_the_buffer() {
     let values: Vec<i32> = (0..4_096_i32).map(|n| n.wrapping_mul(-1_640_531_527)).collect();
     let channels = [SAMPLES, Samples { index: 1, values: &values, ..SAMPLES }];
     assert_eq!(
-        encode_batch(1, 0, &channels, &mut vec![0; 2 * MESSAGE_LEN_MAX]),
+        encode_batch(1, 0, None, &channels, &mut vec![0; 2 * MESSAGE_LEN_MAX]),
         Err(BatchError::OutputTooSmall { available: MESSAGE_LEN_MAX })
     );
+}
+
+#[test]
+fn oldest_is_added_to_a_batch_only_where_it_fits_and_belongs() {
+    let mut out = [0; 64];
+    let len = encode_batch(300, 0, None, &[SAMPLES], &mut out).unwrap();
+    let before = out;
+    assert_eq!(
+        add_oldest(&mut out[..len + 3], len, 256),
+        Err(BatchError::OutputTooSmall { available: len + 3 })
+    );
+    for oldest in [0, 301] {
+        assert_eq!(add_oldest(&mut out, len, oldest), Err(out_of_range("oldest")));
+    }
+    assert!(add_oldest(&mut out, len - 1, 1).is_err() && add_oldest(&mut out, len + 1, 1).is_err());
+    assert_eq!(out[..len], before[..len], "a refusal changes nothing");
+    let longer = add_oldest(&mut out[..len + 4], len, 256).unwrap();
+    assert_eq!(longer, len + 4);
+    let Some((Message::Batch(batch), _)) = decode(&out[..longer]).unwrap() else { panic!("no batch") };
+    assert_eq!((batch.sequence, batch.oldest), (300, Some(256)));
+    assert!(add_oldest(&mut out, longer, 256).is_err(), "it says so already");
+    let hello = encode_ack(7, &mut out).unwrap();
+    assert!(add_oldest(&mut out, hello, 1).is_err(), "no batch");
 }

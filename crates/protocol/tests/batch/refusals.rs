@@ -37,7 +37,7 @@ fn fields_of_a_later_version_are_skipped() {
     let batch =
         [0x82, 2, 0xa4, 0x14, 0, 0, 1, 1, 0, 2, 0x81, 0xa3, 1, 0x19, 0xc3, 0x50, 9, 0xf4, 3, 0x42, 0, 2];
     let channel = "Unfolded { index: 0, interval_us: 50000, delay_us: 0, scale: 0, values: [1] }";
-    assert_eq!(said(&batch), format!("batch 1 0 [{channel}]"));
+    assert_eq!(said(&batch), format!("batch 1 0 None [{channel}]"));
 }
 
 #[test]
@@ -158,4 +158,16 @@ fn errors_say_what_to_do_and_no_value() {
     let error = refusal(&batch_with(&[0xd8, 73, 0x42, 0xab, 0xcd]));
     assert_eq!(error.to_string(), "field values at byte 15 is not packed, or tagged 72, 77 or 78");
     assert_eq!(error.label(), "wrong_type");
+}
+
+#[test]
+fn a_device_holds_the_batch_that_it_sends() {
+    let batch = |oldest: u8| {
+        let channels = [0x81, 0xa2, 1, 0x19, 0xc3, 0x50, 3, 0x42, 0, 2];
+        // `oldest` before what it is compared with: fields come in any order.
+        [&[0x82, 2, 0xa4, 3, oldest, 0, 7, 1, 0, 2][..], &channels].concat()
+    };
+    assert!(decode(&batch(7)).is_ok());
+    assert_eq!(refusal(&batch(8)), BatchError::OutOfRange { field: "oldest", at: 4 });
+    assert_eq!(refusal(&batch(0)), BatchError::OutOfRange { field: "oldest", at: 4 });
 }

@@ -66,7 +66,7 @@ proptest! {
         channels in channels(),
     ) {
         let mut out = vec![0; MESSAGE_LEN_MAX];
-        let len = encode_batch(sequence, time_ms, &samples(&channels), &mut out).unwrap();
+        let len = encode_batch(sequence, time_ms, None, &samples(&channels), &mut out).unwrap();
         let Some((Message::Batch(batch), read)) = decode(&out).unwrap() else { panic!("no batch") };
         prop_assert_eq!((batch.sequence, batch.time_ms, read), (sequence, time_ms, len));
         prop_assert_eq!(batch.channels().map(Unfolded::from).collect::<Vec<_>>(), channels);
@@ -75,14 +75,14 @@ proptest! {
     #[test]
     fn a_buffer_one_byte_short_is_refused_and_never_overrun(channels in channels()) {
         let mut out = vec![0; MESSAGE_LEN_MAX];
-        let len = encode_batch(1, 0, &samples(&channels), &mut out).unwrap();
+        let len = encode_batch(1, 0, None, &samples(&channels), &mut out).unwrap();
         for available in [0, 1, len / 2, len - 1] {
             prop_assert_eq!(
-                encode_batch(1, 0, &samples(&channels), &mut out[..available]),
+                encode_batch(1, 0, None, &samples(&channels), &mut out[..available]),
                 Err(BatchError::OutputTooSmall { available })
             );
         }
-        prop_assert_eq!(encode_batch(1, 0, &samples(&channels), &mut out[..len]), Ok(len));
+        prop_assert_eq!(encode_batch(1, 0, None, &samples(&channels), &mut out[..len]), Ok(len));
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub(crate) fn written(write: impl FnOnce(&mut [u8]) -> Result<usize, BatchError>
 
 /// One message of each kind, and a batch in each encoding.
 pub(crate) fn messages() -> Vec<Vec<u8>> {
-    let hello = Hello { boot: u64::MAX, profile: "pico", firmware: "1.4.0", time_ms: 86_400_000 };
+    let hello =
+        Hello { boot: u64::MAX, profile: "pico", firmware: "1.4.0", time_ms: 86_400_000, oldest: None };
     let event = Event { code: 2, text: "MPU-6050 does not answer", time_ms: 5 };
     let noise: Vec<i32> = (0..40_i32).map(|n| n.wrapping_mul(-1_640_531_527) >> 17).collect();
     let channels = [
@@ -28,7 +29,8 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         written(|out| encode_hello(&hello, out)),
         written(|out| encode_welcome(&Welcome { utc_ms: 1_795_556_251_123, sequence: None }, out)),
         written(|out| encode_welcome(&Welcome { utc_ms: 1, sequence: Some(7) }, out)),
-        written(|out| encode_batch(300, 86_401_000, &channels, out)),
+        written(|out| encode_batch(300, 86_401_000, None, &channels, out)),
+        written(|out| encode_batch(301, 86_402_000, Some(299), &channels[..1], out)),
         written(|out| encode_ack(300, out)),
         written(|out| encode_configure(Some(1_000), &[(2, 4_000), (0, 1_000_000)], out)),
         written(|out| encode_configure(None, &[], out)),
@@ -62,7 +64,7 @@ pub(crate) fn meaning(message: &Message<'_>) -> String {
     match message {
         Message::Batch(batch) => {
             let channels: Vec<Unfolded> = batch.channels().map(Unfolded::from).collect();
-            format!("batch {} {} {channels:?}", batch.sequence, batch.time_ms)
+            format!("batch {} {} {:?} {channels:?}", batch.sequence, batch.time_ms, batch.oldest)
         }
         Message::Configure(configure) => {
             format!("configure {:?} {:?}", configure.batch_ms, configure.intervals().collect::<Vec<_>>())
