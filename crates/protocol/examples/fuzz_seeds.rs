@@ -41,7 +41,8 @@ fn main() {
 
 /// One message of each kind alone, and all of them in pieces of seven bytes.
 fn batch_seeds(corpus: &Path) {
-    let hello = Hello { boot: 7, profile: "pico", firmware: "1.0.0", time_ms: 4_200, oldest: Some(7) };
+    let hello =
+        Hello { boot: 7, profile: "pico", firmware: "1.0.0", time_ms: 4_200, oldest: Some(7), past: true };
     let event = Event { code: 2, text: "DS18B20", time_ms: 12_345 };
     let welcome = Welcome { utc_ms: 1_795_556_251_123, sequence: Some(6) };
     let wave = [1_802, 1_810, 1_820, 1_829, 1_840];

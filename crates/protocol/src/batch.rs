@@ -32,6 +32,9 @@ pub const PROTOCOL_VERSION: u64 = 1;
 /// Bytes of the longest message: as much as one TLS record carries.
 pub const MESSAGE_LEN_MAX: usize = 16 * 1024;
 
+/// Bytes of the longest message that a server may send, and of the plaintext of its TLS records: a device has little memory.
+pub const SERVER_MESSAGE_LEN_MAX: usize = 512;
+
 /// Channels of a device, and so of a batch; a channel's index is below it.
 pub const CHANNELS_MAX: usize = 32;
 
@@ -83,6 +86,9 @@ pub struct Hello<'a> {
     /// The device holds no batch of this boot below it any more: the oldest it holds unacknowledged, or the next one to
     /// come. `None` comes from a device that does not say.
     pub oldest: Option<u64>,
+    /// The boot is over: the device has started anew since, and delivers what it kept of this one. Then `time_ms` is the
+    /// least that this boot's clock would show now: the newest time kept of it, and the time since the device started.
+    pub past: bool,
 }
 
 /// Device to server: something happened that is no value. It is not acknowledged.
@@ -137,6 +143,7 @@ mod field {
     pub(super) const HELLO_FIRMWARE: u64 = 3;
     pub(super) const HELLO_TIME_MS: u64 = 4;
     pub(super) const HELLO_OLDEST: u64 = 5;
+    pub(super) const HELLO_PAST: u64 = 6;
 
     pub(super) const BATCH_SEQUENCE: u64 = 0;
     pub(super) const BATCH_TIME_MS: u64 = 1;

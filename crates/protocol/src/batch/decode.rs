@@ -132,7 +132,7 @@ fn read(message: &[u8]) -> Result<Message<'_>, BatchError> {
 
 fn hello<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Hello<'a>, BatchError> {
     let (mut version, mut boot, mut time_ms) = (None, None, None);
-    let (mut profile, mut firmware, mut oldest) = (None, None, None);
+    let (mut profile, mut firmware, mut oldest, mut past) = (None, None, None, false);
     while let Some(number) = fields.next(reader)? {
         match number {
             field::VERSION => version = Some(read_version(reader)?),
@@ -141,6 +141,7 @@ fn hello<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Hello<'a>, 
             field::HELLO_FIRMWARE => firmware = Some(reader.text("firmware", is_firmware)?),
             field::HELLO_TIME_MS => time_ms = Some(reader.unsigned("time_ms", TIME_MS_MAX)?),
             field::HELLO_OLDEST => oldest = Some(read_sequence(reader, "oldest")?),
+            field::HELLO_PAST => past = reader.bool("past")?,
             _ => reader.skip()?,
         }
     }
@@ -151,6 +152,7 @@ fn hello<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Hello<'a>, 
         firmware: fields.required(firmware, "firmware")?,
         time_ms: fields.required(time_ms, "time_ms")?,
         oldest,
+        past,
     })
 }
 

@@ -58,7 +58,8 @@ pub fn encode_hello(hello: &Hello<'_>, out: &mut [u8]) -> Result<usize, BatchErr
     check(is_firmware(hello.firmware), "firmware")?;
     check(hello.time_ms <= TIME_MS_MAX, "time_ms")?;
     check(hello.oldest.is_none_or(is_sequence), "oldest")?;
-    message(out, kind::HELLO, 5 + u64::from(hello.oldest.is_some()), |writer| {
+    let fields = 5 + u64::from(hello.oldest.is_some()) + u64::from(hello.past);
+    message(out, kind::HELLO, fields, |writer| {
         writer.u64(field::VERSION)?.u64(PROTOCOL_VERSION)?;
         writer.u64(field::HELLO_BOOT)?.u64(hello.boot)?;
         writer.u64(field::HELLO_PROFILE)?.str(hello.profile)?;
@@ -66,6 +67,9 @@ pub fn encode_hello(hello: &Hello<'_>, out: &mut [u8]) -> Result<usize, BatchErr
         writer.u64(field::HELLO_TIME_MS)?.u64(hello.time_ms)?;
         if let Some(oldest) = hello.oldest {
             writer.u64(field::HELLO_OLDEST)?.u64(oldest)?;
+        }
+        if hello.past {
+            writer.u64(field::HELLO_PAST)?.bool(true)?;
         }
         Ok(())
     })

@@ -68,6 +68,12 @@ impl<'b> Reader<'b> {
         }
     }
 
+    /// True or false.
+    pub(super) fn bool(&mut self, field: &'static str) -> Result<bool, BatchError> {
+        let place = self.place(field);
+        self.decoder.bool().map_err(|_| place.wrong_type("true or false"))
+    }
+
     /// A text of this field that fits.
     pub(super) fn text(
         &mut self,

@@ -29,6 +29,7 @@ fn hello() {
         firmware: "1.0.0",
         time_ms: 4_200,
         oldest: Some(7),
+        past: false,
     };
     let expected = bytes(
         "82 01 a6                      ; [1, {
@@ -39,6 +40,15 @@ fn hello() {
          04 19 1068                    ;   time_ms: 4200
          05 07                         ;   oldest: 7",
     );
+    assert_eq!(written(|out| encode_hello(&hello, out)), expected);
+    assert!(matches!(decoded(&expected), Message::Hello(found) if found == hello));
+}
+
+#[test]
+fn hello_for_a_boot_that_is_over() {
+    let hello =
+        Hello { boot: 1, profile: "pico", firmware: "1.0.0", time_ms: 4_200, oldest: Some(7), past: true };
+    let expected = bytes("82 01 a7 0001 0101 02647069636f 0365312e302e30 04191068 0507 06f5");
     assert_eq!(written(|out| encode_hello(&hello, out)), expected);
     assert!(matches!(decoded(&expected), Message::Hello(found) if found == hello));
 }

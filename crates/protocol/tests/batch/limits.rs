@@ -133,6 +133,7 @@ fn texts_stay_within_their_limits() {
         firmware: &firmware[..FIRMWARE_LEN_MAX],
         time_ms: TIME_MS_MAX,
         oldest: Some(SEQUENCE_MAX),
+        past: false,
     };
     assert!(encode_hello(&fits, &mut out).is_ok());
     for oldest in [0, SEQUENCE_MAX + 1] {

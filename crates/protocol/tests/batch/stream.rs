@@ -15,8 +15,14 @@ pub(crate) fn written(write: impl FnOnce(&mut [u8]) -> Result<usize, BatchError>
 
 /// One message of each kind, and a batch in each encoding.
 pub(crate) fn messages() -> Vec<Vec<u8>> {
-    let hello =
-        Hello { boot: u64::MAX, profile: "pico", firmware: "1.4.0", time_ms: 86_400_000, oldest: None };
+    let hello = Hello {
+        boot: u64::MAX,
+        profile: "pico",
+        firmware: "1.4.0",
+        time_ms: 86_400_000,
+        oldest: None,
+        past: false,
+    };
     let event = Event { code: 2, text: "MPU-6050 does not answer", time_ms: 5 };
     let noise: Vec<i32> = (0..40_i32).map(|n| n.wrapping_mul(-1_640_531_527) >> 17).collect();
     let channels = [
@@ -27,6 +33,7 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
     ];
     vec![
         written(|out| encode_hello(&hello, out)),
+        written(|out| encode_hello(&Hello { oldest: Some(300), past: true, ..hello }, out)),
         written(|out| encode_welcome(&Welcome { utc_ms: 1_795_556_251_123, sequence: None }, out)),
         written(|out| encode_welcome(&Welcome { utc_ms: 1, sequence: Some(7) }, out)),
         written(|out| encode_batch(300, 86_401_000, None, &channels, out)),
