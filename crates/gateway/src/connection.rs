@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use vitalwire_protocol::{
-    Detected, FrameDecoder, FrameError, Sample, SampleError, Variant, detect, first_block, identify_variant,
+    CbcSecret, Detected, FrameDecoder, FrameError, Sample, SampleError, Variant, detect, first_block,
+    identify_variant,
 };
 use vitalwire_registry::Device;
 
@@ -97,6 +98,11 @@ impl Cause {
     fn is_ordinary(&self) -> bool {
         matches!(self, Self::Closed { mid_frame: false } | Self::NothingSent | Self::Pulled(Pull::Stopped))
     }
+}
+
+/// The secret of a device whose frames were found by trial decryption.
+fn frame_secret(device: &Device) -> &CbcSecret {
+    device.cbc_secret().expect("trial decryption finds only devices that speak AES-CBC frames")
 }
 
 /// Serves one accepted connection until its end.
@@ -193,7 +199,7 @@ impl Arrival<'_> {
             Some(device) => device,
             None => device.insert(identifier.find(self.peer.ip(), block, Instant::now()).await?),
         };
-        let Some(variant) = identify_variant(&device.secret, bytes)? else { return Ok(None) };
+        let Some(variant) = identify_variant(frame_secret(device), bytes)? else { return Ok(None) };
         Ok(Some((identifier.confirm(device, self.peer)?, variant)))
     }
 
@@ -245,7 +251,7 @@ struct Collector<'a> {
 impl<'a> Collector<'a> {
     fn new(arrival: &'a Arrival<'a>, session: &'a Session, greeting: &Greeting) -> Self {
         let identity = Arc::clone(&greeting.identity);
-        let decoder = Box::new(FrameDecoder::new(&identity.device().secret, greeting.variant));
+        let decoder = Box::new(FrameDecoder::new(frame_secret(identity.device()), greeting.variant));
         Self { arrival, session, identity, decoder, sequence: 0, readings: Vec::new() }
     }
 

@@ -65,8 +65,8 @@ pub(crate) struct Identifier {
     forgiven_per_second: f64,
 }
 
-/// All enrolled secrets, one after the other in memory: a search over 100,000 scattered ones waits for memory
-/// longer than it decrypts.
+/// The secrets of all devices that speak AES-CBC frames, one after the other in memory: a search over 100,000 scattered
+/// ones waits for memory longer than it decrypts.
 #[derive(Debug, Default)]
 struct Candidates {
     version: Option<u64>,
@@ -76,7 +76,8 @@ struct Candidates {
 impl Candidates {
     fn of(directory: &Directory) -> Self {
         let devices = directory.devices.values();
-        let list = devices.map(|device| (device.secret.clone(), Arc::clone(device))).collect();
+        let of = |device: &Arc<Device>| Some((device.cbc_secret()?.clone(), Arc::clone(device)));
+        let list = devices.filter_map(of).collect();
         Self { version: Some(directory.version), list }
     }
 
@@ -175,7 +176,8 @@ impl Identifier {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let known = &addresses.get(&peer)?.known;
         let mut devices = known.iter().filter_map(|id| directory.devices.get(id));
-        devices.find(|device| first_block_fits(&device.secret, block)).cloned()
+        let fits = |secret| first_block_fits(secret, block);
+        devices.find(|device| device.cbc_secret().is_some_and(fits)).cloned()
     }
 
     fn admit_search(&self, peer: IpAddr, now: Instant) -> Result<(), IdentifyError> {

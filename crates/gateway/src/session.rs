@@ -175,13 +175,12 @@ mod tests {
     use super::*;
     use tokio_util::sync::CancellationToken;
     use vitalwire_protocol::CbcSecret;
-    use vitalwire_registry::Protocol;
+    use vitalwire_registry::DeviceKey;
 
     fn device(generation: u32) -> Arc<Device> {
         Arc::new(Device {
             id: "d".parse().unwrap(),
-            protocol: Protocol::AesCbc,
-            secret: CbcSecret::new([1; 16], [2; 16]),
+            key: DeviceKey::AesCbc(CbcSecret::new([1; 16], [2; 16])),
             generation,
         })
     }

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DeviceId, MasterKey, Registry};
+use vitalwire_registry::{DeviceId, MasterKey, ROTATION_OVERLAP, Registry};
 
 fn devices(count: usize) -> Vec<(DeviceId, CbcSecret)> {
     let device = |number: usize| {
@@ -28,10 +28,10 @@ fn main() {
         let master = MasterKey::generate().unwrap();
         let registry = Registry::create(&folder.path().join("data"), &master).unwrap();
         let batch = devices(count);
-        let ((), enrol) = timed(|| registry.add_devices(&batch).unwrap());
+        let ((), enrol) = timed(|| registry.add_cbc_devices(&batch).unwrap());
         let (directory, load) = timed(|| registry.directory().unwrap());
         assert_eq!(directory.devices.len(), count);
-        registry.rotate_device(&batch.first().unwrap().0).unwrap();
+        registry.rotate_device(&batch.first().unwrap().0, ROTATION_OVERLAP).unwrap();
         let (next, change) = timed(|| directory.with(registry.changes_since(directory.version).unwrap()));
         let (_, clone) = timed(|| next.clone());
         println!("{count:>8} {enrol:>10.1} {load:>10.1} {change:>12.2} {clone:>12.4}");

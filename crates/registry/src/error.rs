@@ -152,6 +152,15 @@ pub enum RegistryError {
         /// The limit.
         limit: usize,
     },
+    /// The old key would work for too long.
+    #[error(
+        "an overlap of {days} days is over the limit of {} days; rotate again when the device can be visited",
+        crate::ROTATION_OVERLAP_MAX.as_secs() / (24 * 3600)
+    )]
+    OverlapTooLong {
+        /// The overlap asked for, in days begun.
+        days: u64,
+    },
     /// The device had too many keys for the counter.
     #[error("device {0} has had so many keys that their count is at its limit; enrol it under another name")]
     GenerationsUsedUp(DeviceId),

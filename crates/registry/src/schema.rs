@@ -11,7 +11,8 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x5657_5231;
 
 /// One step a version: the first makes version 1 of an empty file. A step that was released is never edited.
-const MIGRATIONS: &[&str] = &[r"
+const MIGRATIONS: &[&str] = &[
+    r"
 -- One row. `version` grows by one with each change of a device or a user, and each changed row is stamped with it, so
 -- that a reader can ask for what changed since it last looked. `check_value` opens only under the right master key.
 CREATE TABLE registry (
@@ -51,7 +52,18 @@ CREATE TABLE user_devices (
     PRIMARY KEY (user, device)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_devices_by_device ON user_devices (device);
-"];
+",
+    r"
+-- A device that speaks TLS has a link id (16 bytes), bound into the seal of its key. While a rotation is pending, the key
+-- before it has columns of its own: all three are there, or none.
+ALTER TABLE devices ADD COLUMN link BLOB;
+ALTER TABLE devices ADD COLUMN previous_sealed BLOB;
+ALTER TABLE devices ADD COLUMN previous_link BLOB;
+ALTER TABLE devices ADD COLUMN previous_until INTEGER;
+CREATE UNIQUE INDEX devices_by_link ON devices (link) WHERE link IS NOT NULL;
+CREATE UNIQUE INDEX devices_by_previous_link ON devices (previous_link) WHERE previous_link IS NOT NULL;
+",
+];
 
 /// The schema version this program writes.
 fn known_version() -> i64 {

@@ -88,7 +88,7 @@ impl Clinic {
     /// Enrols a device; the server knows it then.
     pub async fn enrol(&self, id: &str) -> Device {
         let id: DeviceId = id.parse().unwrap();
-        let secret = self.registry.add_device(&id, None).unwrap();
+        let secret = self.registry.add_cbc_device(&id, None).unwrap();
         self.known().await;
         Device { id: id.to_string(), secret, address: self.server().addresses().devices }
     }

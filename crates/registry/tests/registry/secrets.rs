@@ -3,7 +3,7 @@
 use crate::fixture::{Fixture, id, name, numbered, password, secret};
 use std::collections::HashSet;
 use std::fs;
-use vitalwire_registry::{MasterKey, Registry, Role};
+use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry, Role};
 
 const PASSWORDS: [&str; 2] = ["correct horse battery", "hunter2 hunter2"];
 
@@ -13,11 +13,12 @@ fn lived_in() -> (Fixture, Vec<[u8; 16]>) {
     let registry = &fixture.registry;
     let given = secret(b"paperkeypaperkey", b"paperivxpaperivx");
     let mut secrets = vec![given.clone(), numbered(7)];
-    registry.add_device(&id("given"), Some(given)).unwrap();
+    registry.add_cbc_device(&id("given"), Some(given)).unwrap();
     for number in 0..20 {
         let id = id(&format!("device-{number}"));
-        secrets.push(registry.add_device(&id, None).unwrap());
-        secrets.push(registry.rotate_device(&id).unwrap());
+        secrets.push(registry.add_cbc_device(&id, None).unwrap());
+        let rotated = registry.rotate_device(&id, ROTATION_OVERLAP).unwrap();
+        secrets.push(rotated.cbc_secret().unwrap().clone());
         if number % 2 == 0 {
             registry.revoke_device(&id).unwrap();
         }
@@ -60,7 +61,7 @@ fn the_data_folder_holds_no_master_key() {
     let path = vitalwire_registry::master_key_path(&data, None);
     let master = MasterKey::create(&path).unwrap();
     let registry = Registry::create(&data, &master).unwrap();
-    registry.add_device(&id("a"), None).unwrap();
+    registry.add_cbc_device(&id("a"), None).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let digits = text.trim_end();
     let key: Vec<u8> =
