@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
-use vitalwire_gateway::{BrokerChoice, Limits, ServerConfig};
+use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, ServerConfig};
 use vitalwire_protocol::{CbcSecret, Variant};
 use vitalwire_registry::{
     DeviceId, MasterKey, Registry, RegistryError, Role, Scope, UserName, master_key_path,
@@ -97,6 +97,8 @@ impl Ground {
             }),
             metrics_listen: Some(metrics),
             limits,
+            journal: JournalLimits::default(),
+            batch_ms: None,
         })
     }
 
