@@ -161,7 +161,7 @@ impl Link<'_> {
     async fn run_session(&mut self, greeted: Greeted) -> Cause {
         let arrival = self.arrival;
         let context = arrival.context;
-        let session = context.sessions.replace(self.identity.credential(), arrival.leash);
+        let session = context.sessions.replace(self.identity.credential(), arrival.leash).await;
         if !context.identifier.is_current(self.identity.credential()) {
             return IdentifyError::Revoked.into();
         }
@@ -251,7 +251,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
             Ok(never) => match never {},
             Err(Cause::Pulled(Pull::Stopped)) => self.finish().await,
             Err(cause) => {
-                // What came before the end is on its way to the disk; the device is told if it still listens.
+                // The device is told of what came before the end, if it still listens.
                 let _ = self.settle_all().await;
                 cause
             }
@@ -268,7 +268,13 @@ impl<'l, 'a> Conversation<'l, 'a> {
         loop {
             self.take_messages().await?;
             tokio::select! {
-                outcome = settled(&mut self.pending), if !self.pending.is_empty() => self.note(outcome).await?,
+                outcome = settled(&mut self.pending), if !self.pending.is_empty() => {
+                    self.note(outcome);
+                    // One acknowledgement for many: a commit brings them together.
+                    if self.pending.is_empty() || self.held >= self.acknowledged + PENDING_MAX as u64 / 2 {
+                        self.acknowledge().await?;
+                    }
+                }
                 received = self.link.receive(), if self.pending.len() < PENDING_MAX => {
                     received?;
                     self.heard = Instant::now();
@@ -304,12 +310,13 @@ impl<'l, 'a> Conversation<'l, 'a> {
         }
     }
 
+    /// Waits for everything that is on its way to the disk, whatever becomes of the connection, and acknowledges it.
     async fn settle_all(&mut self) -> Result<(), Cause> {
         while !self.pending.is_empty() {
             let outcome = settled(&mut self.pending).await;
-            self.note(outcome).await?;
+            self.note(outcome);
         }
-        Ok(())
+        self.acknowledge().await
     }
 
     /// Takes all whole messages out of the inbox, and leaves it small.
@@ -451,8 +458,8 @@ impl<'l, 'a> Conversation<'l, 'a> {
         }
     }
 
-    /// Notes what became of a batch, and acknowledges what is held.
-    async fn note(&mut self, (sequence, outcome): (u64, Outcome)) -> Result<(), Cause> {
+    /// Notes what became of a batch.
+    fn note(&mut self, (sequence, outcome): (u64, Outcome)) {
         match outcome {
             Outcome::Committed { .. } | Outcome::Duplicate if sequence == self.held + 1 => {
                 self.held = sequence
@@ -460,11 +467,6 @@ impl<'l, 'a> Conversation<'l, 'a> {
             Outcome::Committed { .. } | Outcome::Duplicate => {}
             Outcome::Refused(_) => self.owed = true,
         }
-        // One acknowledgement for all that are on the disk: the next commit brings many at once.
-        if self.pending.is_empty() || self.held - self.acknowledged >= PENDING_MAX as u64 / 2 {
-            self.acknowledge().await?;
-        }
-        Ok(())
     }
 
     async fn acknowledge(&mut self) -> Result<(), Cause> {

@@ -98,6 +98,8 @@ pub struct Stats {
     pub enrolled: u64,
     /// The version of the registry that the server knows; a change reaches it a moment later.
     pub registry_version: u64,
+    /// Whether the broker takes messages.
+    pub broker_connected: bool,
     /// Readings that wait for the external broker.
     pub backlog: u64,
     /// Readings lost because the backlog was full.
@@ -191,6 +193,7 @@ impl Metrics {
             devices: self.devices.get(),
             enrolled: self.enrolled.get(),
             registry_version: self.registry_version.get(),
+            broker_connected: self.broker_connected.get() == 1,
             backlog: self.backlog.get(),
             dropped: self.dropped.get(),
         }

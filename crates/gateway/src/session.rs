@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use vitalwire_registry::DeviceId;
 
 use crate::identify::Credential;
@@ -53,6 +54,8 @@ struct Entry {
     /// Told at each delivery and when the session ends; only newcomers wait for it.
     changed: Notify,
     leash: Leash,
+    /// Cancelled when the connection no longer takes anything.
+    ended: CancellationToken,
 }
 
 /// The session that a connection holds. Dropping it ends it.
@@ -68,18 +71,20 @@ impl Sessions {
         Self { takeover_silence, table: Mutex::default() }
     }
 
-    /// Takes the session of a device that was authenticated just now; whoever has it ends.
-    pub(crate) fn replace(self: &Arc<Self>, credential: &Credential, leash: &Leash) -> Session {
-        let mut table = self.table();
-        let entered = match table.sessions.get(credential.id()) {
-            None => Entered::Free,
-            Some(holder) => {
-                holder.leash.pull(Pull::Replaced);
-                holder.changed.notify_waiters();
-                Entered::TookOver
-            }
+    /// Takes the session of a device that was authenticated just now. Whoever has it ends, which is waited for: what
+    /// the old connection took is then on record.
+    pub(crate) async fn replace(self: &Arc<Self>, credential: &Credential, leash: &Leash) -> Session {
+        let (session, holder) = {
+            let mut table = self.table();
+            let holder = table.sessions.get(credential.id()).cloned();
+            let entered = if holder.is_some() { Entered::TookOver } else { Entered::Free };
+            (self.put(&mut table, credential, leash, entered, Instant::now()), holder)
         };
-        self.put(&mut table, credential, leash, entered, Instant::now())
+        if let Some(holder) = holder {
+            holder.leash.pull(Pull::Replaced);
+            let _ = tokio::time::timeout(self.takeover_silence, holder.ended.cancelled()).await;
+        }
+        session
     }
 
     /// Takes the session of a device. Waits while it is not certain whether the connection that holds it
@@ -169,6 +174,7 @@ impl Sessions {
             delivered: Mutex::new(now),
             changed: Notify::new(),
             leash: leash.clone(),
+            ended: CancellationToken::new(),
         });
         table.sessions.insert(credential.id().clone(), Arc::clone(&entry));
         Session { sessions: Arc::clone(self), entry, entered }
@@ -211,13 +217,13 @@ impl Drop for Session {
             table.sessions.remove(id);
         }
         self.entry.changed.notify_waiters();
+        self.entry.ended.cancel();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio_util::sync::CancellationToken;
     use vitalwire_protocol::CbcSecret;
     use vitalwire_registry::{Device, DeviceKey};
 
@@ -280,13 +286,18 @@ mod tests {
     async fn the_newest_authenticated_session_wins_at_once() {
         let sessions = Arc::new(Sessions::new(Duration::from_secs(3_600)));
         let [old_leash, new_leash] = [leash(), leash()];
-        let old = sessions.replace(&device(1), &old_leash);
-        let new = sessions.replace(&device(1), &new_leash);
-        assert_eq!((old.entered, new.entered), (Entered::Free, Entered::TookOver));
-        assert_eq!(old_leash.cause(), Some(Pull::Replaced));
-        assert!(!old.is_held() && new.is_held());
+        let old = sessions.replace(&device(1), &old_leash).await;
+        let newer = tokio::spawn({
+            let (sessions, leash) = (Arc::clone(&sessions), new_leash.clone());
+            async move { sessions.replace(&device(1), &leash).await }
+        });
+        assert_eq!(old_leash.pulled().await, Pull::Replaced);
+        assert!(!newer.is_finished(), "it waits for what the old one has taken");
+        assert!(!old.is_held());
         drop(old);
-        assert_eq!(sessions.count(), 1);
+        let new = newer.await.unwrap();
+        assert!(new.is_held());
+        assert_eq!((new.entered, sessions.count()), (Entered::TookOver, 1));
     }
 
     #[tokio::test]

@@ -22,7 +22,9 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_openssl::SslStream;
-use vitalwire_registry::{Directory, FoundLink, LinkId};
+use vitalwire_registry::{
+    Device, DeviceKey, Directory, FoundLink, LINK_ID_DIGITS, Link, LinkId, LinkKeys, Psk,
+};
 use zeroize::Zeroize;
 
 const CIPHER: &str = "TLS_AES_128_GCM_SHA256";
@@ -40,7 +42,12 @@ pub(crate) struct Acceptor {
 }
 
 /// What the handshake's callback found; trusted only after the handshake.
-type Found = (FoundLink, LinkId);
+#[derive(Clone)]
+enum Found {
+    Link(FoundLink, LinkId),
+    /// Stands for an unknown identity, so that it costs what a known one does.
+    Decoy(FoundLink, LinkId),
+}
 
 /// A connection whose peer proved that it has a device's key.
 #[derive(Debug)]
@@ -60,6 +67,8 @@ pub(crate) struct Proven {
 pub(crate) enum HandshakeError {
     #[error("the handshake failed (unknown link id, wrong key, or not TLS 1.3 with psk_dhe_ke): {0}")]
     Failed(openssl::ssl::Error),
+    #[error("the handshake succeeded without a device's key")]
+    NoLink,
     #[error("the TLS library failed: {0}")]
     Library(#[from] ErrorStack),
 }
@@ -77,9 +86,17 @@ impl Acceptor {
         // OpenSSL refuses psk_ke and early data unless told otherwise.
         builder.set_options(SslOptions::NO_TICKET);
         builder.set_mode(SslMode::RELEASE_BUFFERS);
+        let (decoy, decoy_id) = decoy();
         builder.set_psk_server_callback(move |ssl, identity, out| {
             let directory = Arc::clone(&directory.borrow());
-            offer_key(&directory, found, ssl, identity.unwrap_or_default(), out)
+            let id = LinkId::from_digits(identity.unwrap_or_default());
+            let asked = id.unwrap_or(decoy_id);
+            let link = directory.link(&asked, SystemTime::now());
+            let found_link = match link {
+                Some(link) => Found::Link(link, asked),
+                None => Found::Decoy(decoy.clone(), asked),
+            };
+            offer_key(found_link, found, ssl, out)
         });
         Ok(Self { context: builder.build(), found })
     }
@@ -89,28 +106,37 @@ impl Acceptor {
         let ssl = Ssl::new(&self.context)?;
         let mut stream = Box::pin(SslStream::new(ssl, stream)?);
         stream.as_mut().accept().await.map_err(HandshakeError::Failed)?;
-        let found = stream.ssl().ex_data(self.found);
-        let (link, id) = found.cloned().expect("a handshake succeeds only with a key that was found");
-        Ok((Secured { stream }, Proven { link, id }))
+        match stream.ssl().ex_data(self.found).cloned() {
+            Some(Found::Link(link, id)) => Ok((Secured { stream }, Proven { link, id })),
+            // Cannot be: nobody has a key that was drawn at random a moment ago.
+            Some(Found::Decoy(..)) | None => Err(HandshakeError::NoLink),
+        }
     }
 }
 
-/// Writes the key of `identity` to `out`. Found or not, a random key is drawn, and 32 bytes are copied.
+/// A device that is none.
+fn decoy() -> (FoundLink, LinkId) {
+    let id = LinkId::from_digits(&[b'0'; LINK_ID_DIGITS]).expect("digits");
+    let psk = Psk::derive(&[0; PSK_LEN], &id);
+    let links = LinkKeys { current: Link { id, psk: psk.clone() }, previous: None };
+    let device =
+        Device { id: "decoy".parse().expect("a valid name"), key: DeviceKey::Tls(links), generation: 0 };
+    (FoundLink { device: Arc::new(device), psk, is_current: true }, id)
+}
+
+/// Writes the key of what was found to `out`; a decoy's is random, drawn in both cases.
 fn offer_key(
-    directory: &Directory,
+    found: Found,
     index: Index<Ssl, Found>,
     ssl: &mut SslRef,
-    identity: &[u8],
     out: &mut [u8],
 ) -> Result<usize, ErrorStack> {
     let mut key = [0; PSK_LEN];
     rand_bytes(&mut key)?;
-    if let Ok(id) = LinkId::from_digits(identity)
-        && let Some(found) = directory.link(&id, SystemTime::now())
-    {
-        key.copy_from_slice(found.psk.bytes());
-        ssl.set_ex_data(index, (found, id));
+    if let Found::Link(link, _) = &found {
+        key.copy_from_slice(link.psk.bytes());
     }
+    ssl.set_ex_data(index, found);
     let len = out.get_mut(..PSK_LEN).map_or(0, |out| {
         out.copy_from_slice(&key);
         PSK_LEN

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 pub mod link;
+pub mod mosquitto;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -60,6 +61,10 @@ impl Clinic {
     }
 
     pub async fn start(&mut self, limits: Limits, broker: Option<BrokerChoice>) {
+        self.start_with(limits, broker, JournalLimits::default()).await;
+    }
+
+    pub async fn start_with(&mut self, limits: Limits, broker: Option<BrokerChoice>, journal: JournalLimits) {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let embedded = || {
             BrokerChoice::Embedded(BrokerConfig {
@@ -71,7 +76,7 @@ impl Clinic {
             })
         };
         let config = ServerConfig {
-            journal: JournalLimits::default(),
+            journal,
             batch_ms: None,
             data: self.data(),
             master_key: self.folder.path().join("master-key"),
