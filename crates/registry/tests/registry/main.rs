@@ -4,8 +4,10 @@
 mod devices;
 mod fixture;
 mod importing;
+mod links;
 mod opening;
 mod secrets;
 mod tampering;
+mod upgrading;
 mod users;
 mod watching;
