@@ -63,6 +63,19 @@ ALTER TABLE devices ADD COLUMN previous_until INTEGER;
 CREATE UNIQUE INDEX devices_by_link ON devices (link) WHERE link IS NOT NULL;
 CREATE UNIQUE INDEX devices_by_previous_link ON devices (previous_link) WHERE previous_link IS NOT NULL;
 ",
+    r"
+-- What is to be erased (done_at IS NULL), and what was. Times are Unix seconds.
+CREATE TABLE erasures (
+    number INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    done_at INTEGER,
+    entries INTEGER,
+    proof TEXT
+) STRICT;
+CREATE INDEX erasures_by_device ON erasures (device);
+CREATE UNIQUE INDEX erasures_pending ON erasures (device) WHERE done_at IS NULL;
+",
 ];
 
 /// The schema version this program writes.

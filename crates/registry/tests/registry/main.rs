@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod devices;
+mod erasing;
 mod fixture;
 mod importing;
 mod links;
