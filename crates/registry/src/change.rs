@@ -10,8 +10,9 @@ use crate::link::{LinkId, PreviousLink};
 use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, Sealer};
 use crate::secret::{Secret, TlsSecret};
 use crate::store::DEVICES_MAX;
+use crate::time::{from_unix_seconds, unix_seconds};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use vitalwire_protocol::CbcSecret;
 
 /// A transaction that changes the registry, and the version it leads to.
@@ -19,6 +20,7 @@ pub(crate) struct Change<'r> {
     pub(crate) transaction: Transaction<'r>,
     pub(crate) version: i64,
     sealer: &'r Sealer,
+    /// Unix seconds. The clock stamps rows for people to read; it decides only when a replaced link ends.
     now: i64,
 }
 
@@ -31,7 +33,7 @@ impl<'r> Change<'r> {
             [],
             |row| row.get(0),
         )?;
-        Ok(Self { transaction, version, sealer, now: unix_seconds() })
+        Ok(Self { transaction, version, sealer, now: unix_seconds(SystemTime::now()) })
     }
 
     pub(crate) fn commit(self) -> Result<()> {
@@ -56,8 +58,7 @@ pub(crate) struct RetiredLink {
 
 impl RetiredLink {
     pub(crate) fn to_previous_link(&self) -> PreviousLink {
-        let until = Duration::from_secs(u64::try_from(self.until).unwrap_or(0));
-        PreviousLink { link: self.secret.to_link(), valid_until: UNIX_EPOCH + until }
+        PreviousLink { link: self.secret.to_link(), valid_until: from_unix_seconds(self.until) }
     }
 }
 
@@ -85,6 +86,9 @@ impl Change<'_> {
             Some((true, last)) => next_generation(id, last)?,
             Some((false, _)) => return Err(RegistryError::DeviceExists(id.clone())),
         };
+        if self.erasure_is_pending(id)? {
+            return Err(RegistryError::ErasurePending(id.clone()));
+        }
         let fingerprint = self.free_fingerprint(id, secret)?;
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO devices (id, protocol, sealed, fingerprint, generation, enrolled_at, key_set_at, version, link)
@@ -238,10 +242,4 @@ fn next_generation(id: &DeviceId, last: i64) -> Result<u32> {
     // A count that was changed by hand starts again at 1 rather than keep the device out of service.
     let last = u32::try_from(last).unwrap_or(0);
     last.checked_add(1).ok_or_else(|| RegistryError::GenerationsUsedUp(id.clone()))
-}
-
-/// The clock stamps rows for people to read; nothing is decided by it.
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

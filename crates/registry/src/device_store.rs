@@ -8,8 +8,9 @@ use crate::id::DeviceId;
 use crate::link::{Link, LinkId, LinkKeys};
 use crate::secret::{Secret, TlsSecret, generate_cbc_secret};
 use crate::store::Registry;
+use crate::time::from_unix_seconds;
 use rusqlite::Row;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use vitalwire_protocol::CbcSecret;
 
 /// How long the old key of a TLS device works after a rotation, unless its new one is used before: time enough to
@@ -42,7 +43,7 @@ impl Registry {
     /// name may be enrolled again; it gets the next generation.
     ///
     /// # Errors
-    /// When the name is enrolled, or the registry is full.
+    /// When the name is enrolled or waits for an erasure, or the registry is full.
     pub fn add_tls_device(&self, id: &DeviceId) -> Result<Link> {
         let secret = TlsSecret::generate()?;
         let link = secret.to_link();
@@ -67,7 +68,7 @@ impl Registry {
     /// generation.
     ///
     /// # Errors
-    /// When the name is enrolled, another device has this key, or the registry is full.
+    /// When the name is enrolled or waits for an erasure, another device has this key, or the registry is full.
     pub fn add_cbc_device(&self, id: &DeviceId, secret: Option<CbcSecret>) -> Result<CbcSecret> {
         let secret = match secret {
             Some(secret) => secret,
@@ -190,10 +191,6 @@ impl Registry {
     pub fn revoke_device(&self, id: &DeviceId) -> Result<()> {
         self.change(|change| change.revoke(id))
     }
-}
-
-fn from_unix_seconds(seconds: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 fn device_info(device: Device, row: &Row<'_>) -> Result<DeviceInfo> {

@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::id::{DeviceId, UserName};
 use crate::link::{LinkId, Psk};
 use crate::user::User;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -85,6 +85,8 @@ pub struct Changes {
     pub devices: Vec<DeviceChange>,
     /// The users that changed, each once.
     pub users: Vec<UserChange>,
+    /// All devices whose erasure waits for the server, whether they changed or not.
+    pub erasures: BTreeSet<DeviceId>,
 }
 
 /// Which device each link belongs to. Kept by [`Directory::with`], and asked by [`Directory::link`].
@@ -127,6 +129,8 @@ pub struct Directory {
     pub links: Links,
     /// The users that may log in.
     pub users: Arc<BTreeMap<UserName, Arc<User>>>,
+    /// The devices whose erasure was asked for and waits for the server. None of them is enrolled.
+    pub erasures: Arc<BTreeSet<DeviceId>>,
     /// The rows left out, and why.
     pub broken: Arc<BTreeMap<RowName, BrokenCause>>,
     /// The registry's version: it grows with each change of a device or a user.
@@ -142,6 +146,9 @@ impl Directory {
         next.version = changes.version;
         if !changes.devices.is_empty() {
             changes.devices.into_iter().for_each(|change| next.apply_device(change));
+        }
+        if *next.erasures != changes.erasures {
+            next.erasures = Arc::new(changes.erasures);
         }
         if !changes.users.is_empty() {
             let users = Arc::make_mut(&mut next.users);

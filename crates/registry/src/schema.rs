@@ -63,6 +63,19 @@ ALTER TABLE devices ADD COLUMN previous_until INTEGER;
 CREATE UNIQUE INDEX devices_by_link ON devices (link) WHERE link IS NOT NULL;
 CREATE UNIQUE INDEX devices_by_previous_link ON devices (previous_link) WHERE previous_link IS NOT NULL;
 ",
+    r"
+-- What is to be erased (done_at IS NULL), and what was. Times are Unix seconds.
+CREATE TABLE erasures (
+    number INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    done_at INTEGER,
+    entries INTEGER,
+    proof TEXT
+) STRICT;
+CREATE INDEX erasures_by_device ON erasures (device);
+CREATE UNIQUE INDEX erasures_pending ON erasures (device) WHERE done_at IS NULL;
+",
 ];
 
 /// The schema version this program writes.
@@ -114,10 +127,9 @@ pub(crate) fn create(connection: &Connection, path: &Path, check_value: &[u8]) -
     Ok(())
 }
 
-/// Refuses a file that is not ours or too new, and brings an older one up to date.
-pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
-    let application_id = pragma(connection, "application_id")?;
-    if application_id != APPLICATION_ID {
+/// Refuses a file that is not ours or too new.
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
+    if pragma(connection, "application_id")? != APPLICATION_ID {
         return Err(RegistryError::NotARegistry { path: path.to_owned() });
     }
     let found = pragma(connection, "user_version")?;
@@ -125,9 +137,15 @@ pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
     if found > known {
         return Err(RegistryError::FutureSchema { path: path.to_owned(), found, known });
     }
-    if found < known {
+    Ok(())
+}
+
+/// Brings an older file up to date.
+pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
+    if pragma(connection, "user_version")? < known_version() {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        // Asked again under the write lock: another process may have been faster.
+        // Asked again under the write lock: another process may have been faster, or newer.
+        check(&transaction, path)?;
         let found = pragma(&transaction, "user_version")?;
         migrate_from(&transaction, usize::try_from(found).unwrap_or(0))?;
         transaction.commit()?;

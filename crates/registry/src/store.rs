@@ -82,13 +82,14 @@ impl Registry {
         private_file::check_folder(data)?;
         private_file::check(&path, &metadata, Privacy::File)?;
         let connection = schema::connect(&path)?;
-        schema::update(&connection, &path)?;
-        schema::use_wal(&connection)?;
+        schema::check(&connection, &path)?;
         let check_value: Vec<u8> =
             connection.query_row("SELECT check_value FROM registry", [], |row| row.get(0))?;
         if !sealer.opens_check_value(&check_value) {
             return Err(RegistryError::WrongMasterKey { database: path });
         }
+        schema::update(&connection, &path)?;
+        schema::use_wal(&connection)?;
         Ok(Self { connection, sealer, identity: identity(&metadata), data: data.to_owned() })
     }
 

@@ -103,6 +103,19 @@ fn sealed_form_is_that_of_version_1() {
 }
 
 #[test]
+fn sealed_forms_of_tls_keys_are_those_of_another_implementation() {
+    let id = id("iot_med_dev_01");
+    assert_eq!(
+        hex(&sealer().seal(&id, &Secret::Tls(tls()))),
+        "204af512ce432e96dfa899345b128edf28c8d1230d97d08bfc550cd3e871917c2aa30d3e5243c550"
+    );
+    assert_eq!(
+        hex(&sealer().seal_previous(&id, &tls(), 9)),
+        "8871d1ce59b7efe6947510c0ceadb9238884bbba7dd0d111d4785ec138d4a39688d1867f9bdf454a"
+    );
+}
+
+#[test]
 fn fingerprints_tell_keys_ivs_and_protocols_apart() {
     let other_iv = CbcSecret::new(*cbc().key(), [b'B'; 16]);
     assert_eq!(sealer().cbc_fingerprint(&cbc()), sealer().cbc_fingerprint(&cbc()));

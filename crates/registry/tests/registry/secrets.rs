@@ -1,6 +1,6 @@
 //! No key and no password reaches a file of the data folder or anything printable.
 
-use crate::fixture::{Fixture, id, name, numbered, password, secret};
+use crate::fixture::{Fixture, id, link_of, name, numbered, password, secret};
 use std::collections::HashSet;
 use std::fs;
 use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry, Role};
@@ -23,11 +23,18 @@ fn lived_in() -> (Fixture, Vec<[u8; 16]>) {
             registry.revoke_device(&id).unwrap();
         }
     }
+    let mut keys = Vec::new();
+    for number in 0..20 {
+        let id = id(&format!("link-{number}"));
+        keys.push(registry.add_tls_device(&id).unwrap().psk);
+        keys.push(link_of(&registry.rotate_device(&id, ROTATION_OVERLAP).unwrap()).psk);
+    }
     let line = r#"{"id":"imported","key":"key0000000000007","iv":"AAAAAAAAAAAAAAAA"}"#;
     registry.import_paper_keys(line.as_bytes()).unwrap();
     registry.add_user(&name("ana"), Role::Admin, &password(PASSWORDS[0])).unwrap();
     registry.set_password(&name("ana"), &password(PASSWORDS[1])).unwrap();
-    let parts = secrets.iter().flat_map(|secret| [*secret.key(), *secret.iv()]).collect();
+    let halves = keys.iter().flat_map(|psk| psk.bytes().as_chunks::<16>().0.to_vec());
+    let parts = secrets.iter().flat_map(|secret| [*secret.key(), *secret.iv()]).chain(halves).collect();
     (fixture, parts)
 }
 
