@@ -33,6 +33,17 @@ impl Enrolment {
         });
     }
 
+    /// Notes that a device's readings are gone.
+    pub(crate) async fn erasure_done(
+        &self,
+        device: DeviceId,
+        entries: u64,
+        proof: String,
+    ) -> Result<(), RegistryError> {
+        // False when it was noted before.
+        self.write(move |registry| registry.erasure_done(&device, entries, &proof)).await.map(drop)
+    }
+
     async fn write<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,

@@ -95,8 +95,11 @@ async fn is_gone(context: &Context, device: &DeviceId) -> Result<bool, JournalEr
 /// What goes on record: what was erased, and that a search afterwards found nothing.
 fn proof(entries: u64, messages: Option<usize>) -> String {
     let time = humantime::format_rfc3339_millis(SystemTime::now());
-    let broker = messages.map_or("an external broker keeps its own copies: erase them there".to_owned(), |messages| {
-        format!("{messages} stored MQTT messages erased")
-    });
-    format!("{time}: {entries} journal entries overwritten and the file rebuilt, a search finds none; {broker}")
+    let broker = messages
+        .map_or("an external broker keeps its own copies: erase them there".to_owned(), |messages| {
+            format!("{messages} stored MQTT messages erased")
+        });
+    format!(
+        "{time}: {entries} journal entries overwritten and the file rebuilt, a search finds none; {broker}"
+    )
 }

@@ -11,7 +11,7 @@ mod backfill;
 mod clock;
 mod connection;
 mod enrolment;
-//mod erasure;
+mod erasure;
 mod frames;
 mod history;
 mod http;

@@ -27,7 +27,7 @@ use crate::publisher::Publisher;
 use crate::publisher::external::{BrokerUrlError, External, ExternalBroker};
 use crate::session::Sessions;
 use crate::tls::Acceptor;
-use crate::{backfill, http, listener};
+use crate::{backfill, erasure, http, listener};
 
 /// The journal's file in the data folder.
 const JOURNAL: &str = "journal.db";
@@ -178,7 +178,7 @@ impl Server {
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
         services.spawn(backfill::run(Arc::clone(&context)));
-        //        services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
+        services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
         if let Some(listener) = metrics_listener {
             services.spawn(http::run(listener, Arc::clone(&context)));
         }

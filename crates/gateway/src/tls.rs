@@ -43,10 +43,11 @@ pub(crate) struct Acceptor {
 
 /// What the handshake's callback found; trusted only after the handshake.
 #[derive(Clone)]
-enum Found {
-    Link(FoundLink, LinkId),
+struct Found {
+    link: FoundLink,
+    id: LinkId,
     /// Stands for an unknown identity, so that it costs what a known one does.
-    Decoy(FoundLink, LinkId),
+    is_decoy: bool,
 }
 
 /// A connection whose peer proved that it has a device's key.
@@ -91,12 +92,11 @@ impl Acceptor {
             let directory = Arc::clone(&directory.borrow());
             let id = LinkId::from_digits(identity.unwrap_or_default());
             let asked = id.unwrap_or(decoy_id);
-            let link = directory.link(&asked, SystemTime::now());
-            let found_link = match link {
-                Some(link) => Found::Link(link, asked),
-                None => Found::Decoy(decoy.clone(), asked),
+            let (link, is_decoy) = match directory.link(&asked, SystemTime::now()) {
+                Some(link) => (link, false),
+                None => (decoy.clone(), true),
             };
-            offer_key(found_link, found, ssl, out)
+            offer_key(Found { link, id: asked, is_decoy }, found, ssl, out)
         });
         Ok(Self { context: builder.build(), found })
     }
@@ -107,9 +107,9 @@ impl Acceptor {
         let mut stream = Box::pin(SslStream::new(ssl, stream)?);
         stream.as_mut().accept().await.map_err(HandshakeError::Failed)?;
         match stream.ssl().ex_data(self.found).cloned() {
-            Some(Found::Link(link, id)) => Ok((Secured { stream }, Proven { link, id })),
+            Some(Found { link, id, is_decoy: false }) => Ok((Secured { stream }, Proven { link, id })),
             // Cannot be: nobody has a key that was drawn at random a moment ago.
-            Some(Found::Decoy(..)) | None => Err(HandshakeError::NoLink),
+            _ => Err(HandshakeError::NoLink),
         }
     }
 }
@@ -133,8 +133,8 @@ fn offer_key(
 ) -> Result<usize, ErrorStack> {
     let mut key = [0; PSK_LEN];
     rand_bytes(&mut key)?;
-    if let Found::Link(link, _) = &found {
-        key.copy_from_slice(link.psk.bytes());
+    if !found.is_decoy {
+        key.copy_from_slice(found.link.psk.bytes());
     }
     ssl.set_ex_data(index, found);
     let len = out.get_mut(..PSK_LEN).map_or(0, |out| {

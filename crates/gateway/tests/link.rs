@@ -388,3 +388,37 @@ async fn rotation_overlaps_until_the_new_key_is_used() {
     connection.closes("a revocation").await;
     assert!(!new.is_accepted().await);
 }
+
+#[tokio::test]
+async fn an_erased_device_leaves_nothing_and_the_record_says_so() {
+    let clinic = Clinic::open().await;
+    let (device, other) = (clinic.enrol_link("d").await, clinic.enrol_link("other").await);
+    for device in [&device, &other] {
+        let (mut connection, _) = device.greet(BOOT).await;
+        connection.send(&batch(1)).await;
+        connection.acknowledged(1).await;
+    }
+    let id = "d".parse().unwrap();
+    clinic.registry.request_erasure(&id).unwrap();
+    let done = || clinic.registry.erasure(&id).unwrap().is_some_and(|erasure| erasure.done.is_some());
+    clinic.eventually("the erasure is done", done).await;
+    let query = |device: &str| HistoryQuery {
+        device: device.parse().unwrap(),
+        channel: "Temperature".into(),
+        from: SystemTime::now() - Duration::from_secs(3_600),
+        to: SystemTime::now() + Duration::from_secs(3_600),
+        points: 1,
+    };
+    assert!(clinic.server().history(&query("d")).await.unwrap().is_empty());
+    assert_eq!(clinic.server().history(&query("other")).await.unwrap()[0].samples, 20);
+    let mut late = clinic.subscribe(&["Pico/#", "vitalwire/v1/#"]).await;
+    let (mut connection, _) = other.greet(BOOT).await;
+    connection.send(&batch(2)).await;
+    loop {
+        let (topic, _) = late.next().await;
+        assert!(topic.contains("/other/"), "{topic} is still there");
+        if topic.ends_with("/reading") {
+            break;
+        }
+    }
+}
