@@ -125,6 +125,18 @@ impl Sender {
     }
 }
 
+/// How many samples of the device's temperature are in the history.
+async fn samples_of(clinic: &Clinic, device: &LinkDevice) -> u64 {
+    let query = HistoryQuery {
+        device: device.id.parse().unwrap(),
+        channel: "Temperature".into(),
+        from: SystemTime::now() - Duration::from_secs(24 * 3_600),
+        to: SystemTime::now() + Duration::from_secs(3_600),
+        points: 1,
+    };
+    clinic.server().history(&query).await.unwrap().iter().map(|found| found.samples).sum()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_every_kill_and_is_there_once() {
     let mut random = ChaCha8Rng::seed_from_u64(seed());
@@ -175,18 +187,9 @@ async fn what_was_acknowledged_survives_every_kill_and_is_there_once() {
             (*acknowledged..=*sent).contains(&held),
             "{acknowledged} acknowledged, {held} held, {sent} sent"
         );
-        let id = device.id.parse().unwrap();
-        let query = HistoryQuery {
-            device: device.id.parse().unwrap(),
-            channel: "Temperature".into(),
-            from: SystemTime::now() - Duration::from_secs(24 * 3_600),
-            to: SystemTime::now() + Duration::from_secs(3_600),
-            points: 1,
-        };
-        let samples: u64 =
-            clinic.server().history(&query).await.unwrap().iter().map(|found| found.samples).sum();
-        assert_eq!(samples, held * 20, "each batch is in the history once");
-        assert!(clinic.server().gaps(&id, 1).await.unwrap().is_empty(), "nothing is missing");
+        assert_eq!(samples_of(&clinic, &device).await, held * 20, "each batch is in the history once");
+        let gaps = clinic.server().gaps(&device.id.parse().unwrap(), 1).await.unwrap();
+        assert!(gaps.is_empty(), "nothing is missing");
     }
     let sum: u64 = acknowledged.iter().map(|(acknowledged, _)| acknowledged).sum();
     println!("{kills} kills, {sum} batches acknowledged, none lost, none twice");
