@@ -43,6 +43,7 @@ use bytes::Bytes;
 use engine::Engine;
 use listener::Front;
 use mqtt5::QoS;
+use mqtt5::broker::storage::StorageBackend;
 use mqtt5_protocol::packet::publish::PublishPacket;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -228,6 +229,30 @@ impl Broker {
     pub async fn retained(&self, filter: &str) -> Vec<(String, Bytes)> {
         let messages = self.engine.router.get_retained_messages(filter).await;
         messages.into_iter().map(|message| (message.topic_name, message.payload)).collect()
+    }
+
+    /// Forgets what it keeps on the topics `concerned`: retained messages, and what waits for clients. Returns when that
+    /// is on the disk; how many messages were forgotten. What was delivered is the clients'.
+    pub async fn erase(&self, concerned: impl Fn(&str) -> bool) -> usize {
+        let retained = self.retained("#").await;
+        let topics: Vec<_> =
+            retained.into_iter().map(|(topic, _)| topic).filter(|topic| concerned(topic)).collect();
+        let mut erased = topics.len();
+        for topic in topics {
+            self.publish(topic, Bytes::new(), true).await;
+        }
+        let memory = &self.engine.memory;
+        for client in StorageBackend::session_client_ids(&**memory).await.unwrap_or_default() {
+            let dropped = revoke::drop_queued(&self.engine, &client, &concerned).await;
+            if dropped > 0 {
+                self.engine.storage.session_changed(&client);
+            }
+            erased += dropped;
+        }
+        let engine = Arc::clone(&self.engine);
+        // A panic of the writer is reported where it happens.
+        let _ = tokio::task::spawn_blocking(move || engine.storage.flush()).await;
+        erased
     }
 
     /// Numbers for metrics.

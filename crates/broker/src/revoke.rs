@@ -65,7 +65,7 @@ async fn trim_sessions(engine: &Engine, directory: &Directory) {
                 if session.subscriptions.keys().any(outside) {
                     trim(engine, &client, role).await;
                 }
-                drop_queued(engine, &client, role).await;
+                drop_queued(engine, &client, |topic| !acl::may_subscribe(role, topic)).await;
             }
         }
     }
@@ -97,20 +97,25 @@ async fn trim(engine: &Engine, client: &str, role: &Role) {
     info!(client, "subscriptions that the user may no longer have were taken out of its stored MQTT session");
 }
 
-/// Drops queued messages outside the role. The queue gives them out and takes the rest back.
-async fn drop_queued(engine: &Engine, client: &str, role: &Role) {
+/// Drops what waits for a client on the topics `concerned`; how many messages. The queue gives all out and takes the rest
+/// back.
+pub(crate) async fn drop_queued(engine: &Engine, client: &str, concerned: impl Fn(&str) -> bool) -> usize {
     let queue = engine.memory.queue_handle(client);
-    let outside = |message: &QueuedMessage| !acl::may_subscribe(role, &message.topic);
-    if queue.is_empty() || !queue.peek_all().await.iter().any(outside) {
-        return;
+    let drops = |message: &QueuedMessage| concerned(&message.topic);
+    let mut dropped = 0;
+    if !queue.is_empty() && queue.peek_all().await.iter().any(drops) {
+        let mut messages = queue.take(usize::MAX).await;
+        let before = messages.len();
+        messages.retain(|message| !drops(message));
+        dropped = before - messages.len();
+        queue.requeue_front(messages);
+        queue.finish_drain();
     }
-    let mut messages = queue.take(usize::MAX).await;
-    messages.retain(|message| !outside(message));
-    queue.requeue_front(messages);
-    queue.finish_drain();
     for message in engine.memory.get_inflight_messages(client).await.unwrap_or_default() {
-        if !acl::may_subscribe(role, &message.topic) {
+        if concerned(&message.topic) {
             let _ = engine.memory.remove_inflight_message(client, message.packet_id, message.direction).await;
+            dropped += 1;
         }
     }
+    dropped
 }

@@ -1,64 +1,68 @@
-//! One connection of a device, from its first byte to its end.
+//! One connection of a device, from its first byte to its end. The first byte says what is spoken: TLS (`link`) or the
+//! paper's AES-CBC frames (`frames`).
 //!
-//! It waits for a whole frame, identifies the device by it, takes the device's session, and from then on
-//! turns frames into readings. Whatever a peer sends ends at most its own connection, with one line in the
-//! log that names the cause; readings decoded before that are published all the same.
+//! Whatever a peer sends ends at most its own connection, with one line in the log that names the cause.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
-use vitalwire_protocol::{
-    Detected, FrameDecoder, FrameError, Sample, SampleError, Variant, detect, first_block, identify_variant,
-};
-use vitalwire_registry::Device;
+use vitalwire_protocol::batch::BatchError;
+use vitalwire_protocol::{Detected, FrameError, SampleError, detect};
+use vitalwire_registry::DeviceId;
 
 use crate::admission::{Admission, Admissions};
-use crate::identify::{Identifier, IdentifyError, Identity};
+use crate::enrolment::Enrolment;
+use crate::frames;
+use crate::identify::{Identifier, IdentifyError};
+use crate::ingest::Ingest;
 use crate::leash::{Leash, Pull};
 use crate::limits::Limits;
+use crate::link;
 use crate::metrics::{End, Metrics};
+use crate::profiles::Profiles;
 use crate::publisher::Publisher;
-use crate::reading::Reading;
-use crate::session::{Entered, Session, Sessions, StillDelivers};
+use crate::session::{Sessions, StillDelivers};
+use crate::tls::{Acceptor, HandshakeError};
 
-/// Bytes taken from the socket at once: some thirty frames. On the stack, so an idle connection holds none.
-const READ_LEN: usize = 8 * 1024;
 /// On a stop, how long to wait for bytes already on their way.
-const DRAIN_WAIT: Duration = Duration::from_millis(20);
+pub(crate) const DRAIN_WAIT: Duration = Duration::from_millis(20);
 
 /// What every connection needs of the server.
 pub(crate) struct Context {
     pub(crate) admissions: Arc<Admissions>,
     pub(crate) identifier: Identifier,
+    pub(crate) acceptor: Acceptor,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) profiles: Profiles,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) publisher: Publisher,
+    pub(crate) ingest: Arc<Ingest>,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
+    /// Asked of every device, if anything is: milliseconds of values in a batch.
+    pub(crate) batch_ms: Option<u32>,
     pub(crate) stop: CancellationToken,
 }
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Cause {
-    #[error("the device closed the connection{}", if *.mid_frame { " in the middle of a frame" } else { "" })]
-    Closed { mid_frame: bool },
+pub(crate) enum Cause {
+    #[error("the device closed the connection{}", if *.mid_message { " in the middle of a message" } else { "" })]
+    Closed { mid_message: bool },
     #[error("connection lost: {0}")]
     Lost(#[from] io::Error),
     #[error("closed before it sent anything")]
     NothingSent,
-    #[error("no complete, identified frame within {0:?}")]
+    #[error("did not say who it is within {0:?}")]
     FirstFrameLate(Duration),
     #[error("nothing received for {0:?}")]
     Idle(Duration),
     #[error("this is no protocol of ours: the first byte is {0:#04x}")]
     NotOurProtocol(u8),
-    #[error("the peer speaks TLS; this version takes AES-CBC frames only")]
-    TlsNotOffered,
     #[error("bad frame: {0}")]
     Frame(#[from] FrameError),
     #[error("bad sample: {0}")]
@@ -69,6 +73,28 @@ enum Cause {
     StillDelivers(#[from] StillDelivers),
     #[error(transparent)]
     Pulled(#[from] Pull),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("bad message: {0}")]
+    Message(#[from] BatchError),
+    #[error("{what} is no message for a device to send here")]
+    OutOfTurn { what: &'static str },
+    #[error(
+        "no profile is called `{0}`; put its file into the data folder's `profiles` and start the server again"
+    )]
+    UnknownProfile(String),
+    #[error("the profile `{profile}` has no channel {index}")]
+    UnknownChannel { profile: String, index: u8 },
+    #[error("batch {sequence} came after batch {last}: sequences only grow")]
+    SequenceBack { sequence: u64, last: u64 },
+    #[error("a batch spans {span_us} µs; the most is {} µs", vitalwire_journal::SPAN_US_MAX)]
+    SpanTooLong { span_us: u64 },
+    #[error("the device does not read its acknowledgements: none could be sent for {0:?}")]
+    SlowReader(Duration),
+    #[error("the journal takes entries again: the device is to send what was not acknowledged")]
+    JournalBack,
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] vitalwire_journal::JournalError),
 }
 
 impl Cause {
@@ -80,7 +106,6 @@ impl Cause {
             Self::FirstFrameLate(_) => End::FirstFrameLate,
             Self::Idle(_) => End::Idle,
             Self::NotOurProtocol(_) => End::NotOurProtocol,
-            Self::TlsNotOffered => End::TlsNotOffered,
             Self::Frame(_) => End::BadFrame,
             Self::Sample(_) => End::BadSample,
             Self::Identify(IdentifyError::UnknownKey { .. }) => End::UnknownKey,
@@ -88,15 +113,52 @@ impl Cause {
             Self::Identify(IdentifyError::Revoked) | Self::Pulled(Pull::Revoked) => End::Revoked,
             Self::StillDelivers(_) => End::SecondConnection,
             Self::Pulled(Pull::TakenOver) => End::TakenOver,
+            Self::Pulled(Pull::Replaced) => End::Replaced,
             Self::Pulled(Pull::Evicted) => End::Evicted,
             Self::Pulled(Pull::Stopped) => End::Stopped,
+            Self::Handshake(_) => End::HandshakeFailed,
+            Self::Message(_) => End::BadMessage,
+            Self::OutOfTurn { .. } => End::MessageOutOfTurn,
+            Self::UnknownProfile(_) => End::UnknownProfile,
+            Self::UnknownChannel { .. } => End::UnknownChannel,
+            Self::SequenceBack { .. } => End::SequenceBack,
+            Self::SpanTooLong { .. } => End::SpanTooLong,
+            Self::SlowReader(_) => End::SlowReader,
+            Self::JournalBack => End::JournalBack,
+            Self::Journal(_) => End::JournalFailed,
         }
     }
 
     /// Ends that need nobody's attention.
     fn is_ordinary(&self) -> bool {
-        matches!(self, Self::Closed { mid_frame: false } | Self::NothingSent | Self::Pulled(Pull::Stopped))
+        matches!(
+            self,
+            Self::Closed { mid_message: false }
+                | Self::NothingSent
+                | Self::Pulled(Pull::Stopped | Pull::Replaced)
+        )
     }
+
+    /// The kind of the event that whoever watches over the device is told, for faults that are not the network's.
+    pub(crate) fn event(&self) -> Option<&'static str> {
+        match self {
+            Self::Message(_)
+            | Self::OutOfTurn { .. }
+            | Self::SequenceBack { .. }
+            | Self::SpanTooLong { .. } => Some("bad-message"),
+            Self::UnknownProfile(_) => Some("unknown-profile"),
+            Self::UnknownChannel { .. } => Some("unknown-channel"),
+            _ => None,
+        }
+    }
+}
+
+/// A connection that has just come in.
+pub(crate) struct Arrival<'a> {
+    pub(crate) peer: SocketAddr,
+    pub(crate) leash: &'a Leash,
+    pub(crate) admission: &'a Admission,
+    pub(crate) context: &'a Context,
 }
 
 /// Serves one accepted connection until its end.
@@ -107,15 +169,8 @@ pub(crate) async fn serve(
     leash: Leash,
     context: Arc<Context>,
 ) {
-    let arrival = Arrival { stream: &stream, peer, leash: &leash, context: &context };
-    let (device, cause) = match arrival.first_frame().await {
-        Ok(greeting) => {
-            admission.identified();
-            let device = greeting.identity.id().clone();
-            (Some(device), arrival.run_session(greeting).await)
-        }
-        Err(cause) => (None, cause),
-    };
+    let arrival = Arrival { peer, leash: &leash, admission: &admission, context: &context };
+    let (device, cause) = arrival.serve(stream).await;
     context.metrics.ended(cause.end());
     let device = device.as_ref().map_or("-", |id| id.as_str());
     if cause.is_ordinary() {
@@ -125,221 +180,47 @@ pub(crate) async fn serve(
     }
 }
 
-/// A connection that has just come in.
-struct Arrival<'a> {
-    stream: &'a TcpStream,
-    peer: SocketAddr,
-    leash: &'a Leash,
-    context: &'a Context,
-}
-
-/// An identified device with what it has sent so far.
-struct Greeting {
-    identity: Arc<Identity>,
-    variant: Variant,
-    bytes: Vec<u8>,
-}
-
 impl Arrival<'_> {
-    /// Waits for the first whole frame and finds out whose it is.
-    async fn first_frame(&self) -> Result<Greeting, Cause> {
-        let timeout = self.context.limits.first_frame_timeout;
-        tokio::select! {
-            greeting = self.identify() => greeting,
-            pull = self.leash.pulled() => Err(pull.into()),
-            () = tokio::time::sleep(timeout) => Err(Cause::FirstFrameLate(timeout)),
-        }
-    }
-
-    async fn identify(&self) -> Result<Greeting, Cause> {
-        let mut bytes = Vec::new();
-        let mut device = None;
-        loop {
-            self.stream.readable().await?;
-            match receive(self.stream, |received| bytes.extend_from_slice(received)) {
-                Ok(0) if bytes.is_empty() => return Err(Cause::NothingSent),
-                Ok(0) => return Err(Cause::Closed { mid_frame: true }),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                Err(error) => return Err(error.into()),
-            }
-            match bytes.first().copied() {
-                None => {}
-                Some(byte) => match detect(byte) {
-                    Detected::Frames => {}
-                    Detected::Tls => return Err(Cause::TlsNotOffered),
-                    Detected::Unknown => return Err(Cause::NotOurProtocol(byte)),
-                },
-            }
-            let found = self.identify_bytes(&bytes, &mut device).await;
-            if matches!(found, Err(Cause::Identify(IdentifyError::UnknownKey { .. }) | Cause::Frame(_))) {
-                self.context.identifier.record_failure(self.peer.ip(), Instant::now());
-            }
-            if let Some((identity, variant)) = found? {
-                return Ok(Greeting { identity, variant, bytes });
-            }
-        }
-    }
-
-    /// `None` while `bytes`, all since the connection began, do not hold a whole frame.
-    async fn identify_bytes(
-        &self,
-        bytes: &[u8],
-        device: &mut Option<Arc<Device>>,
-    ) -> Result<Option<(Arc<Identity>, Variant)>, Cause> {
-        let identifier = &self.context.identifier;
-        let Some(block) = first_block(bytes)? else { return Ok(None) };
-        let device = match device {
-            Some(device) => device,
-            None => device.insert(identifier.find(self.peer.ip(), block, Instant::now()).await?),
-        };
-        let Some(variant) = identify_variant(&device.secret, bytes)? else { return Ok(None) };
-        Ok(Some((identifier.confirm(device, self.peer)?, variant)))
-    }
-
-    /// Takes the device's session and serves it; the cause of its end.
-    async fn run_session(&self, greeting: Greeting) -> Cause {
-        let Context { sessions, publisher, metrics, .. } = self.context;
-        let identity = Arc::clone(&greeting.identity);
-        metrics.identified.inc();
-        let entered = tokio::select! {
-            entered = sessions.enter(identity.device(), self.leash) => entered,
-            pull = self.leash.pulled() => return pull.into(),
-        };
-        let session = match entered {
-            Ok(session) => session,
-            Err(refused) => {
-                publisher.event(&identity, "second-connection-refused", &refused).await;
-                return refused.into();
-            }
-        };
-        if !self.context.identifier.is_current(identity.device()) {
-            return IdentifyError::Revoked.into();
-        }
-        if session.entered == Entered::TookOver {
-            metrics.takeovers.inc();
-            publisher.event(&identity, "connection-taken-over", &Pull::TakenOver).await;
-        }
-        tracing::info!(peer = %self.peer, device = %identity.id(), variant = %greeting.variant, "device connected");
-        let local = self.stream.local_addr().ok();
-        publisher.device_online(&identity, local).await;
-        let cause = Collector::new(self, &session, &greeting).run(greeting.bytes).await;
-        if session.is_held() {
-            publisher.device_offline(&identity).await;
-        }
-        cause
-    }
-}
-
-/// The part of a connection that turns frames into readings.
-struct Collector<'a> {
-    arrival: &'a Arrival<'a>,
-    session: &'a Session,
-    identity: Arc<Identity>,
-    decoder: Box<FrameDecoder>,
-    sequence: u64,
-    /// Decoded, not yet published: at most what one read brought.
-    readings: Vec<Reading>,
-}
-
-impl<'a> Collector<'a> {
-    fn new(arrival: &'a Arrival<'a>, session: &'a Session, greeting: &Greeting) -> Self {
-        let identity = Arc::clone(&greeting.identity);
-        let decoder = Box::new(FrameDecoder::new(&identity.device().secret, greeting.variant));
-        Self { arrival, session, identity, decoder, sequence: 0, readings: Vec::new() }
-    }
-
-    async fn run(mut self, greeting: Vec<u8>) -> Cause {
-        let decoded = self.decode(&greeting);
-        drop(greeting);
-        self.publish().await;
-        if let Err(cause) = decoded {
-            return cause;
-        }
-        let idle_timeout = self.arrival.context.limits.idle_timeout;
-        let mut heard = Instant::now();
-        let leash = self.arrival.leash.clone();
-        let pulled = leash.pulled();
-        let idle = tokio::time::sleep(idle_timeout);
-        tokio::pin!(pulled, idle);
-        loop {
-            tokio::select! {
-                ready = self.arrival.stream.readable() => match ready {
-                    Ok(()) => if let Err(cause) = self.receive_and_publish().await { return cause },
-                    Err(error) => return error.into(),
-                },
-                pull = &mut pulled => return self.finish(pull).await,
-                () = &mut idle => {
-                    if heard.elapsed() >= idle_timeout { return Cause::Idle(idle_timeout) }
-                    rearm(idle.as_mut(), heard + idle_timeout);
-                    continue;
+    async fn serve(&self, stream: TcpStream) -> (Option<DeviceId>, Cause) {
+        let deadline = tokio::time::Instant::now() + self.context.limits.first_frame_timeout;
+        match self.before(deadline, first_byte(&stream)).await {
+            Ok(Detected::Tls) => link::serve(self, stream, deadline).await,
+            Ok(_) => match self.before(deadline, frames::identify(self, &stream)).await {
+                Ok(greeting) => {
+                    self.admission.identified();
+                    let device = greeting.identity.id().clone();
+                    (Some(device), frames::run_session(self, &stream, greeting).await)
                 }
+                Err(cause) => (None, cause),
+            },
+            Err(cause) => (None, cause),
+        }
+    }
+
+    /// Waits for `step`, but not past the deadline for a peer to say who it is, nor when the connection has to go.
+    pub(crate) async fn before<T, E: Into<Cause>>(
+        &self,
+        deadline: tokio::time::Instant,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Cause> {
+        tokio::select! {
+            done = step => done.map_err(Into::into),
+            pull = self.leash.pulled() => Err(pull.into()),
+            () = tokio::time::sleep_until(deadline) => {
+                Err(Cause::FirstFrameLate(self.context.limits.first_frame_timeout))
             }
-            heard = Instant::now();
-        }
-    }
-
-    /// On a stop, what the device has already sent is still taken; otherwise the connection ends at once.
-    async fn finish(&mut self, pull: Pull) -> Cause {
-        if pull != Pull::Stopped {
-            return pull.into();
-        }
-        // Lets the reactor learn of bytes that it has not heard of yet; an error shows in the read.
-        let _ = tokio::time::timeout(DRAIN_WAIT, self.arrival.stream.readable()).await;
-        loop {
-            match self.receive_and_publish().await {
-                Ok(0) => return pull.into(),
-                Ok(_) => {}
-                Err(cause) => return cause,
-            }
-        }
-    }
-
-    /// Takes what the socket holds; the number of bytes, 0 when it holds none now.
-    async fn receive_and_publish(&mut self) -> Result<usize, Cause> {
-        let stream = self.arrival.stream;
-        let mut decoded = Ok(());
-        let received = receive(stream, |bytes| decoded = self.decode(bytes));
-        self.publish().await;
-        decoded?;
-        match received {
-            Ok(0) => Err(Cause::Closed { mid_frame: self.decoder.mid_frame() }),
-            Ok(len) => Ok(len),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn decode(&mut self, mut bytes: &[u8]) -> Result<(), Cause> {
-        let received = SystemTime::now();
-        while let Some(json) = self.decoder.next(&mut bytes)? {
-            let sample = Sample::parse(json)?;
-            self.sequence += 1;
-            self.readings.push(Reading::new(&self.identity, received, self.sequence, &sample));
-        }
-        Ok(())
-    }
-
-    async fn publish(&mut self) {
-        if self.readings.is_empty() {
-            return;
-        }
-        self.session.delivered(Instant::now());
-        self.arrival.context.metrics.readings.inc_by(self.readings.len() as u64);
-        for reading in self.readings.drain(..) {
-            self.arrival.context.publisher.reading(reading).await;
         }
     }
 }
 
-/// Reads once from a socket that is ready and hands the bytes on.
-fn receive(stream: &TcpStream, take: impl FnOnce(&[u8])) -> io::Result<usize> {
-    let mut buffer = [0; READ_LEN];
-    let len = stream.try_read(&mut buffer)?;
-    take(buffer.get(..len).unwrap_or_default());
-    Ok(len)
-}
-
-fn rearm(sleep: std::pin::Pin<&mut Sleep>, at: Instant) {
-    sleep.reset(at.into());
+/// What the peer speaks; its first byte stays in the socket.
+async fn first_byte(stream: &TcpStream) -> Result<Detected, Cause> {
+    let mut byte = [0];
+    match stream.peek(&mut byte).await? {
+        0 => Err(Cause::NothingSent),
+        _ => match (detect(byte[0]), byte) {
+            (Detected::Unknown, [byte]) => Err(Cause::NotOurProtocol(byte)),
+            (detected, _) => Ok(detected),
+        },
+    }
 }

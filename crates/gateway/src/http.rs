@@ -39,7 +39,7 @@ async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
     if context.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
     } else if away {
-        (StatusCode::SERVICE_UNAVAILABLE, "the MQTT broker is away; readings wait in memory\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the MQTT broker is away; readings wait in the journal\n")
     } else {
         (StatusCode::OK, "ready\n")
     }

@@ -5,16 +5,18 @@
 //! bounded: devices seen at an address before are tried first and for free, a full search is refused to an
 //! address with too many failures, and large searches run one at a time, off the reactor.
 //!
+//! On the secure link the handshake has proven the device; here it only gets its identity.
+//!
 //! Only this module makes an [`Identity`]; without one there is no reading.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
 use vitalwire_protocol::{BLOCK_LEN, CbcSecret, first_block_fits};
-use vitalwire_registry::{Device, DeviceId, Directory};
+use vitalwire_registry::{Device, DeviceId, Directory, LinkId};
 
 use crate::limits::Limits;
 use crate::topics::DeviceTopics;
@@ -29,18 +31,53 @@ const ADDRESSES_MAX: usize = 16_384;
 /// An authenticated device at one end of one connection.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    device: Arc<Device>,
-    pub(crate) topics: DeviceTopics,
+    credential: Credential,
+    pub(crate) topics: Arc<DeviceTopics>,
     pub(crate) peer: SocketAddr,
 }
 
 impl Identity {
+    fn new(credential: Credential, peer: SocketAddr) -> Arc<Self> {
+        let topics = Arc::new(DeviceTopics::new(credential.id()));
+        Arc::new(Self { credential, topics, peer })
+    }
+
+    pub(crate) fn id(&self) -> &DeviceId {
+        self.credential.id()
+    }
+
+    pub(crate) fn device(&self) -> &Arc<Device> {
+        &self.credential.device
+    }
+
+    pub(crate) fn credential(&self) -> &Credential {
+        &self.credential
+    }
+}
+
+/// What a connection proved itself with: its device's key of frames, or one of its links.
+#[derive(Clone, Debug)]
+pub(crate) struct Credential {
+    pub(crate) device: Arc<Device>,
+    link: Option<LinkId>,
+}
+
+impl Credential {
+    pub(crate) fn new(device: &Arc<Device>, link: Option<LinkId>) -> Self {
+        Self { device: Arc::clone(device), link }
+    }
+
     pub(crate) fn id(&self) -> &DeviceId {
         &self.device.id
     }
 
-    pub(crate) fn device(&self) -> &Arc<Device> {
-        &self.device
+    /// Whether `directory` still accepts it.
+    pub(crate) fn is_current(&self, directory: &Directory) -> bool {
+        let Some(current) = directory.devices.get(self.id()) else { return false };
+        match self.link {
+            None => current.generation == self.device.generation,
+            Some(link) => current.accepts(&link, SystemTime::now()),
+        }
     }
 }
 
@@ -75,15 +112,24 @@ struct Candidates {
 
 impl Candidates {
     fn of(directory: &Directory) -> Self {
-        let devices = directory.devices.values();
-        let list = devices.map(|device| (device.secret.clone(), Arc::clone(device))).collect();
+        let candidate = |device: &Arc<Device>| Some((device.cbc_secret()?.clone(), Arc::clone(device)));
+        let list = directory.devices.values().filter_map(candidate).collect();
         Self { version: Some(directory.version), list }
     }
 
-    fn search(&self, block: &[u8; BLOCK_LEN]) -> Option<Arc<Device>> {
-        let fits = |(secret, _): &&(CbcSecret, _)| first_block_fits(secret, block);
-        self.list.iter().find(fits).map(|(_, device)| Arc::clone(device))
+    fn search(&self, block: &[u8; BLOCK_LEN]) -> Option<Candidate> {
+        self.list
+            .iter()
+            .find(|(secret, _)| first_block_fits(secret, block))
+            .map(|(secret, device)| Candidate { secret: secret.clone(), device: Arc::clone(device) })
     }
+}
+
+/// A device whose key fits a first block.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) secret: CbcSecret,
+    pub(crate) device: Arc<Device>,
 }
 
 /// What is remembered of an address.
@@ -114,10 +160,10 @@ impl Identifier {
         peer: IpAddr,
         block: [u8; BLOCK_LEN],
         now: Instant,
-    ) -> Result<Arc<Device>, IdentifyError> {
+    ) -> Result<Candidate, IdentifyError> {
         let directory = self.directory.borrow().clone();
-        if let Some(device) = self.find_known(peer, &block, &directory) {
-            return Ok(device);
+        if let Some(candidate) = self.find_known(peer, &block, &directory) {
+            return Ok(candidate);
         }
         self.admit_search(peer, now)?;
         let tried = directory.devices.len();
@@ -139,7 +185,8 @@ impl Identifier {
         device: &Arc<Device>,
         peer: SocketAddr,
     ) -> Result<Arc<Identity>, IdentifyError> {
-        if !self.is_current(device) {
+        let credential = Credential::new(device, None);
+        if !self.is_current(&credential) {
             return Err(IdentifyError::Revoked);
         }
         self.with_address(peer.ip(), Instant::now(), |address| {
@@ -147,8 +194,21 @@ impl Identifier {
             address.known.truncate(KNOWN_PER_ADDRESS_MAX - 1);
             address.known.push_front(device.id.clone());
         });
-        let topics = DeviceTopics::new(&device.id);
-        Ok(Arc::new(Identity { device: Arc::clone(device), topics, peer }))
+        Ok(Identity::new(credential, peer))
+    }
+
+    /// Makes the identity of a connection whose handshake proved that it has the key of `link`.
+    pub(crate) fn confirm_link(
+        &self,
+        device: &Arc<Device>,
+        link: LinkId,
+        peer: SocketAddr,
+    ) -> Result<Arc<Identity>, IdentifyError> {
+        let credential = Credential::new(device, Some(link));
+        if !self.is_current(&credential) {
+            return Err(IdentifyError::Revoked);
+        }
+        Ok(Identity::new(credential, peer))
     }
 
     /// Counts a failed identification against `peer`.
@@ -156,26 +216,25 @@ impl Identifier {
         self.with_address(peer, now, |address| address.failures += 1.0);
     }
 
-    /// How many devices could be found now.
-    pub(crate) fn enrolled(&self) -> usize {
-        self.directory.borrow().devices.len()
+    /// How many devices are known now, and as of which version of the registry.
+    pub(crate) fn known(&self) -> (usize, u64) {
+        let directory = self.directory.borrow();
+        (directory.devices.len(), directory.version)
     }
 
-    /// Whether `device` is still enrolled with the key it has here.
-    pub(crate) fn is_current(&self, device: &Device) -> bool {
-        is_current(&self.directory.borrow(), device)
+    /// Whether the credential is still accepted.
+    pub(crate) fn is_current(&self, credential: &Credential) -> bool {
+        credential.is_current(&self.directory.borrow())
     }
 
-    fn find_known(
-        &self,
-        peer: IpAddr,
-        block: &[u8; BLOCK_LEN],
-        directory: &Directory,
-    ) -> Option<Arc<Device>> {
+    fn find_known(&self, peer: IpAddr, block: &[u8; BLOCK_LEN], directory: &Directory) -> Option<Candidate> {
         let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let known = &addresses.get(&peer)?.known;
-        let mut devices = known.iter().filter_map(|id| directory.devices.get(id));
-        devices.find(|device| first_block_fits(&device.secret, block)).cloned()
+        let devices = known.iter().filter_map(|id| directory.devices.get(id));
+        let mut candidates = devices.filter_map(|device| Some((device.cbc_secret()?, device)));
+        candidates
+            .find(|(secret, _)| first_block_fits(secret, block))
+            .map(|(secret, device)| Candidate { secret: secret.clone(), device: Arc::clone(device) })
     }
 
     fn admit_search(&self, peer: IpAddr, now: Instant) -> Result<(), IdentifyError> {
@@ -210,11 +269,6 @@ impl Identifier {
             addresses.clear();
         }
     }
-}
-
-/// Whether `directory` still holds `device` with the key it has here.
-pub(crate) fn is_current(directory: &Directory, device: &Device) -> bool {
-    directory.devices.get(&device.id).is_some_and(|current| current.generation == device.generation)
 }
 
 /// The candidates of `directory`, made anew when it has changed.

@@ -13,6 +13,9 @@ pub(crate) enum Pull {
     /// A newer connection of its device took over.
     #[error("was silent, and a newer connection of the device took over")]
     TakenOver,
+    /// A newer connection of its device, authenticated afresh, took its place.
+    #[error("a newer connection of the device took its place")]
+    Replaced,
     /// Its device was revoked or its key rotated.
     #[error("the device was revoked or its key rotated")]
     Revoked,

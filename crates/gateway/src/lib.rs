@@ -1,25 +1,40 @@
-//! The device gateway: takes connections of devices, finds out whose they are, decodes what they
-//! send, and publishes every reading to its MQTT topics.
+//! The device gateway: takes connections of devices, finds out whose they are, decodes what they send, publishes every
+//! reading to its MQTT topics at once, and keeps it in the journal, after which it is acknowledged.
 //!
-//! A reading goes `listener` → `connection` → `identify` → `reading` → `publisher`; each step is
-//! a module of that name. The gateway never keeps a reading after it was published (the journal is the
-//! next issue's), never trusts a byte before identification, and never logs a patient's values.
+//! A connection goes `listener` → `connection` → `link` (TLS, batches) or `frames` (the paper's AES-CBC) → `session`;
+//! a reading goes from there to the `publisher` and through `ingest` into the journal. What the publisher could not
+//! take, the `backfill` reads from there. Each step is a module of that name. The gateway never trusts a byte before
+//! identification, never acknowledges before the disk has it, and never logs a patient's values.
 
 mod admission;
+mod backfill;
+mod clock;
 mod connection;
+mod enrolment;
+mod erasure;
+mod frames;
+mod history;
 mod http;
 mod identify;
+mod ingest;
 mod leash;
 mod limits;
+mod link;
 mod listener;
 mod metrics;
+mod profiles;
 mod publisher;
 mod reading;
 mod server;
 mod session;
+mod ticket;
+mod tls;
 mod topics;
 
+pub use history::{HISTORY_ENTRIES_MAX, HistoryError, HistoryQuery};
 pub use limits::Limits;
 pub use metrics::Stats;
+pub use profiles::ProfilesError;
 pub use publisher::external::{BrokerUrlError, ExternalBroker};
 pub use server::{Addresses, BrokerChoice, Server, ServerConfig, ServerError};
+pub use vitalwire_journal::{Bucket, Gap, GapState, JournalLimits};

@@ -15,6 +15,9 @@ pub struct Limits {
     pub first_frame_timeout: Duration,
     /// Without a byte from an identified device. Past it the connection is closed.
     pub idle_timeout: Duration,
+    /// Without a message from a device on the secure link, which sends a batch at least every minute. Past it the
+    /// connection is closed.
+    pub link_idle_timeout: Duration,
     /// A device's connection that has been silent this long yields to a new one of the same device.
     pub takeover_silence: Duration,
     /// Failed identifications that an address may have at once; one is forgiven each
@@ -23,8 +26,9 @@ pub struct Limits {
     pub identify_failures_max: u32,
     /// How long until one failed identification of an address is forgiven.
     pub identify_failure_forgiven_after: Duration,
-    /// Memory for readings that wait for an external broker, in bytes. When it is full the oldest reading
-    /// is dropped, counted and reported.
+    /// Memory for what waits for an external broker, in bytes. When it is full the oldest reading goes: the
+    /// backfill publishes it later out of the journal, unless the disk is full as well; then it is lost, counted
+    /// and reported.
     pub backlog_bytes_max: usize,
     /// Time for a graceful stop to hand what was received to the broker.
     pub stop_timeout: Duration,
@@ -38,6 +42,7 @@ impl Default for Limits {
             connections_per_address_max: 8_192,
             first_frame_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            link_idle_timeout: Duration::from_secs(180),
             takeover_silence: Duration::from_secs(2),
             identify_failures_max: 50,
             identify_failure_forgiven_after: Duration::from_secs(1),

@@ -19,7 +19,17 @@ pub(crate) enum End {
     FirstFrameLate,
     Idle,
     NotOurProtocol,
-    TlsNotOffered,
+    HandshakeFailed,
+    BadMessage,
+    MessageOutOfTurn,
+    UnknownProfile,
+    UnknownChannel,
+    SequenceBack,
+    SpanTooLong,
+    SlowReader,
+    JournalBack,
+    JournalFailed,
+    Replaced,
     BadFrame,
     BadSample,
     UnknownKey,
@@ -45,11 +55,18 @@ pub(crate) struct Metrics {
     pub(crate) accepted: Counter,
     pub(crate) identified: Counter,
     pub(crate) readings: Counter,
+    pub(crate) batches: Counter,
+    pub(crate) acknowledgements: Counter,
+    pub(crate) journaled: Counter,
+    pub(crate) duplicates: Counter,
+    pub(crate) unjournaled: Counter,
+    pub(crate) backfilled: Counter,
     pub(crate) takeovers: Counter,
     pub(crate) accept_errors: Counter,
     pub(crate) connections: Gauge<u64, AtomicU64>,
     pub(crate) devices: Gauge<u64, AtomicU64>,
     pub(crate) enrolled: Gauge<u64, AtomicU64>,
+    pub(crate) registry_version: Gauge<u64, AtomicU64>,
     pub(crate) backlog: Gauge<u64, AtomicU64>,
     pub(crate) dropped: Counter,
     pub(crate) broker_connected: Gauge<u64, AtomicU64>,
@@ -65,12 +82,24 @@ pub struct Stats {
     pub identified: u64,
     /// Readings taken from devices.
     pub readings: u64,
+    /// Entries committed to the journal.
+    pub journaled: u64,
+    /// Batches that came again.
+    pub duplicates: u64,
+    /// Entries that the journal refused.
+    pub unjournaled: u64,
+    /// Frames and batches published late, out of the journal.
+    pub backfilled: u64,
     /// Connections open now.
     pub connections: u64,
     /// Devices connected now.
     pub devices: u64,
-    /// Devices the server knows; an enrolment reaches it a moment later.
+    /// Devices the server knows.
     pub enrolled: u64,
+    /// The version of the registry that the server knows; a change reaches it a moment later.
+    pub registry_version: u64,
+    /// Whether the broker takes messages.
+    pub broker_connected: bool,
     /// Readings that wait for the external broker.
     pub backlog: u64,
     /// Readings lost because the backlog was full.
@@ -95,7 +124,18 @@ impl Metrics {
         let accepted: Counter = register!("connections_accepted", "Device connections accepted");
         let identified: Counter =
             register!("connections_identified", "Device connections that identified themselves");
-        let readings: Counter = register!("readings", "Readings taken from devices");
+        let readings: Counter =
+            register!("readings", "Readings taken from devices: samples, or moments of a batch");
+        let batches: Counter = register!("batches", "Batches taken from devices on the secure link");
+        let acknowledgements: Counter =
+            register!("acknowledgements", "Acknowledgements sent; each stands for all batches before it");
+        let journaled: Counter = register!("journal_entries", "Entries committed to the journal");
+        let duplicates: Counter =
+            register!("journal_duplicates", "Batches that devices sent again and the journal had");
+        let unjournaled: Counter =
+            register!("journal_refusals", "Entries that the journal refused (disk full, mostly)");
+        let backfilled: Counter =
+            register!("publisher_backfilled", "Frames and batches published late, out of the journal");
         let takeovers: Counter =
             register!("sessions_taken_over", "Sessions taken over from a silent connection");
         let accept_errors: Counter =
@@ -103,6 +143,8 @@ impl Metrics {
         let connections: Gauge<u64, AtomicU64> = register!("connections_open", "Device connections open now");
         let devices: Gauge<u64, AtomicU64> = register!("devices_connected", "Devices connected now");
         let enrolled: Gauge<u64, AtomicU64> = register!("devices_enrolled", "Devices the server knows");
+        let registry_version: Gauge<u64, AtomicU64> =
+            register!("registry_version", "Version of the registry that the server knows");
         let backlog: Gauge<u64, AtomicU64> =
             register!("publisher_backlog", "Readings waiting for the external broker");
         let dropped: Counter = register!("publisher_dropped", "Readings lost because the backlog was full");
@@ -115,11 +157,18 @@ impl Metrics {
             accepted,
             identified,
             readings,
+            batches,
+            acknowledgements,
+            journaled,
+            duplicates,
+            unjournaled,
+            backfilled,
             takeovers,
             accept_errors,
             connections,
             devices,
             enrolled,
+            registry_version,
             backlog,
             dropped,
             broker_connected,
@@ -136,9 +185,15 @@ impl Metrics {
             accepted: self.accepted.get(),
             identified: self.identified.get(),
             readings: self.readings.get(),
+            journaled: self.journaled.get(),
+            duplicates: self.duplicates.get(),
+            unjournaled: self.unjournaled.get(),
+            backfilled: self.backfilled.get(),
             connections: self.connections.get(),
             devices: self.devices.get(),
             enrolled: self.enrolled.get(),
+            registry_version: self.registry_version.get(),
+            broker_connected: self.broker_connected.get() == 1,
             backlog: self.backlog.get(),
             dropped: self.dropped.get(),
         }

@@ -1,4 +1,4 @@
-//! The server: starts registry watch, broker, publisher, listener and metrics, and stops them in order.
+//! The server: starts registry watch, journal, broker, publisher, listener and metrics, and stops them in order.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,17 +11,28 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vitalwire_broker::{Broker, BrokerConfig, BrokerError};
-use vitalwire_registry::{Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
+use vitalwire_journal::{Bucket, Gap, Journal, JournalError, JournalLimits};
+use vitalwire_registry::{DeviceId, Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
 
 use crate::admission::Admissions;
 use crate::connection::Context;
-use crate::identify::{self, Identifier};
+use crate::enrolment::Enrolment;
+use crate::history::{self, HistoryError, HistoryQuery};
+use crate::identify::Identifier;
+use crate::ingest::Ingest;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Stats};
+use crate::profiles::{Profiles, ProfilesError};
 use crate::publisher::Publisher;
 use crate::publisher::external::{BrokerUrlError, External, ExternalBroker};
 use crate::session::Sessions;
-use crate::{http, listener};
+use crate::tls::Acceptor;
+use crate::{backfill, erasure, http, listener};
+
+/// The journal's file in the data folder.
+const JOURNAL: &str = "journal.db";
+/// A session under an old key ends at most so long after the overlap's deadline.
+const STALE_CHECK: Duration = Duration::from_secs(10);
 
 /// How long a stop lets each part finish; together under the 2 s that a supervisor grants.
 const EXTERNAL_STOP_PATIENCE: Duration = Duration::from_millis(700);
@@ -41,6 +52,10 @@ pub struct ServerConfig {
     pub metrics_listen: Option<SocketAddr>,
     /// Limits of the device side.
     pub limits: Limits,
+    /// Bounds of the journal.
+    pub journal: JournalLimits,
+    /// Milliseconds of values in a batch, asked of every device on the secure link; what they are set to when absent.
+    pub batch_ms: Option<u32>,
 }
 
 /// Which broker carries the readings.
@@ -76,6 +91,15 @@ pub enum ServerError {
     /// The embedded broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The devices' profiles.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
+    /// The TLS library.
+    #[error("the TLS library does not start: {0}")]
+    Tls(String),
     /// The external broker's settings.
     #[error(transparent)]
     BrokerUrl(#[from] BrokerUrlError),
@@ -111,12 +135,18 @@ impl Server {
     /// # Errors
     /// [`ServerError`] when the registry cannot be opened or a listener cannot bind; nothing is left running then.
     pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
-        let registry = Registry::open(&config.data, &MasterKey::load(&config.master_key)?)?;
+        let master_key = MasterKey::load(&config.master_key)?;
+        let registry = Registry::open(&config.data, &master_key)?;
+        let enrolment = Enrolment::new(Registry::open(&config.data, &master_key)?);
+        let profiles = Profiles::load(&config.data)?;
         let devices = listener::bind(config.device_listen)
             .map_err(|cause| bind_error("devices", "--listen", config.device_listen, cause))?;
         let metrics_listener = bind_metrics(config.metrics_listen).await?;
         let (watch, directory) = vitalwire_registry::watch(registry)?;
+        let acceptor =
+            Acceptor::new(directory.clone()).map_err(|error| ServerError::Tls(error.to_string()))?;
         let metrics = Metrics::new();
+        let journal = Journal::open(&config.data.join(JOURNAL), &config.journal)?;
         let publisher = start_publisher(config.broker, &config.limits, &metrics, &directory).await?;
         publisher.mark_all_offline().await;
         let mut addresses = Addresses {
@@ -134,6 +164,11 @@ impl Server {
         let context = Arc::new(Context {
             admissions: Arc::new(Admissions::new(&config.limits)),
             identifier: Identifier::new(directory.clone(), &config.limits),
+            acceptor,
+            enrolment,
+            profiles,
+            ingest: Arc::new(Ingest::new(journal, metrics.clone())),
+            batch_ms: config.batch_ms,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
             publisher,
             metrics,
@@ -142,6 +177,8 @@ impl Server {
         });
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
+        services.spawn(backfill::run(Arc::clone(&context)));
+        services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
         if let Some(listener) = metrics_listener {
             services.spawn(http::run(listener, Arc::clone(&context)));
         }
@@ -158,6 +195,22 @@ impl Server {
     pub fn stats(&self) -> Stats {
         self.context.refresh_gauges();
         self.context.metrics.stats()
+    }
+
+    /// The values of a channel in a range of time, thinned.
+    ///
+    /// # Errors
+    /// A range that makes no sense or is too long; or the journal cannot be read.
+    pub async fn history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
+        history::query(&self.context.ingest, &self.context.profiles, query).await
+    }
+
+    /// The newest gaps in what a device sent, at most `limit`.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>, JournalError> {
+        self.context.ingest.journal.gaps(device, limit).await
     }
 
     /// Stops: accepts no more, takes what devices have sent already, publishes that they are offline, and
@@ -177,6 +230,10 @@ impl Server {
         }
         stale_sessions.abort();
         drop(watch);
+        // Commits what is queued and the backfill's position.
+        if tokio::time::timeout(patience, context.ingest.journal.clone().close()).await.is_err() {
+            tracing::warn!("stopped before the journal was closed; what was acknowledged is on the disk");
+        }
         match &context.publisher {
             Publisher::Embedded(broker) => broker.stop().await,
             Publisher::External(external) => external.stop(EXTERNAL_STOP_PATIENCE).await,
@@ -189,7 +246,9 @@ impl Context {
     pub(crate) fn refresh_gauges(&self) {
         self.metrics.connections.set(self.admissions.open() as u64);
         self.metrics.devices.set(self.sessions.count() as u64);
-        self.metrics.enrolled.set(self.identifier.enrolled() as u64);
+        let (enrolled, version) = self.identifier.known();
+        self.metrics.enrolled.set(enrolled as u64);
+        self.metrics.registry_version.set(version);
         if let Publisher::Embedded(broker) = &self.publisher {
             self.metrics.broker_connected.set(1);
             self.metrics.mqtt_clients.set(broker.stats().clients);
@@ -228,10 +287,14 @@ async fn start_publisher(
     })
 }
 
-/// Ends the sessions of devices that were revoked or whose key was rotated.
+/// Ends the sessions of devices that were revoked or whose key is no longer valid.
 async fn end_stale_sessions(mut directory: watch::Receiver<Arc<Directory>>, sessions: Arc<Sessions>) {
-    while directory.changed().await.is_ok() {
+    loop {
+        match tokio::time::timeout(STALE_CHECK, directory.changed()).await {
+            Ok(Err(_)) => return,
+            Ok(Ok(())) | Err(_) => {}
+        }
         let current = directory.borrow_and_update().clone();
-        sessions.end_stale(|device| identify::is_current(&current, device));
+        sessions.end_stale(|credential| credential.is_current(&current));
     }
 }

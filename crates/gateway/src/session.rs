@@ -1,6 +1,7 @@
 //! Sessions: at most one connection of a device counts, and which one.
 //!
-//! The paper's frames can be replayed, so a second connection that shows a device's frames proves nothing.
+//! A TLS session is authenticated afresh, so the newest wins at once ([`Sessions::replace`]).
+//! The paper's frames can be replayed, so there a second connection that shows a device's frames proves nothing.
 //! It must not win over a connection that still delivers; after a silence the newcomer takes over, so that
 //! a device that lost its Wi-Fi comes back. A newcomer waits (unread, so nothing is lost) until one of the
 //! two is certain.
@@ -10,8 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use vitalwire_registry::{Device, DeviceId};
+use tokio_util::sync::CancellationToken;
+use vitalwire_registry::DeviceId;
 
+use crate::identify::Credential;
 use crate::leash::{Leash, Pull};
 
 /// How a connection came to hold its device's session.
@@ -46,11 +49,13 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     number: u64,
-    device: Arc<Device>,
+    credential: Credential,
     delivered: Mutex<Instant>,
     /// Told at each delivery and when the session ends; only newcomers wait for it.
     changed: Notify,
     leash: Leash,
+    /// Cancelled when the connection no longer takes anything.
+    ended: CancellationToken,
 }
 
 /// The session that a connection holds. Dropping it ends it.
@@ -66,16 +71,32 @@ impl Sessions {
         Self { takeover_silence, table: Mutex::default() }
     }
 
-    /// Takes the session of `device`. Waits while it is not certain whether the connection that holds it
+    /// Takes the session of a device that was authenticated just now. Whoever has it ends, which is waited for: what
+    /// the old connection took is then on record.
+    pub(crate) async fn replace(self: &Arc<Self>, credential: &Credential, leash: &Leash) -> Session {
+        let (session, holder) = {
+            let mut table = self.table();
+            let holder = table.sessions.get(credential.id()).cloned();
+            let entered = if holder.is_some() { Entered::TookOver } else { Entered::Free };
+            (self.put(&mut table, credential, leash, entered, Instant::now()), holder)
+        };
+        if let Some(holder) = holder {
+            holder.leash.pull(Pull::Replaced);
+            let _ = tokio::time::timeout(self.takeover_silence, holder.ended.cancelled()).await;
+        }
+        session
+    }
+
+    /// Takes the session of a device. Waits while it is not certain whether the connection that holds it
     /// still delivers.
     pub(crate) async fn enter(
         self: &Arc<Self>,
-        device: &Arc<Device>,
+        credential: &Credential,
         leash: &Leash,
     ) -> Result<Session, StillDelivers> {
         let arrived = Instant::now();
         loop {
-            let holder = match self.try_enter(device, leash) {
+            let holder = match self.try_enter(credential, leash) {
                 Ok(session) => return Ok(session),
                 Err(holder) => holder,
             };
@@ -94,11 +115,28 @@ impl Sessions {
         }
     }
 
-    /// Ends every session whose device `is_current` no longer accepts.
-    pub(crate) fn end_stale(&self, is_current: impl Fn(&Device) -> bool) {
-        for entry in self.table().sessions.values().filter(|entry| !is_current(&entry.device)) {
+    /// Ends every session whose credential `is_current` no longer accepts.
+    pub(crate) fn end_stale(&self, is_current: impl Fn(&Credential) -> bool) {
+        for entry in self.table().sessions.values().filter(|entry| !is_current(&entry.credential)) {
             entry.leash.pull(Pull::Revoked);
         }
+    }
+
+    /// Waits, up to `patience`, until the device has no session.
+    pub(crate) async fn ended(&self, device: &DeviceId, patience: Duration) -> bool {
+        let ended = async {
+            loop {
+                let Some(entry) = self.table().sessions.get(device).cloned() else { return };
+                let changed = entry.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if !self.table().sessions.contains_key(device) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(patience, ended).await.is_ok()
     }
 
     /// Devices connected.
@@ -106,10 +144,10 @@ impl Sessions {
         self.table().sessions.len()
     }
 
-    fn try_enter(self: &Arc<Self>, device: &Arc<Device>, leash: &Leash) -> Result<Session, Arc<Entry>> {
+    fn try_enter(self: &Arc<Self>, credential: &Credential, leash: &Leash) -> Result<Session, Arc<Entry>> {
         let now = Instant::now();
         let mut table = self.table();
-        let entered = match table.sessions.get(&device.id) {
+        let entered = match table.sessions.get(credential.id()) {
             None => Entered::Free,
             Some(holder) if holder.is_silent(now, self.takeover_silence) => {
                 holder.leash.pull(Pull::TakenOver);
@@ -118,16 +156,28 @@ impl Sessions {
             }
             Some(holder) => return Err(Arc::clone(holder)),
         };
+        Ok(self.put(&mut table, credential, leash, entered, now))
+    }
+
+    fn put(
+        self: &Arc<Self>,
+        table: &mut Table,
+        credential: &Credential,
+        leash: &Leash,
+        entered: Entered,
+        now: Instant,
+    ) -> Session {
         table.last_number += 1;
         let entry = Arc::new(Entry {
             number: table.last_number,
-            device: Arc::clone(device),
+            credential: credential.clone(),
             delivered: Mutex::new(now),
             changed: Notify::new(),
             leash: leash.clone(),
+            ended: CancellationToken::new(),
         });
-        table.sessions.insert(device.id.clone(), Arc::clone(&entry));
-        Ok(Session { sessions: Arc::clone(self), entry, entered })
+        table.sessions.insert(credential.id().clone(), Arc::clone(&entry));
+        Session { sessions: Arc::clone(self), entry, entered }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -155,35 +205,31 @@ impl Session {
     /// Whether no other connection took this session over. While it is held, no newcomer comes in, so what
     /// its holder publishes about the device is the last word.
     pub(crate) fn is_held(&self) -> bool {
-        self.entry.leash.cause() != Some(Pull::TakenOver)
+        !matches!(self.entry.leash.cause(), Some(Pull::TakenOver | Pull::Replaced))
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         let mut table = self.sessions.table();
-        let id = &self.entry.device.id;
+        let id = self.entry.credential.id();
         if table.sessions.get(id).is_some_and(|holder| holder.number == self.entry.number) {
             table.sessions.remove(id);
         }
         self.entry.changed.notify_waiters();
+        self.entry.ended.cancel();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio_util::sync::CancellationToken;
     use vitalwire_protocol::CbcSecret;
-    use vitalwire_registry::Protocol;
+    use vitalwire_registry::{Device, DeviceKey};
 
-    fn device(generation: u32) -> Arc<Device> {
-        Arc::new(Device {
-            id: "d".parse().unwrap(),
-            protocol: Protocol::AesCbc,
-            secret: CbcSecret::new([1; 16], [2; 16]),
-            generation,
-        })
+    fn device(generation: u32) -> Credential {
+        let key = DeviceKey::AesCbc(CbcSecret::new([1; 16], [2; 16]));
+        Credential::new(&Arc::new(Device { id: "d".parse().unwrap(), key, generation }), None)
     }
 
     fn leash() -> Leash {
@@ -237,11 +283,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_newest_authenticated_session_wins_at_once() {
+        let sessions = Arc::new(Sessions::new(Duration::from_secs(3_600)));
+        let [old_leash, new_leash] = [leash(), leash()];
+        let old = sessions.replace(&device(1), &old_leash).await;
+        let newer = tokio::spawn({
+            let (sessions, leash) = (Arc::clone(&sessions), new_leash.clone());
+            async move { sessions.replace(&device(1), &leash).await }
+        });
+        assert_eq!(old_leash.pulled().await, Pull::Replaced);
+        assert!(!newer.is_finished(), "it waits for what the old one has taken");
+        assert!(!old.is_held());
+        drop(old);
+        let new = newer.await.unwrap();
+        assert!(new.is_held());
+        assert_eq!((new.entered, sessions.count()), (Entered::TookOver, 1));
+    }
+
+    #[tokio::test]
     async fn a_rotated_key_ends_the_session() {
         let sessions = sessions();
         let leash = leash();
         let _session = sessions.enter(&device(1), &leash).await.unwrap();
-        sessions.end_stale(|device| device.generation == 2);
+        sessions.end_stale(|credential| credential.device.generation == 2);
         assert_eq!(leash.pulled().await, Pull::Revoked);
     }
 }

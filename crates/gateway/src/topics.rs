@@ -1,19 +1,19 @@
-//! The MQTT topics of a device: the paper's eleven below `Pico/`, and ours below `vitalwire/v1/`.
+//! The MQTT topics of a device: the paper's below `Pico/`, and ours below `vitalwire/v1/`.
 //!
-//! Topics are built from the authenticated identity alone, never from anything a device sent.
+//! Topics are built from the authenticated identity and its profile alone, never from anything a device sent.
 
 use std::sync::Arc;
 
-use vitalwire_protocol::Channel;
+use vitalwire_profile::{ChannelProfile, Profile};
 use vitalwire_registry::DeviceId;
 
 /// Root of what Vitalwire adds to the paper's tree; the version changes when a payload's meaning does.
 pub(crate) const ROOT: &str = "vitalwire/v1";
 
-/// All topics of one device, made once a connection.
+/// The topics that every device has, made once a connection.
 #[derive(Debug)]
 pub(crate) struct DeviceTopics {
-    values: [Arc<str>; Channel::ALL.len()],
+    pub(crate) id: DeviceId,
     pub(crate) reading: Arc<str>,
     pub(crate) status: Arc<str>,
     pub(crate) event: Arc<str>,
@@ -26,7 +26,7 @@ pub(crate) struct DeviceTopics {
 impl DeviceTopics {
     pub(crate) fn new(id: &DeviceId) -> Self {
         Self {
-            values: Channel::ALL.map(|channel| format!("Pico/{id}/{}", suffix(channel)).into()),
+            id: id.clone(),
             reading: format!("{ROOT}/{id}/reading").into(),
             status: format!("{ROOT}/{id}/status").into(),
             event: format!("{ROOT}/{id}/event").into(),
@@ -36,48 +36,59 @@ impl DeviceTopics {
             server_port: format!("Pico/{id}/Internal_Server/Port_address").into(),
         }
     }
-
-    /// Each channel with its topic, in the paper's order.
-    pub(crate) fn values(&self) -> impl Iterator<Item = (Channel, &Arc<str>)> {
-        Channel::ALL.into_iter().zip(&self.values)
-    }
 }
 
-/// The paper's topic of a channel, below `Pico/<id>/`.
-fn suffix(channel: Channel) -> &'static str {
-    match channel {
-        Channel::Temp => "Physiological_Data/Temperature",
-        Channel::PulseSig => "Physiological_Data/Pulse_Signal",
-        Channel::AccelX => "Physiological_Data/Accelerometer/x",
-        Channel::AccelY => "Physiological_Data/Accelerometer/y",
-        Channel::AccelZ => "Physiological_Data/Accelerometer/z",
-        Channel::TempMcu => "Internal_Device_Data/Temperature/MCU",
-        Channel::TempMpu => "Internal_Device_Data/Temperature/MPU",
-    }
+/// A device's channels with their topics.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) topics: Arc<DeviceTopics>,
+    pub(crate) profile: Arc<Profile>,
+    /// In the order of the profile's channels.
+    channels: Box<[ChannelTopics]>,
 }
 
-/// A channel's name in the `reading` message, and its unit (UCUM; `[g]` is UCUM's standard acceleration of
-/// free fall, which is what the paper's devices send).
-pub(crate) fn name_and_unit(channel: Channel) -> (&'static str, &'static str) {
-    match channel {
-        Channel::Temp => ("Temperature", "Cel"),
-        Channel::PulseSig => ("Pulse_Signal", "V"),
-        Channel::AccelX => ("Accelerometer/x", "[g]"),
-        Channel::AccelY => ("Accelerometer/y", "[g]"),
-        Channel::AccelZ => ("Accelerometer/z", "[g]"),
-        Channel::TempMcu => ("MCU_Temperature", "Cel"),
-        Channel::TempMpu => ("MPU_Temperature", "Cel"),
+/// Where the values of a channel are published.
+#[derive(Debug)]
+pub(crate) struct ChannelTopics {
+    /// Each value as a text.
+    pub(crate) value: Option<Arc<str>>,
+    /// A batch of values as one JSON message.
+    pub(crate) waveform: Option<Arc<str>>,
+}
+
+impl Source {
+    pub(crate) fn new(topics: &Arc<DeviceTopics>, profile: &Arc<Profile>) -> Self {
+        let id = &topics.id;
+        let of_channel = |channel: &ChannelProfile| ChannelTopics {
+            value: channel.topic.as_ref().map(|topic| format!("Pico/{id}/{topic}").into()),
+            waveform: channel.waveform.then(|| format!("{ROOT}/{id}/waveform/{}", channel.name).into()),
+        };
+        let channels = profile.channels().iter().map(of_channel).collect();
+        Self { topics: Arc::clone(topics), profile: Arc::clone(profile), channels }
+    }
+
+    /// Each channel with its topics, in the profile's order.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = (&ChannelProfile, &ChannelTopics)> {
+        self.profile.channels().iter().zip(&self.channels)
+    }
+
+    /// The channel of this index.
+    pub(crate) fn channel(&self, index: u8) -> Option<(&ChannelProfile, &ChannelTopics)> {
+        self.channels().find(|(channel, _)| channel.index == index)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vitalwire_protocol::Channel;
 
     #[test]
     fn topics_are_the_papers() {
-        let topics = DeviceTopics::new(&"iot_med_dev_01".parse().unwrap());
-        let values: Vec<_> = topics.values().map(|(_, topic)| topic.to_string()).collect();
+        let topics = Arc::new(DeviceTopics::new(&"iot_med_dev_01".parse().unwrap()));
+        let source = Source::new(&topics, &Arc::new(Profile::builtin("pico").unwrap()));
+        let values: Vec<_> =
+            source.channels().map(|(_, topics)| topics.value.as_ref().unwrap().to_string()).collect();
         assert_eq!(
             values,
             [
@@ -91,5 +102,21 @@ mod tests {
             ]
         );
         assert_eq!(&*topics.server_port, "Pico/iot_med_dev_01/Internal_Server/Port_address");
+    }
+
+    #[test]
+    fn the_papers_channels_are_those_of_the_pico_profile_in_order() {
+        let profile = Profile::builtin("pico").unwrap();
+        let names: Vec<_> = profile.channels().iter().map(|channel| channel.name.as_str()).collect();
+        let keys = Channel::ALL.map(|channel| match channel {
+            Channel::Temp => "Temperature",
+            Channel::TempMcu => "MCU_Temperature",
+            Channel::PulseSig => "Pulse_Signal",
+            Channel::AccelX => "Accelerometer/x",
+            Channel::AccelY => "Accelerometer/y",
+            Channel::AccelZ => "Accelerometer/z",
+            Channel::TempMpu => "MPU_Temperature",
+        });
+        assert_eq!(names, keys);
     }
 }

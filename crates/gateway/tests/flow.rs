@@ -165,7 +165,7 @@ async fn revoking_and_rotating_close_the_connection_within_a_second() {
     let mut second = rotated.connect_delivering(&mut subscriber).await;
     let started = Instant::now();
     clinic.registry.revoke_device(&"revoked".parse().unwrap()).unwrap();
-    clinic.registry.rotate_device(&"rotated".parse().unwrap()).unwrap();
+    clinic.registry.rotate_device(&"rotated".parse().unwrap(), Duration::ZERO).unwrap();
     closes(&mut first, "a revocation").await;
     closes(&mut second, "a rotation").await;
     assert!(started.elapsed() < Duration::from_secs(3), "took {:?}", started.elapsed());

@@ -1,14 +1,18 @@
 //! Changes of devices inside one transaction: enrolling, new keys, revoking. A change that fails half-way leaves nothing
 //! behind, because its transaction is dropped.
 
+use crate::device::{DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
-use crate::directory::{BrokenCause, Protocol};
+use crate::directory::BrokenCause;
 use crate::error::{RegistryError, Result};
 use crate::id::DeviceId;
-use crate::key::{FINGERPRINT_LEN, Sealer};
+use crate::link::{LinkId, PreviousLink};
+use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, Sealer};
+use crate::secret::{Secret, TlsSecret};
 use crate::store::DEVICES_MAX;
+use crate::time::{from_unix_seconds, unix_seconds};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 use vitalwire_protocol::CbcSecret;
 
 /// A transaction that changes the registry, and the version it leads to.
@@ -16,6 +20,7 @@ pub(crate) struct Change<'r> {
     pub(crate) transaction: Transaction<'r>,
     pub(crate) version: i64,
     sealer: &'r Sealer,
+    /// Unix seconds. The clock stamps rows for people to read; it decides only when a replaced link ends.
     now: i64,
 }
 
@@ -28,7 +33,7 @@ impl<'r> Change<'r> {
             [],
             |row| row.get(0),
         )?;
-        Ok(Self { transaction, version, sealer, now: unix_seconds() })
+        Ok(Self { transaction, version, sealer, now: unix_seconds(SystemTime::now()) })
     }
 
     pub(crate) fn commit(self) -> Result<()> {
@@ -39,8 +44,22 @@ impl<'r> Change<'r> {
 /// What is stored under a device's name.
 pub(crate) enum Stored {
     Nothing,
-    Enrolled(Result<CbcSecret, BrokenCause>),
+    Enrolled(Result<DeviceKey, BrokenCause>),
     Revoked { with_this_key: bool },
+}
+
+/// A link that was replaced, sealed for its last days.
+pub(crate) struct RetiredLink {
+    secret: TlsSecret,
+    sealed: [u8; SEALED_LEN],
+    /// Unix seconds.
+    until: i64,
+}
+
+impl RetiredLink {
+    pub(crate) fn to_previous_link(&self) -> PreviousLink {
+        PreviousLink { link: self.secret.to_link(), valid_until: from_unix_seconds(self.until) }
+    }
 }
 
 impl Change<'_> {
@@ -56,7 +75,7 @@ impl Change<'_> {
     }
 
     /// Enrols a device under a name that is free or was revoked.
-    pub(crate) fn enrol(&self, id: &DeviceId, secret: &CbcSecret) -> Result<()> {
+    pub(crate) fn enrol(&self, id: &DeviceId, secret: &Secret) -> Result<()> {
         let mut statement = self
             .transaction
             .prepare_cached("SELECT sealed IS NULL, generation FROM devices WHERE id = ?1")?;
@@ -67,28 +86,69 @@ impl Change<'_> {
             Some((true, last)) => next_generation(id, last)?,
             Some((false, _)) => return Err(RegistryError::DeviceExists(id.clone())),
         };
+        if self.erasure_is_pending(id)? {
+            return Err(RegistryError::ErasurePending(id.clone()));
+        }
         let fingerprint = self.free_fingerprint(id, secret)?;
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO devices (id, protocol, sealed, fingerprint, generation, enrolled_at, key_set_at, version)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)
+            "INSERT INTO devices (id, protocol, sealed, fingerprint, generation, enrolled_at, key_set_at, version, link)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)
              ON CONFLICT (id) DO UPDATE SET protocol = ?2, sealed = ?3, fingerprint = ?4, generation = ?5,
-                 enrolled_at = ?6, key_set_at = ?6, version = ?7",
+                 enrolled_at = ?6, key_set_at = ?6, version = ?7, link = ?8",
         )?;
-        let sealed = self.sealer.seal(id, secret);
-        let protocol = Protocol::AesCbc.as_str();
         statement.execute((
             id.as_str(),
-            protocol,
-            sealed,
+            secret.protocol().as_str(),
+            self.sealer.seal(id, secret),
             fingerprint,
             generation,
             self.now,
             self.version,
+            secret.link().map(LinkId::bytes),
         ))?;
         Ok(())
     }
 
-    pub(crate) fn set_key(&self, id: &DeviceId, secret: &CbcSecret) -> Result<()> {
+    /// What an enrolled device speaks.
+    pub(crate) fn protocol(&self, id: &DeviceId) -> Result<Protocol> {
+        let stored: Option<String> = self
+            .transaction
+            .query_row(
+                "SELECT protocol FROM devices WHERE id = ?1 AND sealed IS NOT NULL",
+                [id.as_str()],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let stored = stored.ok_or_else(|| RegistryError::DeviceUnknown(id.clone()))?;
+        stored.parse().map_err(|cause| RegistryError::DeviceBroken { id: id.clone(), cause })
+    }
+
+    /// The present link of a device, to be kept beside its next one; none when there is no overlap, or when the present
+    /// link cannot be opened, which the rotation then heals.
+    pub(crate) fn retire_link(&self, id: &DeviceId, overlap: Duration) -> Result<Option<RetiredLink>> {
+        if overlap.is_zero() {
+            return Ok(None);
+        }
+        let mut statement = self
+            .transaction
+            .prepare_cached(&format!("SELECT {DEVICE_COLUMNS} FROM devices WHERE id = ?1"))?;
+        let mut rows = statement.query([id.as_str()])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let Ok(secret) = DeviceRow::read(row)?.open_tls(id, self.sealer) else { return Ok(None) };
+        // A part of a second counts as a whole one.
+        let seconds = overlap.as_secs() + u64::from(overlap.subsec_nanos() > 0);
+        let until = self.now.saturating_add_unsigned(seconds);
+        let sealed = self.sealer.seal_previous(id, &secret, until);
+        Ok(Some(RetiredLink { secret, sealed, until }))
+    }
+
+    /// Gives an enrolled device its next key; all keys before it but `previous` are forgotten.
+    pub(crate) fn set_key(
+        &self,
+        id: &DeviceId,
+        secret: &Secret,
+        previous: Option<&RetiredLink>,
+    ) -> Result<()> {
         let last: Option<i64> = self
             .transaction
             .query_row(
@@ -101,16 +161,40 @@ impl Change<'_> {
         let generation = next_generation(id, last)?;
         let fingerprint = self.free_fingerprint(id, secret)?;
         self.transaction.execute(
-            "UPDATE devices SET sealed = ?2, fingerprint = ?3, generation = ?4, key_set_at = ?5, version = ?6
+            "UPDATE devices SET sealed = ?2, fingerprint = ?3, generation = ?4, key_set_at = ?5, version = ?6,
+                 link = ?7, previous_sealed = ?8, previous_link = ?9, previous_until = ?10
              WHERE id = ?1",
-            (id.as_str(), self.sealer.seal(id, secret), fingerprint, generation, self.now, self.version),
+            (
+                id.as_str(),
+                self.sealer.seal(id, secret),
+                fingerprint,
+                generation,
+                self.now,
+                self.version,
+                secret.link().map(LinkId::bytes),
+                previous.map(|previous| previous.sealed),
+                previous.map(|previous| previous.secret.link.bytes()),
+                previous.map(|previous| previous.until),
+            ),
         )?;
         Ok(())
     }
 
+    /// Forgets the link before the last rotation; tells whether there was one beside this current link.
+    pub(crate) fn forget_previous(&self, id: &DeviceId, current: &LinkId) -> Result<bool> {
+        let forgotten = self.transaction.execute(
+            "UPDATE devices SET previous_sealed = NULL, previous_link = NULL, previous_until = NULL, version = ?3
+             WHERE id = ?1 AND link = ?2 AND previous_sealed IS NOT NULL",
+            (id.as_str(), current.bytes(), self.version),
+        )?;
+        Ok(forgotten > 0)
+    }
+
     pub(crate) fn revoke(&self, id: &DeviceId) -> Result<()> {
         let revoked = self.transaction.execute(
-            "UPDATE devices SET sealed = NULL, version = ?2 WHERE id = ?1 AND sealed IS NOT NULL",
+            "UPDATE devices SET sealed = NULL, link = NULL, previous_sealed = NULL, previous_link = NULL,
+                 previous_until = NULL, version = ?2
+             WHERE id = ?1 AND sealed IS NOT NULL",
             (id.as_str(), self.version),
         )?;
         if revoked == 0 {
@@ -133,14 +217,14 @@ impl Change<'_> {
         let Some(row) = rows.next()? else { return Ok(Stored::Nothing) };
         let device = DeviceRow::read(row)?;
         if device.is_enrolled() {
-            return Ok(Stored::Enrolled(device.open(self.sealer).map(|device| device.secret.clone())));
+            return Ok(Stored::Enrolled(device.open(self.sealer).map(|device| device.key)));
         }
-        let fingerprint = row.get_ref(4)?.as_blob().unwrap_or_default();
-        Ok(Stored::Revoked { with_this_key: fingerprint == self.sealer.fingerprint(secret) })
+        let fingerprint = row.get_ref("fingerprint")?.as_blob().unwrap_or_default();
+        Ok(Stored::Revoked { with_this_key: fingerprint == self.sealer.cbc_fingerprint(secret) })
     }
 
     /// The key's fingerprint, if no other device has that key.
-    fn free_fingerprint(&self, id: &DeviceId, secret: &CbcSecret) -> Result<[u8; FINGERPRINT_LEN]> {
+    fn free_fingerprint(&self, id: &DeviceId, secret: &Secret) -> Result<[u8; FINGERPRINT_LEN]> {
         let fingerprint = self.sealer.fingerprint(secret);
         let mut statement = self.transaction.prepare_cached(
             "SELECT id FROM devices WHERE fingerprint = ?1 AND sealed IS NOT NULL AND id <> ?2",
@@ -158,10 +242,4 @@ fn next_generation(id: &DeviceId, last: i64) -> Result<u32> {
     // A count that was changed by hand starts again at 1 rather than keep the device out of service.
     let last = u32::try_from(last).unwrap_or(0);
     last.checked_add(1).ok_or_else(|| RegistryError::GenerationsUsedUp(id.clone()))
-}
-
-/// The clock stamps rows for people to read; nothing is decided by it.
-fn unix_seconds() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

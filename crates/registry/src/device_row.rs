@@ -1,14 +1,19 @@
 //! A device's row as stored, and how it is opened. It believes nothing in the row before the seal has opened.
 
-use crate::directory::{BrokenCause, Device, DeviceChange};
+use crate::device::{Device, DeviceKey, Protocol};
+use crate::directory::{BrokenCause, DeviceChange};
 use crate::error::Result;
 use crate::id::DeviceId;
-use crate::key::Sealer;
+use crate::link::{LinkId, LinkKeys, PreviousLink};
+use crate::seal::{SealBroken, Sealer};
+use crate::secret::TlsSecret;
 use rusqlite::Row;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The columns of [`DeviceRow`], in its order.
-pub(crate) const DEVICE_COLUMNS: &str = "id, protocol, sealed, generation";
+pub(crate) const DEVICE_COLUMNS: &str =
+    "id, protocol, sealed, generation, link, previous_sealed, previous_link, previous_until";
 
 /// A device as stored, not yet believed.
 pub(crate) struct DeviceRow<'row> {
@@ -16,7 +21,12 @@ pub(crate) struct DeviceRow<'row> {
     protocol: &'row str,
     sealed: Option<&'row [u8]>,
     generation: i64,
+    link: Option<&'row [u8]>,
+    previous: PreviousColumns<'row>,
 }
+
+/// The columns of the key before the last rotation: sealed key, link id, deadline in Unix seconds. All or none are there.
+type PreviousColumns<'row> = (Option<&'row [u8]>, Option<&'row [u8]>, Option<i64>);
 
 impl<'row> DeviceRow<'row> {
     pub(crate) fn read(row: &'row Row<'_>) -> rusqlite::Result<Self> {
@@ -26,6 +36,8 @@ impl<'row> DeviceRow<'row> {
             protocol: row.get_ref(1)?.as_str().unwrap_or_default(),
             sealed: row.get_ref(2)?.as_blob_or_null()?,
             generation: row.get(3)?,
+            link: row.get_ref(4)?.as_blob_or_null()?,
+            previous: (row.get_ref(5)?.as_blob_or_null()?, row.get_ref(6)?.as_blob_or_null()?, row.get(7)?),
         })
     }
 
@@ -39,9 +51,29 @@ impl<'row> DeviceRow<'row> {
         let protocol = self.protocol.parse()?;
         let generation =
             u32::try_from(self.generation).map_err(|_| BrokenCause::Generation(self.generation))?;
-        let sealed = self.sealed.unwrap_or_default();
-        let secret = sealer.open(&id, sealed).map_err(|_| BrokenCause::Seal)?;
-        Ok(Device { id, protocol, secret, generation })
+        let key = match protocol {
+            Protocol::AesCbc => sealer.open_cbc(&id, self.sealed.unwrap_or_default()).map(DeviceKey::AesCbc),
+            Protocol::Tls => self.open_links(&id, sealer).map(DeviceKey::Tls),
+        };
+        Ok(Device { key: key.map_err(|SealBroken| BrokenCause::Seal)?, id, generation })
+    }
+
+    /// The present TLS key itself, which only a rotation needs: it is sealed again as the previous one.
+    pub(crate) fn open_tls(&self, id: &DeviceId, sealer: &Sealer) -> Result<TlsSecret, SealBroken> {
+        sealer.open_tls(id, link_id(self.link)?, self.sealed.unwrap_or_default())
+    }
+
+    fn open_links(&self, id: &DeviceId, sealer: &Sealer) -> Result<LinkKeys, SealBroken> {
+        let current = self.open_tls(id, sealer)?.to_link();
+        let previous = match self.previous {
+            (None, None, None) => None,
+            (Some(sealed), link, Some(until)) => {
+                let secret = sealer.open_previous(id, link_id(link)?, until, sealed)?;
+                Some(PreviousLink { link: secret.to_link(), valid_until: unix_time(until)? })
+            }
+            _ => return Err(SealBroken),
+        };
+        Ok(LinkKeys { current, previous })
     }
 
     pub(crate) fn into_change(self, sealer: &Sealer) -> DeviceChange {
@@ -54,4 +86,13 @@ impl<'row> DeviceRow<'row> {
             Err(cause) => DeviceChange::Broken(self.id.to_owned(), cause),
         }
     }
+}
+
+fn link_id(column: Option<&[u8]>) -> Result<LinkId, SealBroken> {
+    column.and_then(|bytes| bytes.try_into().ok()).map(LinkId::new).ok_or(SealBroken)
+}
+
+fn unix_time(seconds: i64) -> Result<SystemTime, SealBroken> {
+    let seconds = u64::try_from(seconds).map_err(|_| SealBroken)?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(SealBroken)
 }

@@ -1,69 +1,14 @@
 //! The directory: an immutable snapshot of all devices with their opened keys and of all users. Cloning it clones a few
 //! pointers. It never changes in place: [`Directory::with`] makes the next one.
 
+use crate::device::Device;
 use crate::id::{DeviceId, UserName};
+use crate::link::{LinkId, Psk};
 use crate::user::User;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
-use vitalwire_protocol::CbcSecret;
-
-/// The one protocol a device is enrolled for; it never falls back to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Protocol {
-    /// The paper's AES-CBC frames (PROTOCOL.md): confidential only.
-    AesCbc,
-}
-
-impl Protocol {
-    /// The text it is stored and shown as.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AesCbc => "aes-cbc",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = BrokenCause;
-    fn from_str(text: &str) -> Result<Self, BrokenCause> {
-        match text {
-            "aes-cbc" => Ok(Self::AesCbc),
-            _ => Err(BrokenCause::UnknownProtocol(text.to_owned())),
-        }
-    }
-}
-
-/// An enrolled device with its opened key. `Debug` shows no key.
-#[derive(Clone)]
-pub struct Device {
-    /// Its name.
-    pub id: DeviceId,
-    /// What it speaks.
-    pub protocol: Protocol,
-    /// Its key and IV.
-    pub secret: CbcSecret,
-    /// 1 for the first key ever enrolled under this name, one more with each new key.
-    pub generation: u32,
-}
-
-impl fmt::Debug for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Device")
-            .field("id", &self.id)
-            .field("protocol", &self.protocol)
-            .field("generation", &self.generation)
-            .finish_non_exhaustive()
-    }
-}
+use std::time::SystemTime;
 
 /// Which row of the registry a fault was found in. The text is as stored, so it may be no valid name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +85,39 @@ pub struct Changes {
     pub devices: Vec<DeviceChange>,
     /// The users that changed, each once.
     pub users: Vec<UserChange>,
+    /// All devices whose erasure waits for the server, whether they changed or not.
+    pub erasures: BTreeSet<DeviceId>,
+}
+
+/// Which device each link belongs to. Kept by [`Directory::with`], and asked by [`Directory::link`].
+#[derive(Debug, Clone, Default)]
+pub struct Links(Arc<HashMap<LinkId, Arc<Device>>>);
+
+impl Links {
+    fn put(&mut self, device: &Arc<Device>) {
+        if let Some(links) = device.key.links() {
+            let table = Arc::make_mut(&mut self.0);
+            table.extend(links.ids().map(|id| (id, Arc::clone(device))));
+        }
+    }
+
+    fn remove(&mut self, device: &Device) {
+        if let Some(links) = device.key.links() {
+            let table = Arc::make_mut(&mut self.0);
+            links.ids().for_each(|id| drop(table.remove(&id)));
+        }
+    }
+}
+
+/// A link that may be used now.
+#[derive(Debug, Clone)]
+pub struct FoundLink {
+    /// Whose it is.
+    pub device: Arc<Device>,
+    /// Its pre-shared key.
+    pub psk: Psk,
+    /// False for the link before the last rotation.
+    pub is_current: bool,
 }
 
 /// A snapshot of the registry.
@@ -147,8 +125,12 @@ pub struct Changes {
 pub struct Directory {
     /// The devices that may be served.
     pub devices: Arc<BTreeMap<DeviceId, Arc<Device>>>,
+    /// The links of all devices that speak TLS.
+    pub links: Links,
     /// The users that may log in.
     pub users: Arc<BTreeMap<UserName, Arc<User>>>,
+    /// The devices whose erasure was asked for and waits for the server. None of them is enrolled.
+    pub erasures: Arc<BTreeSet<DeviceId>>,
     /// The rows left out, and why.
     pub broken: Arc<BTreeMap<RowName, BrokenCause>>,
     /// The registry's version: it grows with each change of a device or a user.
@@ -163,9 +145,10 @@ impl Directory {
         let mut next = self.clone();
         next.version = changes.version;
         if !changes.devices.is_empty() {
-            let devices = Arc::make_mut(&mut next.devices);
-            let broken = Arc::make_mut(&mut next.broken);
-            changes.devices.into_iter().for_each(|change| apply_device(devices, broken, change));
+            changes.devices.into_iter().for_each(|change| next.apply_device(change));
+        }
+        if *next.erasures != changes.erasures {
+            next.erasures = Arc::new(changes.erasures);
         }
         if !changes.users.is_empty() {
             let users = Arc::make_mut(&mut next.users);
@@ -174,26 +157,37 @@ impl Directory {
         }
         next
     }
-}
 
-fn apply_device(
-    devices: &mut BTreeMap<DeviceId, Arc<Device>>,
-    broken: &mut BTreeMap<RowName, BrokenCause>,
-    change: DeviceChange,
-) {
-    match change {
-        DeviceChange::Present(device) => {
-            broken.remove(&RowName::Device(device.id.to_string()));
-            devices.insert(device.id.clone(), device);
-        }
-        DeviceChange::Revoked(id) => {
-            broken.remove(&RowName::Device(id.to_string()));
-            devices.remove(&id);
-        }
-        DeviceChange::Broken(id, cause) => {
-            devices.remove(id.as_str());
-            broken.insert(RowName::Device(id), cause);
-        }
+    /// The device that may use this link at `now`, and the key it must prove. One look into a hash table.
+    #[must_use]
+    pub fn link(&self, id: &LinkId, now: SystemTime) -> Option<FoundLink> {
+        let device = self.links.0.get(id)?;
+        let (psk, is_current) = device.key.links()?.find(id, now)?;
+        Some(FoundLink { device: Arc::clone(device), psk: psk.clone(), is_current })
+    }
+
+    fn apply_device(&mut self, change: DeviceChange) {
+        let devices = Arc::make_mut(&mut self.devices);
+        let broken = Arc::make_mut(&mut self.broken);
+        let before = match change {
+            DeviceChange::Present(device) => {
+                broken.remove(&RowName::Device(device.id.to_string()));
+                let before = devices.insert(device.id.clone(), Arc::clone(&device));
+                before.iter().for_each(|before| self.links.remove(before));
+                self.links.put(&device);
+                return;
+            }
+            DeviceChange::Revoked(id) => {
+                broken.remove(&RowName::Device(id.to_string()));
+                devices.remove(&id)
+            }
+            DeviceChange::Broken(id, cause) => {
+                let before = devices.remove(id.as_str());
+                broken.insert(RowName::Device(id), cause);
+                before
+            }
+        };
+        before.iter().for_each(|before| self.links.remove(before));
     }
 }
 

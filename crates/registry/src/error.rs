@@ -124,6 +124,21 @@ pub enum RegistryError {
     /// The device is already enrolled.
     #[error("device {0} is already enrolled; give it a new key with rotate, or revoke it first")]
     DeviceExists(DeviceId),
+    /// What an earlier device of that name sent is still to be erased.
+    #[error(
+        "device {0} cannot be enrolled yet: what an earlier device of that name sent is still to be erased, which a \
+         running server does; `vitalwire device erase {0}` shows how far it is"
+    )]
+    ErasurePending(DeviceId),
+    /// There is no erasure under the name.
+    #[error("no erasure was asked for under the name {0}")]
+    ErasureUnknown(DeviceId),
+    /// The proof of an erasure is too long.
+    #[error("a proof of {len} bytes is over the limit of {}", crate::PROOF_LEN_MAX)]
+    ProofTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
     /// There is no such device.
     #[error("there is no enrolled device {0}; list shows those there are")]
     DeviceUnknown(DeviceId),
@@ -151,6 +166,15 @@ pub enum RegistryError {
     DevicesFull {
         /// The limit.
         limit: usize,
+    },
+    /// The old key would work for too long.
+    #[error(
+        "an overlap of {days} days is over the limit of {} days; rotate again when the device can be visited",
+        crate::ROTATION_OVERLAP_MAX.as_secs() / (24 * 3600)
+    )]
+    OverlapTooLong {
+        /// The overlap asked for, in days begun.
+        days: u64,
     },
     /// The device had too many keys for the counter.
     #[error("device {0} has had so many keys that their count is at its limit; enrol it under another name")]

@@ -5,25 +5,36 @@
 //! hashes. The crate opens no socket, and it never prints a key, a password or a hash: every `Debug` here redacts.
 
 mod change;
+mod device;
 mod device_row;
+mod device_store;
 mod directory;
+mod erasure;
 mod error;
 mod id;
 mod key;
+mod link;
 mod paper_keys;
 mod private_file;
 mod schema;
+mod seal;
+mod secret;
 mod store;
+mod time;
 mod user;
 mod user_store;
 mod watch;
 
-pub use directory::{BrokenCause, Changes, Device, DeviceChange, Directory, Protocol, RowName, UserChange};
+pub use device::{Device, DeviceKey, Protocol};
+pub use device_store::{DeviceInfo, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX};
+pub use directory::{BrokenCause, Changes, DeviceChange, Directory, FoundLink, Links, RowName, UserChange};
+pub use erasure::{ErasureDone, ErasureInfo, PROOF_LEN_MAX};
 pub use error::{RegistryError, Result};
 pub use id::{DeviceId, NAME_LEN_MAX, NameError, UserName};
 pub use key::{MasterKey, master_key_path};
+pub use link::{LINK_ID_DIGITS, Link, LinkId, LinkIdError, LinkKeys, PreviousLink, Psk};
 pub use paper_keys::{ImportError, ImportReport, LINE_LEN_MAX, LineFault, parse_paper_keys};
-pub use store::{DATABASE_FILE, DEVICES_MAX, DeviceInfo, Registry};
+pub use store::{DATABASE_FILE, DEVICES_MAX, Registry};
 pub use user::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, Role, Scope, User, verify_absent};
 pub use user_store::USERS_MAX;
 pub use watch::{DirectoryWatch, POLL_INTERVAL, watch};

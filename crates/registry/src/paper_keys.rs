@@ -3,9 +3,11 @@
 //! the line and the cause, and never show a key, not even a malformed one.
 
 use crate::change::{Change, Stored};
+use crate::device::DeviceKey;
 use crate::directory::BrokenCause;
 use crate::error::RegistryError;
 use crate::id::{DeviceId, NameError};
+use crate::secret::Secret;
 use crate::store::{DEVICES_MAX, Registry};
 use serde::Deserialize;
 use serde_json::error::Category;
@@ -195,13 +197,13 @@ impl Registry {
 fn import(change: &Change<'_>, key: &PaperKey) -> Result<bool, LineFault> {
     let PaperKey { id, secret, .. } = key;
     match change.stored(id, secret).map_err(LineFault::Enrol)? {
-        Stored::Enrolled(Ok(stored)) if stored == *secret => return Ok(false),
+        Stored::Enrolled(Ok(DeviceKey::AesCbc(stored))) if stored == *secret => return Ok(false),
         Stored::Enrolled(Ok(_)) => return Err(LineFault::OtherKey(id.clone())),
         Stored::Enrolled(Err(cause)) => return Err(LineFault::Broken { id: id.clone(), cause }),
         Stored::Revoked { with_this_key: true } => return Err(LineFault::RevokedKey(id.clone())),
         Stored::Revoked { with_this_key: false } | Stored::Nothing => {}
     }
-    change.enrol(id, secret).map_err(LineFault::Enrol)?;
+    change.enrol(id, &Secret::AesCbc(secret.clone())).map_err(LineFault::Enrol)?;
     Ok(true)
 }
 

@@ -11,7 +11,8 @@ use std::time::Duration;
 const APPLICATION_ID: i64 = 0x5657_5231;
 
 /// One step a version: the first makes version 1 of an empty file. A step that was released is never edited.
-const MIGRATIONS: &[&str] = &[r"
+const MIGRATIONS: &[&str] = &[
+    r"
 -- One row. `version` grows by one with each change of a device or a user, and each changed row is stamped with it, so
 -- that a reader can ask for what changed since it last looked. `check_value` opens only under the right master key.
 CREATE TABLE registry (
@@ -51,7 +52,31 @@ CREATE TABLE user_devices (
     PRIMARY KEY (user, device)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_devices_by_device ON user_devices (device);
-"];
+",
+    r"
+-- A device that speaks TLS has a link id (16 bytes), bound into the seal of its key. While a rotation is pending, the key
+-- before it has columns of its own: all three are there, or none.
+ALTER TABLE devices ADD COLUMN link BLOB;
+ALTER TABLE devices ADD COLUMN previous_sealed BLOB;
+ALTER TABLE devices ADD COLUMN previous_link BLOB;
+ALTER TABLE devices ADD COLUMN previous_until INTEGER;
+CREATE UNIQUE INDEX devices_by_link ON devices (link) WHERE link IS NOT NULL;
+CREATE UNIQUE INDEX devices_by_previous_link ON devices (previous_link) WHERE previous_link IS NOT NULL;
+",
+    r"
+-- What is to be erased (done_at IS NULL), and what was. Times are Unix seconds.
+CREATE TABLE erasures (
+    number INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    requested_at INTEGER NOT NULL,
+    done_at INTEGER,
+    entries INTEGER,
+    proof TEXT
+) STRICT;
+CREATE INDEX erasures_by_device ON erasures (device);
+CREATE UNIQUE INDEX erasures_pending ON erasures (device) WHERE done_at IS NULL;
+",
+];
 
 /// The schema version this program writes.
 fn known_version() -> i64 {
@@ -102,10 +127,9 @@ pub(crate) fn create(connection: &Connection, path: &Path, check_value: &[u8]) -
     Ok(())
 }
 
-/// Refuses a file that is not ours or too new, and brings an older one up to date.
-pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
-    let application_id = pragma(connection, "application_id")?;
-    if application_id != APPLICATION_ID {
+/// Refuses a file that is not ours or too new.
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
+    if pragma(connection, "application_id")? != APPLICATION_ID {
         return Err(RegistryError::NotARegistry { path: path.to_owned() });
     }
     let found = pragma(connection, "user_version")?;
@@ -113,9 +137,15 @@ pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
     if found > known {
         return Err(RegistryError::FutureSchema { path: path.to_owned(), found, known });
     }
-    if found < known {
+    Ok(())
+}
+
+/// Brings an older file up to date.
+pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
+    if pragma(connection, "user_version")? < known_version() {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        // Asked again under the write lock: another process may have been faster.
+        // Asked again under the write lock: another process may have been faster, or newer.
+        check(&transaction, path)?;
         let found = pragma(&transaction, "user_version")?;
         migrate_from(&transaction, usize::try_from(found).unwrap_or(0))?;
         transaction.commit()?;

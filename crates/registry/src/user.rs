@@ -4,7 +4,7 @@
 use crate::directory::BrokenCause;
 use crate::error::{RegistryError, Result};
 use crate::id::{DeviceId, UserName};
-use crate::key::random_bytes;
+use crate::secret::random_bytes;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params};
 use secrecy::{ExposeSecret, SecretString};

@@ -3,6 +3,7 @@
 
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::directory::{Changes, DeviceChange, Directory, RowName, UserChange};
+use crate::erasure::read_pending;
 use crate::error::{RegistryError, Result};
 use crate::store::Registry;
 use crate::user_store::read_users;
@@ -46,8 +47,9 @@ impl Registry {
         let version = read_version(&transaction)?;
         let devices = self.read_devices(&transaction, after)?;
         let users = read_users(&transaction, after)?;
+        let erasures = read_pending(&transaction)?;
         transaction.commit()?;
-        let changes = Changes { version, devices, users };
+        let changes = Changes { version, devices, users, erasures };
         log_broken(&changes);
         Ok(changes)
     }

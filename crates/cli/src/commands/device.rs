@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DeviceId, DeviceInfo};
+use vitalwire_registry::{DeviceId, DeviceInfo, ROTATION_OVERLAP};
 
 use crate::args::DataArgs;
 
@@ -82,18 +82,20 @@ pub(crate) struct ImportDevices {
 pub(crate) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
     match command {
         DeviceCommand::Add(OneDevice { id, data }) => {
-            let secret = data.open()?.add_device(&id, None)?;
+            let secret = data.open()?.add_cbc_device(&id, None)?;
             eprintln!(
                 "Enrolled {id}. This is its key; it is not shown again. Write key and IV into the device:"
             );
             println!("{}", key_file_line(&id, &secret));
         }
         DeviceCommand::Rotate(OneDevice { id, data }) => {
-            let secret = data.open()?.rotate_device(&id)?;
+            let key = data.open()?.rotate_device(&id, ROTATION_OVERLAP)?;
             eprintln!(
                 "{id} has a fresh key; the old one stops working within a second. It is not shown again:"
             );
-            println!("{}", key_file_line(&id, &secret));
+            if let Some(secret) = key.cbc_secret() {
+                println!("{}", key_file_line(&id, secret));
+            }
         }
         DeviceCommand::Revoke(OneDevice { id, data }) => {
             data.open()?.revoke_device(&id)?;

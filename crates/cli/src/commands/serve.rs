@@ -11,7 +11,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vitalwire_broker::{BrokerConfig, TlsIdentity};
-use vitalwire_gateway::{Addresses, BrokerChoice, ExternalBroker, Limits, Server, ServerConfig};
+use vitalwire_gateway::{
+    Addresses, BrokerChoice, ExternalBroker, JournalLimits, Limits, Server, ServerConfig,
+};
 use vitalwire_registry::master_key_path;
 
 use crate::args::LogFormat;
@@ -192,6 +194,8 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
         broker,
         metrics_listen: settings.metrics,
         limits: Limits::default(),
+        journal: JournalLimits::default(),
+        batch_ms: None,
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
-use vitalwire_gateway::{BrokerChoice, Limits, ServerConfig};
+use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, ServerConfig};
 use vitalwire_protocol::{CbcSecret, Variant};
 use vitalwire_registry::{
     DeviceId, MasterKey, Registry, RegistryError, Role, Scope, UserName, master_key_path,
@@ -97,6 +97,8 @@ impl Ground {
             }),
             metrics_listen: Some(metrics),
             limits,
+            journal: JournalLimits::default(),
+            batch_ms: None,
         })
     }
 
@@ -154,18 +156,20 @@ fn enrol(registry: &Registry, count: usize) -> anyhow::Result<Vec<FleetDevice>> 
     let mut fleet = Vec::with_capacity(count);
     for place in 0..count {
         let id: DeviceId = format!("patient_{:02}", place + 1).parse()?;
-        let secret = known.get(&id).map_or_else(
-            || {
+        let secret = match known.get(&id) {
+            Some(device) => device.cbc_secret().cloned().with_context(|| {
+                format!("{id} of this folder speaks {}; take another folder", device.protocol())
+            })?,
+            None => {
                 let secret = CbcSecret::new(rand::random(), rand::random());
                 fresh.push((id.clone(), secret.clone()));
                 secret
-            },
-            |device| device.secret.clone(),
-        );
+            }
+        };
         let variant = if place.is_multiple_of(2) { Variant::Chained } else { Variant::Blockwise };
         fleet.push(FleetDevice { id: id.to_string(), secret, variant });
     }
-    registry.add_devices(&fresh)?;
+    registry.add_cbc_devices(&fresh)?;
     Ok(fleet)
 }
 

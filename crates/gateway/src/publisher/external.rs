@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::status::StatusLink;
 use crate::identify::Identity;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
+use crate::ticket::Ticket;
 
 /// The largest message we send is a reading of some 500 bytes.
 const PACKET_LEN_MAX: usize = 64 * 1024;
@@ -131,12 +133,28 @@ impl External {
         Ok(Self { shared, statuses: Mutex::default(), tasks, client_id, broker })
     }
 
-    pub(crate) fn enqueue_reading(&self, reading: Reading) {
-        self.shared.enqueue(Item::Reading(reading));
+    /// Whether the broker takes messages now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn enqueue_live(&self, reading: Reading, ticket: &Arc<Ticket>) {
+        ticket.expect();
+        self.shared.enqueue(Item::Reading(reading, Arc::clone(ticket)));
+    }
+
+    pub(crate) fn enqueue_backlog(&self, reading: Reading, ticket: &Arc<Ticket>) {
+        ticket.expect();
+        self.shared.enqueue_backlog(Item::Reading(reading, Arc::clone(ticket)));
     }
 
     pub(crate) fn enqueue_message(&self, message: Message) {
         self.shared.enqueue(Item::Message(message));
+    }
+
+    /// Lets go what waits of a device.
+    pub(crate) fn erase(&self, device: &DeviceId) {
+        self.shared.queue().erase(device);
     }
 
     /// Opens the connection whose will says that the device is offline.

@@ -16,6 +16,7 @@ use vitalwire_broker::Broker;
 
 use crate::identify::Identity;
 use crate::reading::Reading;
+use crate::ticket::Ticket;
 use crate::topics::ROOT;
 use external::External;
 
@@ -36,18 +37,26 @@ pub(crate) struct Message {
     pub(crate) topic: Arc<str>,
     pub(crate) payload: Bytes,
     pub(crate) retain: bool,
+    /// On the last message of a reading that somebody follows.
+    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 impl Publisher {
-    /// Publishes the seven values of a reading and the reading as a whole.
-    pub(crate) async fn reading(&self, reading: Reading) {
+    /// Publishes a reading that has just come. While an external broker is away, `durable` ones are dropped: the journal
+    /// has them, and the backfill publishes them later. The ticket says so.
+    pub(crate) async fn live(&self, reading: Reading, ticket: &Arc<Ticket>, durable: bool) {
         match self {
-            Self::Embedded(broker) => {
-                for message in messages(&reading) {
-                    broker.publish(&*message.topic, message.payload, false).await;
-                }
-            }
-            Self::External(external) => external.enqueue_reading(reading),
+            Self::Embedded(broker) => publish(broker, &reading).await,
+            Self::External(external) if durable && !external.is_connected() => ticket.drop_reading(),
+            Self::External(external) => external.enqueue_live(reading, ticket),
+        }
+    }
+
+    /// Publishes a reading out of the journal, behind the live ones.
+    pub(crate) async fn backlog(&self, reading: Reading, ticket: &Arc<Ticket>) {
+        match self {
+            Self::Embedded(broker) => publish(broker, &reading).await,
+            Self::External(external) => external.enqueue_backlog(reading, ticket),
         }
     }
 
@@ -87,6 +96,7 @@ impl Publisher {
             topic: Arc::clone(&identity.topics.event),
             payload: event.to_string().into(),
             retain: false,
+            ticket: None,
         })
         .await;
     }
@@ -105,7 +115,7 @@ impl Publisher {
 
     async fn retained(&self, topic: &Arc<str>, value: impl Display) {
         let payload = value.to_string().into();
-        self.message(Message { topic: Arc::clone(topic), payload, retain: true }).await;
+        self.message(Message { topic: Arc::clone(topic), payload, retain: true, ticket: None }).await;
     }
 
     async fn message(&self, message: Message) {
@@ -116,18 +126,8 @@ impl Publisher {
     }
 }
 
-/// The messages of a reading: its seven values, then the whole.
-pub(crate) fn messages(reading: &Reading) -> impl Iterator<Item = Message> {
-    let topics = &reading.identity.topics;
-    let values = topics.values().zip(reading.texts()).map(|((_, topic), payload)| Message {
-        topic: Arc::clone(topic),
-        payload,
-        retain: false,
-    });
-    let whole = std::iter::once_with(|| Message {
-        topic: Arc::clone(&topics.reading),
-        payload: reading.to_json().into(),
-        retain: false,
-    });
-    values.chain(whole)
+async fn publish(broker: &Broker, reading: &Reading) {
+    for message in reading.messages() {
+        broker.publish(&*message.topic, message.payload, message.retain).await;
+    }
 }

@@ -1,14 +1,17 @@
 //! What waits for the external broker: the oldest first, in bounded memory.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use vitalwire_registry::DeviceId;
 
-use super::{Message, messages};
+use super::Message;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
+use crate::ticket::Ticket;
 
 /// What the connections and the sending task share.
 #[derive(Debug)]
@@ -19,13 +22,17 @@ pub(super) struct Shared {
     /// Told when nothing waits and nothing is on its way; only a stop waits for it.
     pub(super) emptied: Notify,
     pub(super) stop: CancellationToken,
+    /// Whether the broker takes messages now.
+    pub(super) connected: AtomicBool,
     pub(super) metrics: Metrics,
 }
 
 /// Messages and readings that wait, the oldest first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) items: VecDeque<Item>,
+    /// Readings out of the journal, which are sent when no item waits. The backfill bounds it by its window.
+    backlog: VecDeque<Item>,
     bytes: usize,
     bytes_max: usize,
     /// Handed to the sending task and not acknowledged yet.
@@ -35,7 +42,7 @@ pub(super) struct Queue {
 /// A reading waits as it is: its eight messages would take four times the memory.
 #[derive(Debug)]
 pub(super) enum Item {
-    Reading(Reading),
+    Reading(Reading, Arc<Ticket>),
     Message(Message),
 }
 
@@ -43,7 +50,7 @@ impl Item {
     fn size(&self) -> usize {
         size_of::<Self>()
             + match self {
-                Self::Reading(reading) => reading.size(),
+                Self::Reading(reading, _) => reading.size(),
                 Self::Message(message) => message.topic.len() + message.payload.len(),
             }
     }
@@ -52,10 +59,11 @@ impl Item {
 impl Shared {
     pub(super) fn new(bytes_max: usize, metrics: Metrics) -> Self {
         Self {
-            queue: Mutex::new(Queue { items: VecDeque::new(), bytes: 0, bytes_max, sending: 0 }),
+            queue: Mutex::new(Queue { bytes_max, ..Queue::default() }),
             queued: Notify::new(),
             emptied: Notify::new(),
             stop: CancellationToken::new(),
+            connected: AtomicBool::new(false),
             metrics,
         }
     }
@@ -67,10 +75,17 @@ impl Shared {
     /// Moves the oldest item to the end of `waiting`, as messages; false when there is none.
     pub(super) fn refill(&self, waiting: &mut VecDeque<Message>) -> bool {
         let mut queue = self.queue();
-        match queue.pop_front() {
+        let next = queue.pop_front().or_else(|| queue.backlog.pop_front());
+        match next {
             None => return false,
             Some(Item::Message(message)) => waiting.push_back(message),
-            Some(Item::Reading(reading)) => waiting.extend(messages(&reading)),
+            Some(Item::Reading(reading, ticket)) => {
+                waiting.extend(reading.messages());
+                match waiting.back_mut() {
+                    Some(last) => last.ticket = Some(ticket),
+                    None => ticket.deliver(),
+                }
+            }
         }
         queue.sending += 1;
         true
@@ -83,6 +98,11 @@ impl Shared {
         if queue.is_empty() {
             self.emptied.notify_one();
         }
+    }
+
+    pub(super) fn enqueue_backlog(&self, item: Item) {
+        self.queue().backlog.push_back(item);
+        self.queued.notify_one();
     }
 
     pub(super) fn enqueue(&self, item: Item) {
@@ -101,7 +121,22 @@ impl Shared {
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty() && self.sending == 0
+        self.items.is_empty() && self.backlog.is_empty() && self.sending == 0
+    }
+
+    /// Lets go the readings of a device.
+    pub(super) fn erase(&mut self, device: &DeviceId) {
+        let is_of = |item: &Item| matches!(item, Item::Reading(reading, _) if reading.device() == device);
+        for queue in [&mut self.items, &mut self.backlog] {
+            queue.retain(|item| {
+                let erased = is_of(item);
+                if let (true, Item::Reading(_, ticket)) = (erased, item) {
+                    ticket.drop_reading();
+                }
+                !erased
+            });
+        }
+        self.bytes = self.items.iter().map(Item::size).sum();
     }
 
     /// Adds an item; the number of oldest items that had to go for it.
@@ -110,7 +145,9 @@ impl Queue {
         self.items.push_back(item);
         let mut dropped = 0;
         while self.bytes > self.bytes_max && self.items.len() > 1 {
-            self.pop_front();
+            if let Some(Item::Reading(_, ticket)) = self.pop_front() {
+                ticket.drop_reading();
+            }
             dropped += 1;
         }
         dropped
@@ -128,13 +165,18 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> Item {
-        Item::Message(Message { topic: "t".into(), payload: text.to_owned().into(), retain: false })
+        Item::Message(Message {
+            topic: "t".into(),
+            payload: text.to_owned().into(),
+            retain: false,
+            ticket: None,
+        })
     }
 
     #[test]
     fn full_queue_drops_the_oldest() {
         let bytes_max = 3 * message("a").size();
-        let mut queue = Queue { items: VecDeque::new(), bytes: 0, bytes_max, sending: 0 };
+        let mut queue = Queue { bytes_max, ..Queue::default() };
         let dropped: u64 = ["a", "b", "c", "d", "e"].map(|text| queue.push_back(message(text))).iter().sum();
         assert_eq!((dropped, queue.items.len(), queue.bytes), (2, 3, bytes_max));
         let Some(Item::Message(first)) = queue.pop_front() else { panic!("a message waits") };

@@ -5,6 +5,7 @@
 //! session.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,7 +61,10 @@ impl FlightMessages {
 
     fn on_acknowledged(&mut self, packet_id: u16) {
         if let Some(at) = self.sent.iter().position(|(id, _)| *id == packet_id) {
-            self.sent.remove(at);
+            let message = self.sent.remove(at).map(|(_, message)| message);
+            if let Some(ticket) = message.and_then(|message| message.ticket) {
+                ticket.deliver();
+            }
         }
     }
 
@@ -150,15 +154,17 @@ impl Sender {
 
     fn report_connected(&mut self) {
         self.failing = false;
+        self.shared.connected.store(true, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(1);
         let waiting = self.shared.queue().items.len();
         tracing::info!(broker = self.address, waiting, "broker connected");
     }
 
     fn report(&mut self, error: &ConnectionError) {
+        self.shared.connected.store(false, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(0);
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::error!(broker = self.address, %error, "broker away: readings wait in memory until it is back");
+            tracing::error!(broker = self.address, %error, "broker away: readings wait in the journal until it is back");
         }
     }
 }
@@ -167,7 +173,7 @@ impl Sender {
 async fn feed(shared: &Shared, client: &AsyncClient, flight: &Flight) -> std::convert::Infallible {
     loop {
         let next = flight.messages().hand_next();
-        if let Some(Message { topic, payload, retain }) = next {
+        if let Some(Message { topic, payload, retain, .. }) = next {
             // The channel is as long as the window, so this does not wait; it fails only with the event
             // loop, and then the message is recalled.
             let _ = client.publish(&*topic, QoS::AtLeastOnce, retain, payload).await;
@@ -198,7 +204,7 @@ mod tests {
         let mut flight = FlightMessages::default();
         for text in ["1", "2", "3", "4"] {
             let payload = text.to_owned().into();
-            flight.waiting.push_back(Message { topic: "t".into(), payload, retain: false });
+            flight.waiting.push_back(Message { topic: "t".into(), payload, retain: false, ticket: None });
         }
         for _ in 0..3 {
             flight.hand_next().unwrap();

@@ -3,6 +3,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod link;
+pub mod mosquitto;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,9 +18,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
-use vitalwire_gateway::{BrokerChoice, Limits, Server, ServerConfig};
+use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, Server, ServerConfig};
 use vitalwire_protocol::{CbcSecret, FRAME_LEN_MAX, FrameEncoder, Variant};
-use vitalwire_registry::{DeviceId, MasterKey, Registry, Role, Scope};
+use vitalwire_registry::{DeviceId, DeviceKey, MasterKey, Registry, Role, Scope};
+
+use link::LinkDevice;
 
 pub const JSON: &str = r#"{"Temp":"36.600","TempMcu":"23.700","PulseSig":"1.802","Acel_x":"0.000","Acel_y":"-0.12","Acel_z":"0.980","TempMpu":"23.400"}"#;
 pub const PASSWORD: &str = "correct horse battery";
@@ -56,6 +61,10 @@ impl Clinic {
     }
 
     pub async fn start(&mut self, limits: Limits, broker: Option<BrokerChoice>) {
+        self.start_with(limits, broker, JournalLimits::default()).await;
+    }
+
+    pub async fn start_with(&mut self, limits: Limits, broker: Option<BrokerChoice>, journal: JournalLimits) {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let embedded = || {
             BrokerChoice::Embedded(BrokerConfig {
@@ -67,6 +76,8 @@ impl Clinic {
             })
         };
         let config = ServerConfig {
+            journal,
+            batch_ms: None,
             data: self.data(),
             master_key: self.folder.path().join("master-key"),
             device_listen: any,
@@ -88,15 +99,37 @@ impl Clinic {
     /// Enrols a device; the server knows it then.
     pub async fn enrol(&self, id: &str) -> Device {
         let id: DeviceId = id.parse().unwrap();
-        let secret = self.registry.add_device(&id, None).unwrap();
+        let secret = self.registry.add_cbc_device(&id, None).unwrap();
         self.known().await;
         Device { id: id.to_string(), secret, address: self.server().addresses().devices }
     }
 
-    /// Waits until the server knows every enrolled device.
+    /// Enrols a device for the secure link; the server knows it then.
+    pub async fn enrol_link(&self, id: &str) -> LinkDevice {
+        let id: DeviceId = id.parse().unwrap();
+        let link = self.registry.add_tls_device(&id).unwrap();
+        self.known().await;
+        LinkDevice { id: id.to_string(), link, address: self.server().addresses().devices }
+    }
+
+    /// Gives a device a new link; the server knows it then.
+    pub async fn rotate_link(&self, id: &str) -> LinkDevice {
+        let id: DeviceId = id.parse().unwrap();
+        self.registry.rotate_device(&id, Duration::from_secs(3_600)).unwrap();
+        let DeviceKey::Tls(links) = self.registry.device_key(&id).unwrap() else { panic!("no link") };
+        self.known().await;
+        LinkDevice { id: id.to_string(), link: links.current, address: self.server().addresses().devices }
+    }
+
+    /// Waits until `done`.
+    pub async fn eventually(&self, what: &str, done: impl Fn() -> bool) {
+        self.until(what, |_| done()).await;
+    }
+
+    /// Waits until the server knows what is in the registry.
     pub async fn known(&self) {
-        let enrolled = self.registry.devices().unwrap().len() as u64;
-        self.until("the enrolment", |stats| stats.enrolled == enrolled).await;
+        let version = self.registry.directory().unwrap().version;
+        self.until("the registry's change", |stats| stats.registry_version >= version).await;
     }
 
     pub async fn subscribe(&self, filters: &[&str]) -> Subscriber {

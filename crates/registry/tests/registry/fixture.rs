@@ -4,7 +4,9 @@ use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DATABASE_FILE, DeviceId, MasterKey, Registry, Role, Scope, UserName};
+use vitalwire_registry::{
+    DATABASE_FILE, Device, DeviceId, DeviceKey, Link, MasterKey, Registry, Role, Scope, UserName,
+};
 
 pub(crate) struct Fixture {
     folder: TempDir,
@@ -54,6 +56,16 @@ pub(crate) fn password(text: &str) -> SecretString {
 
 pub(crate) fn secret(key: &[u8; 16], iv: &[u8; 16]) -> CbcSecret {
     CbcSecret::new(*key, *iv)
+}
+
+/// Key and IV of a device that speaks AES-CBC frames.
+pub(crate) fn secret_of(device: &Device) -> CbcSecret {
+    device.cbc_secret().unwrap().clone()
+}
+
+/// The current link of a device that speaks TLS.
+pub(crate) fn link_of(key: &DeviceKey) -> Link {
+    key.links().unwrap().current.clone()
 }
 
 /// A secret that no other number has.

@@ -1,6 +1,6 @@
 //! Importing the paper's key file.
 
-use crate::fixture::{Fixture, id, numbered};
+use crate::fixture::{Fixture, id, numbered, secret_of};
 use vitalwire_registry::{ImportError, ImportReport, LineFault, RegistryError};
 
 const FILE: &str = r#"{ "id":"iot_med_dev_01", "key":"1234567890123456", "iv":"AAAAAAAAAAAAAAAA"}
@@ -25,7 +25,7 @@ fn imports_once_and_then_finds_everything_unchanged() {
     assert_eq!(import(&fixture, FILE).unwrap(), ImportReport { added: 2, unchanged: 0 });
     assert_eq!(import(&fixture, FILE).unwrap(), ImportReport { added: 0, unchanged: 2 });
     let directory = fixture.registry.directory().unwrap();
-    assert_eq!(directory.devices["iot_med_dev_01"].secret.key(), b"1234567890123456");
+    assert_eq!(secret_of(&directory.devices["iot_med_dev_01"]).key(), b"1234567890123456");
     assert_eq!(directory.devices["iot_med_dev_02"].generation, 1);
 }
 
@@ -41,7 +41,7 @@ fn a_fault_in_the_last_line_imports_nothing() {
 #[test]
 fn another_key_for_an_enrolled_device_imports_nothing_and_tells_what_to_do() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("iot_med_dev_02"), Some(numbered(1))).unwrap();
+    fixture.registry.add_cbc_device(&id("iot_med_dev_02"), Some(numbered(1))).unwrap();
     let error = import(&fixture, FILE).unwrap_err();
     let message = error.to_string();
     assert!(

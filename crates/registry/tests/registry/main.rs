@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod devices;
+mod erasing;
 mod fixture;
 mod importing;
+mod links;
 mod opening;
 mod secrets;
 mod tampering;
+mod upgrading;
 mod users;
 mod watching;

@@ -7,7 +7,7 @@ use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, RegistryError};
 #[test]
 fn folder_and_files_are_private_also_the_wal() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     assert_eq!(mode(&fixture.data()), 0o700);
     let files: Vec<_> = fs::read_dir(fixture.data()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() >= 3, "no WAL? {files:?}");
@@ -19,7 +19,7 @@ fn folder_and_files_are_private_also_the_wal() {
 #[test]
 fn creating_again_changes_nothing_and_says_so() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     let error = Registry::create(&fixture.data(), &MasterKey::generate().unwrap()).unwrap_err();
     assert!(matches!(error, RegistryError::Exists { .. }), "{error}");
     assert_eq!(fixture.reopen().devices().unwrap().len(), 1);
@@ -104,8 +104,8 @@ fn refuses_a_schema_from_the_future_and_leaves_it_alone() {
     let fixture = Fixture::new();
     fixture.tamper("PRAGMA user_version = 99");
     let error = Registry::open(&fixture.data(), &fixture.master).unwrap_err();
-    assert!(matches!(error, RegistryError::FutureSchema { found: 99, known: 1, .. }), "{error}");
-    fixture.tamper("PRAGMA user_version = 1");
+    assert!(matches!(error, RegistryError::FutureSchema { found: 99, known: 3, .. }), "{error}");
+    fixture.tamper("PRAGMA user_version = 3");
     assert!(Registry::open(&fixture.data(), &fixture.master).is_ok());
 }
 
@@ -129,9 +129,9 @@ fn a_writer_that_never_ends_is_reported_after_the_busy_timeout() {
     let fixture = Fixture::new();
     let blocker = rusqlite::Connection::open(fixture.database()).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let error = fixture.registry.add_device(&id("a"), None).unwrap_err();
+    let error = fixture.registry.add_cbc_device(&id("a"), None).unwrap_err();
     assert!(matches!(error, RegistryError::Busy { waited_ms: 5_000 }), "{error}");
     assert!(fixture.registry.directory().unwrap().devices.is_empty(), "reading goes on meanwhile");
     blocker.execute_batch("ROLLBACK").unwrap();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
 }

@@ -1,9 +1,9 @@
 //! No key and no password reaches a file of the data folder or anything printable.
 
-use crate::fixture::{Fixture, id, name, numbered, password, secret};
+use crate::fixture::{Fixture, id, link_of, name, numbered, password, secret};
 use std::collections::HashSet;
 use std::fs;
-use vitalwire_registry::{MasterKey, Registry, Role};
+use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry, Role};
 
 const PASSWORDS: [&str; 2] = ["correct horse battery", "hunter2 hunter2"];
 
@@ -13,20 +13,28 @@ fn lived_in() -> (Fixture, Vec<[u8; 16]>) {
     let registry = &fixture.registry;
     let given = secret(b"paperkeypaperkey", b"paperivxpaperivx");
     let mut secrets = vec![given.clone(), numbered(7)];
-    registry.add_device(&id("given"), Some(given)).unwrap();
+    registry.add_cbc_device(&id("given"), Some(given)).unwrap();
     for number in 0..20 {
         let id = id(&format!("device-{number}"));
-        secrets.push(registry.add_device(&id, None).unwrap());
-        secrets.push(registry.rotate_device(&id).unwrap());
+        secrets.push(registry.add_cbc_device(&id, None).unwrap());
+        let rotated = registry.rotate_device(&id, ROTATION_OVERLAP).unwrap();
+        secrets.push(rotated.cbc_secret().unwrap().clone());
         if number % 2 == 0 {
             registry.revoke_device(&id).unwrap();
         }
+    }
+    let mut keys = Vec::new();
+    for number in 0..20 {
+        let id = id(&format!("link-{number}"));
+        keys.push(registry.add_tls_device(&id).unwrap().psk);
+        keys.push(link_of(&registry.rotate_device(&id, ROTATION_OVERLAP).unwrap()).psk);
     }
     let line = r#"{"id":"imported","key":"key0000000000007","iv":"AAAAAAAAAAAAAAAA"}"#;
     registry.import_paper_keys(line.as_bytes()).unwrap();
     registry.add_user(&name("ana"), Role::Admin, &password(PASSWORDS[0])).unwrap();
     registry.set_password(&name("ana"), &password(PASSWORDS[1])).unwrap();
-    let parts = secrets.iter().flat_map(|secret| [*secret.key(), *secret.iv()]).collect();
+    let halves = keys.iter().flat_map(|psk| psk.bytes().as_chunks::<16>().0.to_vec());
+    let parts = secrets.iter().flat_map(|secret| [*secret.key(), *secret.iv()]).chain(halves).collect();
     (fixture, parts)
 }
 
@@ -60,7 +68,7 @@ fn the_data_folder_holds_no_master_key() {
     let path = vitalwire_registry::master_key_path(&data, None);
     let master = MasterKey::create(&path).unwrap();
     let registry = Registry::create(&data, &master).unwrap();
-    registry.add_device(&id("a"), None).unwrap();
+    registry.add_cbc_device(&id("a"), None).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let digits = text.trim_end();
     let key: Vec<u8> =

@@ -3,7 +3,7 @@
 use crate::fixture::{Fixture, id, name, numbered, password};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use vitalwire_registry::{BrokenCause, Directory, RegistryError, Role, RowName};
+use vitalwire_registry::{BrokenCause, Directory, ROTATION_OVERLAP, RegistryError, Role, RowName};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -31,7 +31,7 @@ fn load(fixture: &Fixture) -> (Directory, String) {
 fn three_devices() -> Fixture {
     let fixture = Fixture::new();
     let devices = [(id("a"), numbered(1)), (id("b"), numbered(2)), (id("c"), numbered(3))];
-    fixture.registry.add_devices(&devices).unwrap();
+    fixture.registry.add_cbc_devices(&devices).unwrap();
     fixture
 }
 
@@ -108,9 +108,9 @@ fn a_broken_device_is_healed_by_rotating_or_by_enrolling_again() {
     fixture.tamper("UPDATE devices SET sealed = x'00' WHERE id IN ('a', 'b')");
     let refused = fixture.registry.device(&id("a"));
     assert!(matches!(refused, Err(RegistryError::DeviceBroken { cause: BrokenCause::Seal, .. })));
-    fixture.registry.rotate_device(&id("a")).unwrap();
+    fixture.registry.rotate_device(&id("a"), ROTATION_OVERLAP).unwrap();
     fixture.registry.revoke_device(&id("b")).unwrap();
-    fixture.registry.add_device(&id("b"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("b"), None).unwrap();
     assert_broken(&fixture, &[]);
     assert_eq!(fixture.registry.devices().unwrap().len(), 3);
 }
@@ -120,7 +120,7 @@ fn a_change_that_heals_a_row_is_seen_by_an_incremental_reader() {
     let fixture = three_devices();
     fixture.tamper("UPDATE devices SET sealed = x'00' WHERE id = 'a'");
     let (directory, _) = load(&fixture);
-    fixture.registry.rotate_device(&id("a")).unwrap();
+    fixture.registry.rotate_device(&id("a"), ROTATION_OVERLAP).unwrap();
     let healed = directory.with(fixture.registry.changes_since(directory.version).unwrap());
     assert!(healed.broken.is_empty() && healed.devices.len() == 3);
 }
@@ -149,7 +149,7 @@ fn broken_users_cannot_log_in_and_the_others_can() {
 fn many_broken_rows_do_not_flood_the_log() {
     let fixture = Fixture::new();
     let devices: Vec<_> = (0..100).map(|number| (id(&format!("d{number}")), numbered(number))).collect();
-    fixture.registry.add_devices(&devices).unwrap();
+    fixture.registry.add_cbc_devices(&devices).unwrap();
     fixture.tamper("UPDATE devices SET sealed = x'00'");
     let (directory, log) = load(&fixture);
     assert_eq!((directory.devices.len(), directory.broken.len()), (0, 100));

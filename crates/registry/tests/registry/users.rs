@@ -7,7 +7,7 @@ use vitalwire_registry::{RegistryError, Role, Scope, UserChange};
 #[test]
 fn an_added_user_logs_in_with_its_role() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     fixture.registry.add_user(&name("ana"), reader(&["a"]), &password("correct horse")).unwrap();
     fixture.registry.add_user(&name("root"), Role::Admin, &password("battery staple")).unwrap();
     let everything = Role::Reader { devices: Scope::All };
@@ -37,7 +37,7 @@ fn a_new_password_replaces_the_old_and_nothing_else() {
 #[test]
 fn a_role_can_be_changed() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     fixture.registry.add_user(&name("ana"), Role::Admin, &password("correct horse")).unwrap();
     fixture.registry.set_role(&name("ana"), &reader(&["a"])).unwrap();
     let ana = fixture.registry.users().unwrap().remove(0);
@@ -50,7 +50,7 @@ fn a_role_can_be_changed() {
 #[test]
 fn a_removed_user_is_gone_and_its_name_free() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     fixture.registry.add_user(&name("ana"), reader(&["a"]), &password("correct horse")).unwrap();
     let before = fixture.registry.directory().unwrap();
     fixture.registry.remove_user(&name("ana")).unwrap();
@@ -89,7 +89,7 @@ fn refuses_twice_unknown_empty_scope_and_unknown_devices() {
 #[test]
 fn a_revoked_device_cannot_be_given() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     fixture.registry.revoke_device(&id("a")).unwrap();
     let refused = fixture.registry.add_user(&name("ana"), reader(&["a"]), &password("correct horse"));
     assert!(matches!(refused, Err(RegistryError::ScopeDeviceUnknown { .. })));

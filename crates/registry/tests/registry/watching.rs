@@ -1,12 +1,12 @@
 //! The watching thread: changes of other connections and processes arrive, faults leave the last good directory.
 
-use crate::fixture::{Fixture, id, name, numbered, password};
+use crate::fixture::{Fixture, id, name, numbered, password, secret_of};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
-use vitalwire_registry::{DATABASE_FILE, Directory, MasterKey, Registry, Role};
+use vitalwire_registry::{DATABASE_FILE, Directory, MasterKey, ROTATION_OVERLAP, Registry, Role};
 
 const NO_PROGRESS: Option<fn(rusqlite::backup::Progress)> = None;
 
@@ -23,19 +23,19 @@ async fn seen(
 
 fn generations(directory: &Directory) -> BTreeMap<String, (u32, [u8; 16])> {
     let devices = directory.devices.values();
-    devices.map(|device| (device.id.to_string(), (device.generation, *device.secret.key()))).collect()
+    devices.map(|device| (device.id.to_string(), (device.generation, *secret_of(device).key()))).collect()
 }
 
 #[tokio::test]
 async fn sees_each_kind_of_change_within_a_second() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("old"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("old"), None).unwrap();
     let (_watch, mut directories) = vitalwire_registry::watch(fixture.reopen()).unwrap();
     assert!(directories.borrow().devices.contains_key("old"), "the first directory is there at once");
-    let key = fixture.registry.add_device(&id("a"), None).unwrap();
+    let key = fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     let first = seen(&mut directories, |directory| directory.devices.contains_key("a")).await;
-    assert!(first.devices["a"].secret == key);
-    fixture.registry.rotate_device(&id("a")).unwrap();
+    assert!(secret_of(&first.devices["a"]) == key);
+    fixture.registry.rotate_device(&id("a"), ROTATION_OVERLAP).unwrap();
     let second = seen(&mut directories, |directory| directory.devices["a"].generation == 2).await;
     assert!(Arc::ptr_eq(&first.devices["old"], &second.devices["old"]), "unchanged devices are shared");
     fixture.registry.revoke_device(&id("a")).unwrap();
@@ -54,9 +54,9 @@ async fn a_burst_of_changes_by_a_concurrent_writer_ends_in_the_same_directory() 
     let writing = std::thread::spawn(move || {
         for number in 0..100 {
             let id = id(&format!("d{number}"));
-            writer.add_device(&id, Some(numbered(number))).unwrap();
+            writer.add_cbc_device(&id, Some(numbered(number))).unwrap();
             if number % 2 == 0 {
-                writer.rotate_device(&id).unwrap();
+                writer.rotate_device(&id, ROTATION_OVERLAP).unwrap();
             }
             if number % 3 == 0 {
                 writer.revoke_device(&id).unwrap();
@@ -65,7 +65,7 @@ async fn a_burst_of_changes_by_a_concurrent_writer_ends_in_the_same_directory() 
     });
     // A second writer at the same time, so that the two wait for each other's locks.
     for number in 100..150 {
-        fixture.registry.add_device(&id(&format!("d{number}")), Some(numbered(number))).unwrap();
+        fixture.registry.add_cbc_device(&id(&format!("d{number}")), Some(numbered(number))).unwrap();
     }
     writing.join().unwrap();
     let truth = fixture.registry.directory().unwrap();
@@ -83,7 +83,7 @@ fn child_process_that_adds_a_device() {
         let folder = std::path::PathBuf::from(folder);
         let master = MasterKey::load(&folder.join("master-key")).unwrap();
         let registry = Registry::open(&folder.join("data"), &master).unwrap();
-        registry.add_device(&id("from-child"), None).unwrap();
+        registry.add_cbc_device(&id("from-child"), None).unwrap();
     }
 }
 
@@ -105,7 +105,7 @@ async fn sees_the_change_of_another_process_within_a_second() {
 #[tokio::test]
 async fn a_fault_leaves_the_last_good_directory_and_heals() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("a"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("a"), None).unwrap();
     let (_watch, mut directories) = vitalwire_registry::watch(fixture.reopen()).unwrap();
     // The version grows, so the watcher must read the devices, and cannot.
     fixture.tamper("ALTER TABLE devices RENAME TO hidden; UPDATE registry SET version = version + 1");
@@ -113,17 +113,17 @@ async fn a_fault_leaves_the_last_good_directory_and_heals() {
     assert!(nothing.is_err(), "nothing may be published while reading fails");
     assert!(directories.borrow().devices.contains_key("a"));
     fixture.tamper("ALTER TABLE hidden RENAME TO devices");
-    fixture.registry.add_device(&id("b"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("b"), None).unwrap();
     seen(&mut directories, |directory| directory.devices.contains_key("b")).await;
 }
 
 #[tokio::test]
 async fn a_restored_backup_with_a_lower_version_is_read_whole() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("kept"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("kept"), None).unwrap();
     let backup = fixture.data().join("backup");
     rusqlite::Connection::open(fixture.database()).unwrap().backup("main", &backup, NO_PROGRESS).unwrap();
-    fixture.registry.add_device(&id("later"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("later"), None).unwrap();
     let (_watch, mut directories) = vitalwire_registry::watch(fixture.reopen()).unwrap();
     let mut target = rusqlite::Connection::open(fixture.database()).unwrap();
     target.restore("main", &backup, NO_PROGRESS).unwrap();
@@ -143,11 +143,11 @@ fn dropping_the_watch_ends_its_thread() {
 #[tokio::test]
 async fn a_file_put_in_the_place_of_the_open_one_is_read() {
     let fixture = Fixture::new();
-    fixture.registry.add_device(&id("old"), None).unwrap();
+    fixture.registry.add_cbc_device(&id("old"), None).unwrap();
     let (_watch, mut directories) = vitalwire_registry::watch(fixture.reopen()).unwrap();
     let other = tempfile::tempdir().unwrap();
     let data = other.path().join("data");
-    Registry::create(&data, &fixture.master).unwrap().add_device(&id("new"), None).unwrap();
+    Registry::create(&data, &fixture.master).unwrap().add_cbc_device(&id("new"), None).unwrap();
     // Removed first: then the last good directory stays, and the new file is found when it comes.
     for suffix in ["", "-wal", "-shm"] {
         std::fs::remove_file(format!("{}{suffix}", fixture.database().display())).unwrap();

@@ -1,0 +1,184 @@
+//! What comes from devices goes two ways: at once to the publisher, and into the journal, after whose commit the device
+//! is told that its readings are safe. What the publisher could not take, the backfill reads from the journal.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use vitalwire_journal::{Entry, Health, Journal, Outcome, Receipt};
+use vitalwire_registry::DeviceId;
+
+use crate::clock::DeviceClock;
+use crate::metrics::Metrics;
+use crate::ticket::{Claims, Delivery, Ticket};
+
+/// A batch whose last value is older than this when it comes is not published at once: it is a backlog, which the
+/// backfill publishes in order and at its own pace.
+pub(crate) const LIVE_AGE_US_MAX: i64 = 10_000_000;
+
+/// The way into the journal.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    pub(crate) journal: Journal,
+    pub(crate) claims: Arc<Claims>,
+    metrics: Metrics,
+    memory: Mutex<HashMap<DeviceId, Memory>>,
+}
+
+/// What is remembered of a device across its connections.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    live: Option<LiveRange>,
+    /// The clock of its latest boot.
+    clock: Option<(u64, DeviceClock)>,
+}
+
+/// Batches of a boot that were published at once: from `first` to `last`, without gaps. Remembered a device, so that
+/// a batch that a device sends again after a lost connection is not published again.
+#[derive(Clone, Copy, Debug)]
+struct LiveRange {
+    boot: u64,
+    first: u64,
+    last: u64,
+}
+
+/// A batch's identity in the journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchNumber<'a> {
+    pub(crate) device: &'a DeviceId,
+    pub(crate) boot: u64,
+    pub(crate) sequence: u64,
+}
+
+/// Whether a batch is to be published at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Liveness {
+    /// It is new.
+    Fresh,
+    /// It was published before; the device sends it again because it was not acknowledged.
+    Published,
+    /// It is too old, or out of turn.
+    Backlog,
+}
+
+/// An entry on its way to the disk.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) sequence: u64,
+    receipt: Receipt,
+    ticket: Arc<Ticket>,
+}
+
+impl Ingest {
+    pub(crate) fn new(journal: Journal, metrics: Metrics) -> Self {
+        Self { journal, claims: Arc::default(), metrics, memory: Mutex::default() }
+    }
+
+    /// Whether the journal takes entries.
+    pub(crate) fn is_healthy(&self) -> bool {
+        *self.journal.health().borrow() == Health::Ok
+    }
+
+    /// Hands an entry to the journal; waits while its queue is full, so that its device is read no further.
+    pub(crate) async fn append(&self, entry: Entry, ticket: Arc<Ticket>) -> Pending {
+        let sequence = entry.sequence;
+        Pending { sequence, receipt: self.journal.append(entry).await, ticket }
+    }
+
+    /// Waits for an entry's fate and lets the backfill know who published it.
+    pub(crate) async fn settle(&self, pending: Pending) -> (u64, Outcome) {
+        let outcome = pending.receipt.await;
+        match &outcome {
+            Outcome::Committed { position } => {
+                if pending.ticket.state() != Delivery::Dropped {
+                    self.claims.claim(*position, pending.ticket);
+                }
+                self.metrics.journaled.inc();
+            }
+            Outcome::Duplicate => drop(self.metrics.duplicates.inc()),
+            Outcome::Refused(refusal) => {
+                self.metrics.unjournaled.inc();
+                tracing::debug!(refusal = refusal.label(), "the journal refused an entry");
+            }
+        }
+        (pending.sequence, outcome)
+    }
+
+    pub(crate) fn liveness(&self, number: BatchNumber<'_>, last_us: i64, now_us: i64) -> Liveness {
+        let live = self.memory().get(number.device).and_then(|memory| memory.live);
+        match live.filter(|range| range.boot == number.boot) {
+            Some(range) if (range.first..=range.last).contains(&number.sequence) => Liveness::Published,
+            Some(range) if number.sequence < range.first => Liveness::Backlog,
+            _ if now_us.saturating_sub(last_us) > LIVE_AGE_US_MAX => Liveness::Backlog,
+            _ => Liveness::Fresh,
+        }
+    }
+
+    /// Notes that a batch was handed to the publisher at once.
+    pub(crate) fn note_live(&self, number: BatchNumber<'_>) {
+        let BatchNumber { device, boot, sequence } = number;
+        self.remember(device, |memory| match &mut memory.live {
+            Some(range) if range.boot == boot && range.last + 1 == sequence => range.last = sequence,
+            live => *live = Some(LiveRange { boot, first: sequence, last: sequence }),
+        });
+    }
+
+    /// Notes how a boot's clock was mapped.
+    pub(crate) fn note_clock(&self, device: &DeviceId, boot: u64, clock: DeviceClock) {
+        self.remember(device, |memory| memory.clock = Some((boot, clock)));
+    }
+
+    /// How the clock of this boot was mapped, if it is the latest that was.
+    pub(crate) fn clock_of(&self, device: &DeviceId, boot: u64) -> Option<DeviceClock> {
+        let (mapped, clock) = self.memory().get(device)?.clock?;
+        (mapped == boot).then_some(clock)
+    }
+
+    /// Forgets a device.
+    pub(crate) fn forget(&self, device: &DeviceId) {
+        self.memory().remove(device);
+    }
+
+    fn remember(&self, device: &DeviceId, note: impl FnOnce(&mut Memory)) {
+        let mut devices = self.memory();
+        match devices.get_mut(device) {
+            Some(memory) => note(memory),
+            None => note(devices.entry(device.clone()).or_default()),
+        }
+    }
+
+    /// Bounded by the number of devices ever enrolled while the process runs.
+    fn memory(&self) -> MutexGuard<'_, HashMap<DeviceId, Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vitalwire_journal::JournalLimits;
+
+    #[tokio::test]
+    async fn a_batch_that_comes_again_is_not_live_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db"), &JournalLimits::default()).unwrap();
+        let ingest = Ingest::new(journal, Metrics::new());
+        let device: DeviceId = "d".parse().unwrap();
+        let of = |boot, sequence| BatchNumber { device: &device, boot, sequence };
+        let liveness = |number| ingest.liveness(number, 0, 1_000_000);
+        assert_eq!(liveness(of(1, 5)), Liveness::Fresh);
+        ingest.note_live(of(1, 5));
+        ingest.note_live(of(1, 6));
+        assert_eq!([4, 5, 6, 7].map(|n| liveness(of(1, n))), {
+            use Liveness::{Backlog, Fresh, Published};
+            [Backlog, Published, Published, Fresh]
+        });
+        assert_eq!(liveness(of(2, 5)), Liveness::Fresh, "another boot");
+        assert_eq!(ingest.liveness(of(1, 7), 0, LIVE_AGE_US_MAX + 1), Liveness::Backlog, "too old");
+        // A batch that the publisher did not take leaves a hole: what came before it is no longer known.
+        ingest.note_live(of(1, 8));
+        assert_eq!([6, 7, 8].map(|n| liveness(of(1, n))), {
+            use Liveness::{Backlog, Published};
+            [Backlog, Backlog, Published]
+        });
+    }
+}

@@ -1,0 +1,424 @@
+//! The secure link on real sockets: handshakes, batches and their acknowledgements, reconnections.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::time::{Duration, SystemTime};
+
+use support::link::{Answer, HELLO_MS, Handshake, batch, batch_of, client_context, hello, hello_of, shake};
+use support::{Clinic, PATIENCE, closes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use vitalwire_gateway::{GapState, HistoryQuery};
+use vitalwire_protocol::batch::{Hello, encode_ack, encode_welcome};
+
+const TEMPERATURE: &str = "Pico/d/Physiological_Data/Temperature";
+const BOOT: u64 = 0x0123_4567_89ab_cdef;
+
+#[tokio::test]
+async fn a_batch_is_published_acknowledged_and_in_the_history() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["Pico/d/#", "vitalwire/v1/d/#"]).await;
+    let (mut connection, held) = device.greet(BOOT).await;
+    assert_eq!(held, None);
+    let values = [36_600, 36_650, 36_700];
+    let pulse = [1_800, 1_900, 99_000];
+    let message = batch_of(1, HELLO_MS - 1_000, &[(0, 50_000, &values), (2, 50_000, &pulse)], None);
+    connection.send(&message).await;
+    connection.acknowledged(1).await;
+    let mut readings = Vec::new();
+    let waveform = loop {
+        let (topic, payload) = subscriber.next().await;
+        match topic.as_str() {
+            "vitalwire/v1/d/reading" => readings.push(payload),
+            "vitalwire/v1/d/waveform/Pulse_Signal" => break payload,
+            TEMPERATURE => assert_eq!(payload, ["36.600", "36.650", "36.700"][readings.len()]),
+            _ => {}
+        }
+    };
+    assert_eq!(readings.len(), 3);
+    let reading: serde_json::Value = serde_json::from_str(&readings[2]).unwrap();
+    assert_eq!(reading["boot"], "0123456789abcdef");
+    assert_eq!((&reading["sequence"], &reading["index"]), (&1.into(), &2.into()));
+    assert_eq!(reading["assurance"], "authenticated");
+    assert_eq!(reading["device_time_ms"], HELLO_MS - 1_000 + 100);
+    assert_eq!(reading["values"]["Temperature"]["value"].to_string(), "36.7");
+    assert_eq!(reading["values"]["Pulse_Signal"]["plausible"], false, "99 V is kept and marked");
+    let time = humantime::parse_rfc3339(reading["time"].as_str().unwrap()).unwrap();
+    let age = SystemTime::now().duration_since(time).unwrap();
+    assert!(age >= Duration::from_millis(900) && age < PATIENCE, "measured 0.9 s before Hello: {age:?}");
+    let waveform: serde_json::Value = serde_json::from_str(&waveform).unwrap();
+    assert_eq!((&waveform["unit"], &waveform["interval_ms"]), (&"V".into(), &50.into()));
+    assert_eq!(waveform["values"].as_array().unwrap().len(), 3);
+
+    let query = HistoryQuery {
+        device: "d".parse().unwrap(),
+        channel: "Temperature".into(),
+        from: time - Duration::from_secs(60),
+        to: time + Duration::from_secs(60),
+        points: 1,
+    };
+    let buckets = clinic.server().history(&query).await.unwrap();
+    assert_eq!(buckets.len(), 1);
+    assert_eq!((buckets[0].samples, buckets[0].min, buckets[0].max), (3, 36.6, 36.7));
+}
+
+#[tokio::test]
+async fn a_new_kind_of_device_needs_a_profile_and_no_code() {
+    let mut clinic = Clinic::closed();
+    std::fs::create_dir(clinic.data().join("profiles")).unwrap();
+    let clip = include_str!("../../profile/profiles/spo2-clip.toml");
+    std::fs::write(clinic.data().join("profiles/clip.toml"), clip).unwrap();
+    clinic.start(vitalwire_gateway::Limits::default(), None).await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/#"]).await;
+    let mut connection = device.shake().await;
+    let hello = Hello {
+        boot: 1,
+        profile: "spo2-clip",
+        firmware: "test",
+        time_ms: HELLO_MS,
+        oldest: None,
+        past: false,
+    };
+    connection.send(&hello_of(&hello)).await;
+    assert_eq!(connection.answer().await, Answer::Welcome(None));
+    connection.send(&batch_of(1, HELLO_MS, &[(0, 1_000_000, &[97_000])], None)).await;
+    connection.acknowledged(1).await;
+    let reading = subscriber.value("vitalwire/v1/d/reading").await;
+    assert!(reading.contains(r#""Oxygen_Saturation":{"value":97.000,"unit":"%"}"#), "{reading}");
+}
+
+#[tokio::test]
+async fn what_is_held_is_told_again_and_published_once() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    for sequence in 1..=3 {
+        connection.send(&batch(sequence)).await;
+    }
+    connection.acknowledged(3).await;
+    let (mut connection, held) = device.greet(BOOT).await;
+    assert_eq!(held, Some(3));
+    // As if the last acknowledgements had been lost.
+    for sequence in 2..=5 {
+        connection.send(&batch(sequence)).await;
+    }
+    connection.acknowledged(5).await;
+    for sequence in 1..=5_u64 {
+        for index in 0..20 {
+            let reading: serde_json::Value =
+                serde_json::from_str(&subscriber.value("vitalwire/v1/d/reading").await).unwrap();
+            assert_eq!((&reading["sequence"], &reading["index"]), (&sequence.into(), &index.into()));
+        }
+    }
+    clinic.until("the duplicates are dropped", |stats| stats.duplicates == 2).await;
+    let (_, held) = device.greet(BOOT + 1).await;
+    assert_eq!(held, None, "another boot counts anew");
+}
+
+#[tokio::test]
+async fn a_gap_is_on_record_and_does_not_hold_the_acknowledgement_back() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    connection.send(&batch(4)).await;
+    connection.acknowledged(4).await;
+    drop(connection);
+    // Lost while there was no connection: the device says what it still holds.
+    let mut connection = device.shake().await;
+    let hello =
+        Hello { boot: BOOT, profile: "pico", firmware: "t", time_ms: HELLO_MS, oldest: Some(8), past: false };
+    connection.send(&hello_of(&hello)).await;
+    assert_eq!(connection.answer().await, Answer::Welcome(Some(7)));
+    connection.send(&batch(8)).await;
+    connection.acknowledged(8).await;
+    let gaps = clinic.server().gaps(&"d".parse().unwrap(), 10).await.unwrap();
+    let ranges: Vec<_> = gaps.iter().map(|gap| (gap.first, gap.last, gap.state)).collect();
+    assert!(ranges.contains(&(2, 3, GapState::GivenUp)), "{ranges:?}");
+    assert!(ranges.contains(&(5, 7, GapState::GivenUp)), "{ranges:?}");
+}
+
+#[tokio::test]
+async fn times_of_a_past_boot_keep_their_mapping_or_say_that_they_have_none() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
+    drop(device.greet(BOOT).await);
+    let mut uncertainties = Vec::new();
+    for boot in [BOOT, BOOT + 1] {
+        let mut connection = device.shake().await;
+        let past =
+            Hello { boot, profile: "pico", firmware: "t", time_ms: HELLO_MS, oldest: Some(1), past: true };
+        connection.send(&hello_of(&past)).await;
+        assert_eq!(connection.answer().await, Answer::Welcome(None));
+        connection.send(&batch_of(1, HELLO_MS - 20_000, &[(0, 50_000, &[36_600])], None)).await;
+        connection.acknowledged(1).await;
+        // It is old, so it comes by the backfill.
+        let reading = subscriber.value("vitalwire/v1/d/reading").await;
+        let reading: serde_json::Value = serde_json::from_str(&reading).unwrap();
+        uncertainties.push(reading["uncertainty_ms"].as_u64().unwrap());
+    }
+    let a_day_ms = 24 * 3_600_000;
+    assert!(uncertainties[0] < a_day_ms && uncertainties[1] > 300 * a_day_ms, "{uncertainties:?}");
+}
+
+#[tokio::test]
+async fn the_newest_session_of_a_device_ends_the_one_before() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut status = clinic.subscribe(&["vitalwire/v1/d/status"]).await;
+    let (mut old, _) = device.greet(BOOT).await;
+    assert_eq!(status.value("vitalwire/v1/d/status").await, "online");
+    let (mut new, _) = device.greet(BOOT).await;
+    old.closes("a newer session").await;
+    new.send(&batch(1)).await;
+    new.acknowledged(1).await;
+    drop(new);
+    while status.value("vitalwire/v1/d/status").await != "offline" {}
+}
+
+#[tokio::test]
+async fn bad_messages_end_their_connection_only() {
+    let clinic = Clinic::open().await;
+    let (good, bad) = (clinic.enrol_link("good").await, clinic.enrol_link("bad").await);
+    let (mut steady, _) = good.greet(BOOT).await;
+    let mut answer = [0; 64];
+    let ack = answer[..0].to_vec();
+    let mut after_hello: Vec<(&str, Vec<u8>)> = vec![("nothing said", ack)];
+    let len = encode_ack(1, &mut answer).unwrap();
+    after_hello.push(("an Ack of the device's own", answer[..len].to_vec()));
+    let welcome = vitalwire_protocol::batch::Welcome { utc_ms: 1, sequence: None };
+    let len = encode_welcome(&welcome, &mut answer).unwrap();
+    after_hello.push(("a Welcome of the device's own", answer[..len].to_vec()));
+    after_hello.push(("a second Hello", hello(BOOT)));
+    after_hello.push(("a channel that the profile lacks", batch_of(9, 1, &[(9, 50_000, &[1])], None)));
+    after_hello.push(("a batch of two minutes", batch_of(9, 1, &[(0, 60_000_000, &[1, 2, 3])], None)));
+    after_hello.push(("no CBOR", vec![0xff; 10]));
+    after_hello.push((
+        "a string without end",
+        vec![0x82, 0x02, 0xa1, 0x00, 0x5b, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0],
+    ));
+    let mut number = 0;
+    for (what, bytes) in after_hello.into_iter().skip(1) {
+        let (mut connection, _) = bad.greet(BOOT).await;
+        connection.send(&bytes).await;
+        connection.closes(what).await;
+        number += 1;
+        steady.send(&batch(number)).await;
+        steady.acknowledged(number).await;
+    }
+    for (what, bytes) in [("a batch before Hello", batch(1)), ("no Hello", b"hello".to_vec())] {
+        let mut connection = bad.shake().await;
+        connection.send(&bytes).await;
+        connection.closes(what).await;
+    }
+    let unknown = Hello { boot: 1, profile: "nobody", firmware: "t", time_ms: 1, oldest: None, past: false };
+    let mut events = clinic.subscribe(&["vitalwire/v1/bad/event"]).await;
+    let mut connection = bad.shake().await;
+    connection.send(&hello_of(&unknown)).await;
+    connection.closes("a profile that is not there").await;
+    assert!(events.value("vitalwire/v1/bad/event").await.contains("unknown-profile"));
+    let (mut connection, _) = bad.greet(BOOT + 1).await;
+    connection.send(&batch(5)).await;
+    connection.acknowledged(5).await;
+    connection.send(&batch(5)).await;
+    connection.closes("a sequence that goes back").await;
+}
+
+#[tokio::test]
+async fn a_batch_cut_anywhere_is_taken_when_it_is_whole() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    let message = batch(1);
+    for byte in &message {
+        connection.send(std::slice::from_ref(byte)).await;
+    }
+    connection.acknowledged(1).await;
+    let mut two = batch(2);
+    two.extend_from_slice(&batch(3));
+    connection.send(&two).await;
+    connection.acknowledged(3).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_is_held_back_and_said() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/#"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch_of(1, HELLO_MS + 3_600_000, &[(0, 50_000, &[36_600])], None)).await;
+    connection.acknowledged(1).await;
+    assert!(subscriber.value("vitalwire/v1/d/event").await.contains("clock-jump"));
+    let reading = subscriber.value("vitalwire/v1/d/reading").await;
+    let reading: serde_json::Value = serde_json::from_str(&reading).unwrap();
+    let time = humantime::parse_rfc3339(reading["time"].as_str().unwrap()).unwrap();
+    assert!(time <= SystemTime::now(), "nothing is measured in the future");
+    assert!(reading["uncertainty_ms"].as_u64().unwrap() > 3_500_000);
+}
+
+#[tokio::test]
+async fn only_psk_dhe_ke_of_tls_1_3_is_spoken() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let (identity, key) = (device.link.id.to_string(), *device.link.psk.bytes());
+    let refused = [
+        ("psk_ke", Handshake { psk_ke_only: true, ..Handshake::default() }),
+        ("TLS 1.2", Handshake { tls_1_2: true, ..Handshake::default() }),
+    ];
+    for (what, handshake) in refused {
+        let stream = TcpStream::connect(device.address).await.unwrap();
+        let context = client_context(&identity, key, handshake);
+        match shake(stream, &context).await {
+            // OpenSSL's client offers both modes; the server must have chosen the one with a key exchange.
+            Ok(connection) if what == "psk_ke" => {
+                assert!(connection.stream.ssl().peer_tmp_key().is_ok(), "no key exchange took place");
+            }
+            Ok(_) => panic!("{what} was accepted"),
+            Err(_) => {}
+        }
+    }
+    device.greet(BOOT).await;
+}
+
+/// Sends a client's first flight and reads what the server says to it, alert and end.
+async fn alert_to(device: &support::link::LinkDevice, identity: &str, key: [u8; 32]) -> Vec<u8> {
+    let stream = TcpStream::connect(device.address).await.unwrap();
+    let context = client_context(identity, key, Handshake::default());
+    let error = shake(stream, &context).await.err().expect("the handshake fails");
+    let stack = error.ssl_error().map(ToString::to_string).unwrap_or_default();
+    stack.into_bytes()
+}
+
+#[tokio::test]
+async fn an_unknown_identity_and_a_wrong_key_look_the_same() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let known = device.link.id.to_string();
+    let wrong_key = alert_to(&device, &known, [7; 32]).await;
+    assert!(!wrong_key.is_empty());
+    for identity in ["00112233445566778899aabbccddeeff", "no link id at all", &known.to_uppercase()] {
+        assert_eq!(alert_to(&device, identity, [7; 32]).await, wrong_key, "{identity}");
+    }
+}
+
+#[tokio::test]
+async fn every_flipped_bit_of_a_record_is_refused() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let record_len = 5 + 1 + 16 + batch(1).len();
+    // A bit of each byte: type, version, length, ciphertext and tag.
+    for place in 0..record_len {
+        let (mut connection, held) = device.greet(BOOT).await;
+        assert_eq!(held, None, "nothing was taken");
+        let mut record = connection.record_of(&batch(1)).await;
+        assert_eq!(record.len(), record_len);
+        record[place] ^= 1 << (place % 8);
+        connection.tap().socket.write_all(&record).await.unwrap();
+        // A longer length waits for more, which must not help either.
+        let _ = connection.tap().socket.write_all(&[0; 16_640]).await;
+        connection.closes(&format!("a flipped bit in byte {place}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_recorded_session_cannot_be_replayed() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    let recorded = std::mem::take(&mut connection.tap().written);
+    drop(connection);
+    assert!(recorded.len() > 300, "a handshake, a Hello and a batch");
+    let mut replay = TcpStream::connect(device.address).await.unwrap();
+    let _ = replay.write_all(&recorded).await;
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, replay.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the server ends it");
+    clinic.until("the handshake fails", |stats| stats.identified == 1).await;
+    let (_, held) = device.greet(BOOT).await;
+    assert_eq!(held, Some(1), "nothing was added");
+}
+
+#[tokio::test]
+async fn a_device_never_falls_back_to_frames_nor_frames_to_tls() {
+    let clinic = Clinic::open().await;
+    let (framed, linked) = (clinic.enrol("framed").await, clinic.enrol_link("linked").await);
+    let mut stream = framed.connect().await;
+    // The link's secrets as those of frames.
+    let secret = vitalwire_protocol::CbcSecret::new(
+        linked.link.psk.bytes()[..16].try_into().unwrap(),
+        linked.link.psk.bytes()[16..].try_into().unwrap(),
+    );
+    let forged = support::Device { secret, ..framed.clone() };
+    stream.write_all(&forged.numbered(1)).await.unwrap();
+    closes(&mut stream, "frames under a link's key").await;
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(framed.secret.key());
+    key[16..].copy_from_slice(framed.secret.iv());
+    for identity in ["framed", "linked"] {
+        alert_to(&linked, identity, key).await;
+    }
+}
+
+#[tokio::test]
+async fn rotation_overlaps_until_the_new_key_is_used() {
+    let clinic = Clinic::open().await;
+    let old = clinic.enrol_link("d").await;
+    let (mut connection, _) = old.greet(BOOT).await;
+    let new = clinic.rotate_link("d").await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    old.greet(BOOT).await;
+    let (mut connection, _) = new.greet(BOOT).await;
+    let id = "d".parse().unwrap();
+    let is_over = || clinic.registry.device_key(&id).unwrap().links().unwrap().previous.is_none();
+    clinic.eventually("the overlap ends", is_over).await;
+    clinic.known().await;
+    assert!(!old.is_accepted().await);
+    connection.send(&batch(2)).await;
+    connection.acknowledged(2).await;
+    clinic.registry.revoke_device(&id).unwrap();
+    connection.closes("a revocation").await;
+    assert!(!new.is_accepted().await);
+}
+
+#[tokio::test]
+async fn an_erased_device_leaves_nothing_and_the_record_says_so() {
+    let clinic = Clinic::open().await;
+    let (device, other) = (clinic.enrol_link("d").await, clinic.enrol_link("other").await);
+    for device in [&device, &other] {
+        let (mut connection, _) = device.greet(BOOT).await;
+        connection.send(&batch(1)).await;
+        connection.acknowledged(1).await;
+    }
+    let id = "d".parse().unwrap();
+    clinic.registry.request_erasure(&id).unwrap();
+    let done = || clinic.registry.erasure(&id).unwrap().is_some_and(|erasure| erasure.done.is_some());
+    clinic.eventually("the erasure is done", done).await;
+    let query = |device: &str| HistoryQuery {
+        device: device.parse().unwrap(),
+        channel: "Temperature".into(),
+        from: SystemTime::now() - Duration::from_secs(3_600),
+        to: SystemTime::now() + Duration::from_secs(3_600),
+        points: 1,
+    };
+    assert!(clinic.server().history(&query("d")).await.unwrap().is_empty());
+    assert_eq!(clinic.server().history(&query("other")).await.unwrap()[0].samples, 20);
+    let mut late = clinic.subscribe(&["Pico/#", "vitalwire/v1/#"]).await;
+    let (mut connection, _) = other.greet(BOOT).await;
+    connection.send(&batch(2)).await;
+    loop {
+        let (topic, _) = late.next().await;
+        assert!(topic.contains("/other/"), "{topic} is still there");
+        if topic.ends_with("/reading") {
+            break;
+        }
+    }
+}

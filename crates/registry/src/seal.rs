@@ -1,0 +1,170 @@
+//! What is done with the master key: sealing device keys, and deriving what only its holder can derive. The one module
+//! that names the key-wrapping and key-derivation crates. It never writes an opened key anywhere.
+//!
+//! A device key (32 bytes; for AES-CBC these are key and IV) is wrapped with AES-KW (RFC 3394, AES-256) under a key of its
+//! own, `HKDF-SHA256(master key, info)` (RFC 5869, no salt), where info is one of
+//!
+//! - `"vitalwire device kek v1" ‖ name` for AES-CBC,
+//! - `"vitalwire tls device kek v1" ‖ link id (16 bytes) ‖ name` for TLS,
+//! - `"vitalwire tls previous device kek v1" ‖ link id ‖ deadline (Unix seconds, 8 bytes, big-endian) ‖ name` for the key
+//!   before the last rotation.
+//!
+//! So a sealed key opens only in its own device's row, for its own protocol, under its own link id and deadline, and
+//! AES-KW's 64-bit check finds every changed bit. No label is the beginning of another, so no two infos are equal.
+
+use crate::id::DeviceId;
+use crate::key::MasterKey;
+use crate::link::{KEY_LEN, LinkId};
+use crate::secret::{Secret, TlsSecret};
+use aes_kw::{KeyInit, KwAes256};
+use hkdf::Hkdf;
+use sha2::Sha256;
+use vitalwire_protocol::CbcSecret;
+use zeroize::Zeroizing;
+
+/// A sealed device key: 32 bytes and the 8 of AES-KW's check.
+pub(crate) const SEALED_LEN: usize = 40;
+/// The registry's fingerprint of a device key.
+pub(crate) const FINGERPRINT_LEN: usize = 16;
+
+const CBC_LABEL: &[u8] = b"vitalwire device kek v1";
+const TLS_LABEL: &[u8] = b"vitalwire tls device kek v1";
+const TLS_PREVIOUS_LABEL: &[u8] = b"vitalwire tls previous device kek v1";
+const CHECK_LABEL: &[u8] = b"vitalwire registry check kek v1";
+const CBC_FINGERPRINT_LABEL: &[u8] = b"vitalwire device key fingerprint v1";
+const TLS_FINGERPRINT_LABEL: &[u8] = b"vitalwire tls device key fingerprint v1";
+const PSK_LABEL: &[u8] = b"vitalwire tls13 psk v1";
+const CHECK_PLAINTEXT: &[u8; 16] = b"vitalwire check.";
+
+/// The pre-shared key of [`crate::Psk::derive`].
+pub(crate) fn derive_psk(device_key: &[u8; KEY_LEN], link_digits: &[u8], psk: &mut [u8; KEY_LEN]) {
+    Hkdf::<Sha256>::new(None, device_key)
+        .expand_multi_info(&[PSK_LABEL, link_digits], psk)
+        .expect("32 bytes are within HKDF's limit");
+}
+
+/// Seals and opens device keys. Holds the master key only in its extracted form, which hkdf zeroizes on drop.
+#[derive(Clone)]
+pub(crate) struct Sealer {
+    hkdf: Hkdf<Sha256>,
+}
+
+/// The bytes do not open under this key for this device.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SealBroken;
+
+impl Sealer {
+    pub(crate) fn new(master: &MasterKey) -> Self {
+        Self { hkdf: Hkdf::new(None, master.bytes()) }
+    }
+
+    /// Seals the present key of a device.
+    pub(crate) fn seal(&self, id: &DeviceId, secret: &Secret) -> [u8; SEALED_LEN] {
+        match secret {
+            Secret::AesCbc(secret) => self.wrap(&[CBC_LABEL, name(id)], &joined(secret)),
+            Secret::Tls(secret) => self.wrap(&[TLS_LABEL, secret.link.bytes(), name(id)], &secret.key),
+        }
+    }
+
+    /// Seals the key before the last rotation, with its deadline in Unix seconds.
+    pub(crate) fn seal_previous(&self, id: &DeviceId, secret: &TlsSecret, until: i64) -> [u8; SEALED_LEN] {
+        let info = [TLS_PREVIOUS_LABEL, secret.link.bytes(), &until.to_be_bytes(), name(id)];
+        self.wrap(&info, &secret.key)
+    }
+
+    pub(crate) fn open_cbc(&self, id: &DeviceId, sealed: &[u8]) -> Result<CbcSecret, SealBroken> {
+        let plain = self.unwrap(&[CBC_LABEL, name(id)], sealed)?;
+        let (halves, _) = plain.as_chunks::<16>();
+        match halves {
+            [key, iv] => Ok(CbcSecret::new(*key, *iv)),
+            _ => Err(SealBroken),
+        }
+    }
+
+    pub(crate) fn open_tls(
+        &self,
+        id: &DeviceId,
+        link: LinkId,
+        sealed: &[u8],
+    ) -> Result<TlsSecret, SealBroken> {
+        let key = self.unwrap(&[TLS_LABEL, link.bytes(), name(id)], sealed)?;
+        Ok(TlsSecret { link, key })
+    }
+
+    pub(crate) fn open_previous(
+        &self,
+        id: &DeviceId,
+        link: LinkId,
+        until: i64,
+        sealed: &[u8],
+    ) -> Result<TlsSecret, SealBroken> {
+        let info = [TLS_PREVIOUS_LABEL, link.bytes(), &until.to_be_bytes(), name(id)];
+        Ok(TlsSecret { link, key: self.unwrap(&info, sealed)? })
+    }
+
+    /// Equal for equal keys, and tells nothing else to whoever lacks the master key. It lets the database refuse the same
+    /// key for two devices.
+    pub(crate) fn fingerprint(&self, secret: &Secret) -> [u8; FINGERPRINT_LEN] {
+        match secret {
+            Secret::AesCbc(secret) => self.cbc_fingerprint(secret),
+            Secret::Tls(secret) => self.derive(&[TLS_FINGERPRINT_LABEL, secret.key.as_slice()]),
+        }
+    }
+
+    pub(crate) fn cbc_fingerprint(&self, secret: &CbcSecret) -> [u8; FINGERPRINT_LEN] {
+        self.derive(&[CBC_FINGERPRINT_LABEL, joined(secret).as_slice()])
+    }
+
+    /// A value that only this master key opens, to tell a wrong one at once.
+    pub(crate) fn check_value(&self) -> [u8; 24] {
+        let mut sealed = [0; 24];
+        self.kek(&[CHECK_LABEL]).wrap_key(CHECK_PLAINTEXT, &mut sealed).expect("16 bytes wrap into 24");
+        sealed
+    }
+
+    pub(crate) fn opens_check_value(&self, sealed: &[u8]) -> bool {
+        sealed == self.check_value()
+    }
+
+    fn wrap(&self, info: &[&[u8]], plain: &[u8; KEY_LEN]) -> [u8; SEALED_LEN] {
+        let mut sealed = [0; SEALED_LEN];
+        self.kek(info).wrap_key(plain, &mut sealed).expect("32 bytes wrap into 40");
+        sealed
+    }
+
+    fn unwrap(&self, info: &[&[u8]], sealed: &[u8]) -> Result<Zeroizing<[u8; KEY_LEN]>, SealBroken> {
+        if sealed.len() != SEALED_LEN {
+            return Err(SealBroken);
+        }
+        let mut plain = Zeroizing::new([0; KEY_LEN]);
+        self.kek(info).unwrap_key(sealed, plain.as_mut_slice()).map_err(|_| SealBroken)?;
+        Ok(plain)
+    }
+
+    fn kek(&self, info: &[&[u8]]) -> KwAes256 {
+        let kek: Zeroizing<[u8; 32]> = Zeroizing::new(self.derive(info));
+        KwAes256::new(&(*kek).into())
+    }
+
+    fn derive<const N: usize>(&self, info: &[&[u8]]) -> [u8; N] {
+        const { assert!(N <= 32) }
+        let mut derived = [0; N];
+        self.hkdf.expand_multi_info(info, &mut derived).expect("32 bytes are within HKDF's limit");
+        derived
+    }
+}
+
+fn name(id: &DeviceId) -> &[u8] {
+    id.as_str().as_bytes()
+}
+
+fn joined(secret: &CbcSecret) -> Zeroizing<[u8; KEY_LEN]> {
+    let mut joined = Zeroizing::new([0; KEY_LEN]);
+    let (key, iv) = joined.split_at_mut(16);
+    key.copy_from_slice(secret.key());
+    iv.copy_from_slice(secret.iv());
+    joined
+}
+
+#[cfg(test)]
+mod tests;

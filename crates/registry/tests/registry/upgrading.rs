@@ -1,0 +1,115 @@
+//! A registry that version 1 of the schema made, with its rows sealed by another implementation, opens and works on.
+
+use crate::fixture::{id, secret, secret_of, set_mode};
+use std::path::PathBuf;
+use std::time::SystemTime;
+use vitalwire_registry::{DATABASE_FILE, MasterKey, Protocol, ROTATION_OVERLAP, Registry, RegistryError};
+
+/// Version 1 of the schema as it was released, with two devices, one of them revoked, and a user. The master key is 32
+/// times the byte 7; sealed values are from Python `cryptography` (HKDF-SHA256, `aes_key_wrap`).
+const VERSION_1: &str = "
+PRAGMA journal_mode = WAL;
+PRAGMA application_id = 1448563249;
+PRAGMA user_version = 1;
+CREATE TABLE registry (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    version INTEGER NOT NULL,
+    check_value BLOB NOT NULL
+) STRICT;
+CREATE TABLE devices (
+    id TEXT PRIMARY KEY NOT NULL,
+    protocol TEXT NOT NULL,
+    sealed BLOB,
+    fingerprint BLOB NOT NULL,
+    generation INTEGER NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    key_set_at INTEGER NOT NULL,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX devices_by_version ON devices (version);
+CREATE UNIQUE INDEX devices_by_fingerprint ON devices (fingerprint) WHERE sealed IS NOT NULL;
+CREATE TABLE users (
+    name TEXT PRIMARY KEY NOT NULL,
+    role TEXT NOT NULL,
+    all_devices INTEGER NOT NULL CHECK (all_devices IN (0, 1)),
+    password_hash TEXT,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX users_by_version ON users (version);
+CREATE TABLE user_devices (
+    user TEXT NOT NULL REFERENCES users (name),
+    device TEXT NOT NULL REFERENCES devices (id),
+    PRIMARY KEY (user, device)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_devices_by_device ON user_devices (device);
+INSERT INTO registry VALUES (1, 3, x'8c3934b54c906f9d7c4c697cf4aa6e8a399f56721424c820');
+INSERT INTO devices VALUES ('gone', 'aes-cbc', NULL, x'00', 4, 1700000000, 1700000000, 3);
+INSERT INTO devices VALUES ('iot_med_dev_01', 'aes-cbc',
+    x'f4eaab4d3472900d5d22dcbb50801e5d55a6d0eed8347351db5849b02b75108e57286428cda83e87',
+    x'507f7a84c66d557501f2fcbb07204884', 2, 1700000000, 1700000001, 2);
+";
+
+struct Old {
+    folder: tempfile::TempDir,
+    master: MasterKey,
+}
+
+impl Old {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        set_mode(folder.path(), 0o700);
+        let key = folder.path().join("key");
+        std::fs::write(&key, "07".repeat(32)).unwrap();
+        set_mode(&key, 0o600);
+        let connection = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        connection.execute_batch(VERSION_1).unwrap();
+        drop(connection);
+        set_mode(&folder.path().join(DATABASE_FILE), 0o600);
+        Self { master: MasterKey::load(&key).unwrap(), folder }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    fn schema_version(&self) -> i64 {
+        let connection = rusqlite::Connection::open(self.data().join(DATABASE_FILE)).unwrap();
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    }
+}
+
+#[test]
+fn a_version_1_registry_keeps_its_devices_and_takes_new_kinds() {
+    let old = Old::new();
+    let registry = Registry::open(&old.data(), &old.master).unwrap();
+    let directory = registry.directory().unwrap();
+    let device = &directory.devices["iot_med_dev_01"];
+    assert!(secret_of(device) == secret(b"1234567890123456", b"AAAAAAAAAAAAAAAA"));
+    assert_eq!((device.protocol(), device.generation, directory.version), (Protocol::AesCbc, 2, 3));
+    assert!(directory.broken.is_empty() && directory.devices.len() == 1);
+    let link = registry.add_tls_device(&id("gone")).unwrap();
+    registry.rotate_device(&id("iot_med_dev_01"), ROTATION_OVERLAP).unwrap();
+    let next = directory.with(registry.changes_since(directory.version).unwrap());
+    assert_eq!(next.link(&link.id, SystemTime::now()).unwrap().device.generation, 5);
+    assert_eq!(next.devices["iot_med_dev_01"].generation, 3);
+}
+
+#[test]
+fn a_wrong_master_key_changes_nothing_in_an_old_registry() {
+    let old = Old::new();
+    let refused = Registry::open(&old.data(), &MasterKey::generate().unwrap()).unwrap_err();
+    assert!(matches!(refused, RegistryError::WrongMasterKey { .. }), "{refused}");
+    assert_eq!(old.schema_version(), 1);
+}
+
+#[test]
+fn two_processes_may_upgrade_at_once() {
+    let old = Old::new();
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| Registry::open(&old.data(), &old.master).is_ok())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(opened, [true; 4]);
+    assert!(old.schema_version() > 1);
+}
