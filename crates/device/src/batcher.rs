@@ -77,7 +77,7 @@ struct Channel {
 }
 
 /// How long a batch is and how often to measure; what a server's `Configure` changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     batch_ms: Option<u32>,
     /// Per channel; 0: as it is.

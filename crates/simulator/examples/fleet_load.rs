@@ -41,11 +41,8 @@ async fn sink(address: &str) -> Result<(), Failure> {
 }
 
 async fn fleet(address: &str, devices: usize, rate_hz: f64, seconds: f64) -> Result<(), Failure> {
-    let device = |n| FleetDevice {
-        id: format!("dev_{n}"),
-        secret: CbcSecret::new([1; 16], [2; 16]),
-        variant: Variant::Chained,
-    };
+    let secret = CbcSecret::new([1; 16], [2; 16]);
+    let device = |n| FleetDevice::frames(format!("dev_{n}"), secret.clone(), Variant::Chained);
     let config = FleetConfig {
         rate_hz,
         duration: Some(Duration::from_secs_f64(seconds)),

@@ -1,14 +1,19 @@
-//! A fleet of software devices: each connects over TCP and sends its samples as AES-CBC frames, on schedule.
+//! A fleet of software devices: each connects over TCP and sends its samples on schedule, as AES-CBC frames or, on the
+//! secure link, as batches that it keeps until they are acknowledged.
 //!
-//! One task a device. A sample is made when it is written, from the time it was due, so what a device sends does not
-//! depend on how the network was. Nothing is skipped silently: every sample that was due is either `sent` or
-//! `dropped` in the report. It never reads key files and never runs the gateway.
+//! One task a device. A sample is what the patient had when it was due, so what a device sends does not depend on how the
+//! network was. Nothing is skipped silently: every sample that was due is in the report. It never reads key files and
+//! never runs the gateway.
 
-mod backoff;
-mod device;
+mod clock;
+mod frames;
+mod link;
+mod network;
 mod observer;
 mod report;
+mod retry;
 mod schedule;
+mod source;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,13 +27,23 @@ use vitalwire_protocol::{CbcSecret, Variant};
 
 use crate::patient::{PatientConfig, Waveform};
 use crate::recording::Recording;
-use device::Device;
+use frames::FrameDevice;
+use link::{LinkDevice, LinkThread};
 use schedule::Schedule;
 
-pub use backoff::{RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN, SETTLED_AFTER_MS};
-pub use device::{BACKLOG_SAMPLES_MAX, CLOSE_WAIT_MS_MAX, CONNECT_MS_MAX, FINISH_MS_MAX};
-pub use observer::{CONNECTIONS_KEPT_MAX, ConnectionSeen, DeviceSeen, FleetObserver, SENT_LOG_LEN_MAX};
+pub use clock::DeviceClock;
+pub use frames::{BACKLOG_SAMPLES_MAX, FINISH_MS_MAX};
+pub use link::{
+    FINISH_LINK_MS_MAX, FLASH_SECTOR_LEN, FlashChoice, HANDSHAKE_MS_MAX, LINK_ID_LEN, LINK_RATE_HZ_MAX,
+    LINK_RATE_HZ_MIN, Link, LinkIdError, LinkOptions, SimulatedFlash,
+};
+pub use network::{CLOSE_WAIT_MS_MAX, CONNECT_MS_MAX};
+pub use observer::{
+    BatchCount, BatchCounts, BatchSeen, CONNECTIONS_KEPT_MAX, ConnectionSeen, DeviceSeen, FleetObserver,
+    SENT_LOG_LEN_MAX,
+};
 pub use report::FleetReport;
+pub use retry::{RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN, SETTLED_AFTER_MS};
 
 /// Lowest sampling rate of a device, in hertz.
 pub const RATE_HZ_MIN: f64 = 0.001;
@@ -45,10 +60,45 @@ pub const STAGGER_MS_MAX: u64 = 1_000;
 pub struct FleetDevice {
     /// Its id; it is not on the wire.
     pub id: String,
-    /// Its key and initialisation vector.
-    pub secret: CbcSecret,
-    /// How it chains blocks.
-    pub variant: Variant,
+    /// What it speaks, with its keys.
+    pub speaks: Speaks,
+}
+
+/// The one protocol that a device is enrolled for.
+#[derive(Debug, Clone)]
+pub enum Speaks {
+    /// The paper's AES-CBC frames (PROTOCOL.md §2).
+    Frames {
+        /// Key and initialisation vector.
+        secret: CbcSecret,
+        /// How it chains blocks.
+        variant: Variant,
+    },
+    /// Batches over TLS (PROTOCOL.md §4).
+    Batches(Link),
+}
+
+impl FleetDevice {
+    /// A device that sends AES-CBC frames.
+    #[must_use]
+    pub fn frames(id: impl Into<String>, secret: CbcSecret, variant: Variant) -> Self {
+        Self { id: id.into(), speaks: Speaks::Frames { secret, variant } }
+    }
+
+    /// A device on the secure link.
+    #[must_use]
+    pub fn batches(id: impl Into<String>, link: Link) -> Self {
+        Self { id: id.into(), speaks: Speaks::Batches(link) }
+    }
+
+    /// How it chains blocks, if it sends frames.
+    #[must_use]
+    pub fn variant(&self) -> Option<Variant> {
+        match &self.speaks {
+            Speaks::Frames { variant, .. } => Some(*variant),
+            Speaks::Batches(_) => None,
+        }
+    }
 }
 
 /// What the devices send.
@@ -65,7 +115,7 @@ pub enum Signal {
 /// How the devices' sampling moments lie to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pacing {
-    /// Spread evenly over one period (at most [`STAGGER_MS_MAX`]), as devices that know nothing of each other are.
+    /// Spread evenly over one period, of samples or of batches (at most [`STAGGER_MS_MAX`]), as devices that know nothing of each other are.
     #[default]
     Staggered,
     /// All at the same moment: the hardest load.
@@ -91,6 +141,8 @@ pub struct FleetConfig {
     pub pacing: Pacing,
     /// Zero: all devices connect at the same moment. Else their connects are spread evenly over this time.
     pub ramp: Duration,
+    /// How the devices that are on the secure link use it.
+    pub link: LinkOptions,
 }
 
 impl FleetConfig {
@@ -107,6 +159,7 @@ impl FleetConfig {
             signal: Signal::Modelled(Waveform::default()),
             pacing: Pacing::default(),
             ramp: Duration::ZERO,
+            link: LinkOptions::default(),
         }
     }
 
@@ -141,11 +194,14 @@ impl FleetConfig {
     }
 
     fn schedule(&self, place: usize, start: Instant) -> Schedule {
-        let period_s = 1.0 / self.rate_hz;
+        let sample = Duration::from_secs_f64(1.0 / self.rate_hz);
+        // Devices that send batches are spread over a batch.
+        let period = match self.devices.get(place).map(|device| &device.speaks) {
+            Some(Speaks::Batches(_)) => sample.max(Duration::from_millis(self.link.batch_ms.into())),
+            _ => sample,
+        };
         let stagger = match self.pacing {
-            Pacing::Staggered => Duration::from_secs_f64(period_s)
-                .min(Duration::from_millis(STAGGER_MS_MAX))
-                .mul_f64(self.share(place)),
+            Pacing::Staggered => period.min(Duration::from_millis(STAGGER_MS_MAX)).mul_f64(self.share(place)),
             Pacing::Together => Duration::ZERO,
         };
         let connect_at = start + self.ramp.mul_f64(self.share(place));
@@ -176,6 +232,25 @@ pub enum FleetError {
         /// What the system said.
         source: io::Error,
     },
+    /// The sampling rate is out of range for devices on the secure link.
+    #[error(
+        "a rate of {rate_hz} Hz is outside {LINK_RATE_HZ_MIN:.5}..{LINK_RATE_HZ_MAX}, which devices on the secure link can"
+    )]
+    LinkRate {
+        /// The rate asked for.
+        rate_hz: f64,
+    },
+    /// A device on the secure link cannot be made.
+    #[error("device {id}: {reason}")]
+    Link {
+        /// The device.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The thread of the devices on the secure link cannot be started.
+    #[error("cannot start the thread of the devices on the secure link: {0}")]
+    Thread(io::Error),
     /// The observer was made for another fleet.
     #[error("the observer watches {observed} devices, the fleet has {devices}; make it from the same list")]
     OtherObserver {
@@ -202,19 +277,33 @@ pub async fn run_fleet(
     }
     let addresses = resolved(&config.target).await?;
     let start = Instant::now();
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut on_link) = (JoinSet::new(), Vec::new());
     for (place, device) in config.devices.iter().enumerate() {
         let schedule = config.schedule(place, start);
-        let device =
-            Device::new(&config, place, device, schedule, Arc::clone(&addresses), Arc::clone(&observer));
-        tasks.spawn(device.run(stop.clone()));
+        let (id, addresses, observer) = (device.id.as_str(), Arc::clone(&addresses), Arc::clone(&observer));
+        match &device.speaks {
+            Speaks::Frames { secret, variant } => {
+                let device =
+                    FrameDevice::new(&config, place, (id, secret, *variant), schedule, addresses, observer);
+                tasks.spawn(device.run(stop.clone()));
+            }
+            Speaks::Batches(link) => {
+                let device = LinkDevice::new(&config, place, (id, link), &schedule, addresses, observer)?;
+                on_link.push((device, config.device_seed(place)));
+            }
+        }
     }
+    let on_link = (!on_link.is_empty()).then(|| LinkThread::start(on_link, stop)).transpose();
+    let on_link = on_link.map_err(FleetError::Thread)?;
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended
             && error.is_panic()
         {
             std::panic::resume_unwind(error.into_panic());
         }
+    }
+    if let Some(on_link) = on_link {
+        on_link.ended().await;
     }
     Ok(observer.report())
 }
@@ -234,11 +323,8 @@ mod tests {
     use super::*;
 
     fn config(devices: usize) -> FleetConfig {
-        let device = |n| FleetDevice {
-            id: format!("dev_{n}"),
-            secret: CbcSecret::new([1; 16], [2; 16]),
-            variant: Variant::Chained,
-        };
+        let secret = CbcSecret::new([1; 16], [2; 16]);
+        let device = |n| FleetDevice::frames(format!("dev_{n}"), secret.clone(), Variant::Chained);
         FleetConfig::new((0..devices).map(device).collect(), "127.0.0.1:9998", 1)
     }
 

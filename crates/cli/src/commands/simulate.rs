@@ -1,5 +1,7 @@
 //! `vitalwire simulate fleet`: software devices against a gateway. Reads keys only from the file it is given.
 
+mod links;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use vitalwire_protocol::Variant;
 use vitalwire_registry::parse_paper_keys;
 use vitalwire_simulator::fleet::{
-    FleetConfig, FleetDevice, FleetObserver, FleetReport, Pacing, Signal, run_fleet,
+    BatchCount, FlashChoice, FleetConfig, FleetDevice, FleetObserver, FleetReport, LinkOptions, Pacing,
+    Signal, run_fleet,
 };
 use vitalwire_simulator::patient::Waveform;
 use vitalwire_simulator::recording::{Recording, RecordingOptions};
@@ -32,13 +35,19 @@ Examples:
   vitalwire simulate fleet --devices 1 --rate 250 --waveform ecg --keys DEVICES_KEYS.txt --target gateway:9998
   vitalwire simulate fleet --devices 1 --rate 250 --recording ecg.csv --recording-rate 250 \\
       --keys DEVICES_KEYS.txt --target gateway:9998
+  vitalwire simulate fleet --protocol tls --links LINKS.txt --target gateway:9998 --seconds 60
 
-The key file is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line; `vitalwire device add` prints such lines.";
+The key file of --protocol aes-cbc is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line. The file of --protocol tls
+has one `name identity psk` a line, 32 and 64 hexadecimal digits as `vitalwire device psk NAME` prints them, and is yours
+alone (chmod 600). Lines that begin with # are comments.";
 
 /// Arguments of `vitalwire simulate fleet`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FleetArgs {
+    /// What the devices speak: the paper's frames, or batches over TLS
+    #[arg(long, value_enum, default_value_t = Protocol::AesCbc)]
+    protocol: Protocol,
     /// How many devices; they take the first keys of the file [default: all of them]
     #[arg(long, value_name = "N")]
     devices: Option<usize>,
@@ -48,9 +57,18 @@ pub(crate) struct FleetArgs {
     /// How frames are chained: as real devices do, as the paper's simulator does, or half and half
     #[arg(long, value_enum, default_value_t = VariantChoice::Chained)]
     variant: VariantChoice,
-    /// The key file
-    #[arg(long, value_name = "FILE")]
-    keys: PathBuf,
+    /// The key file of --protocol aes-cbc
+    #[arg(long, value_name = "FILE", required_if_eq("protocol", "aes-cbc"), conflicts_with = "links")]
+    keys: Option<PathBuf>,
+    /// The file of link ids and keys of --protocol tls
+    #[arg(long, value_name = "FILE", required_if_eq("protocol", "tls"))]
+    links: Option<PathBuf>,
+    /// Milliseconds of values in a batch, for --protocol tls
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    batch_ms: u32,
+    /// Keep what was not delivered in files of this folder, for --protocol tls; the next run delivers it
+    #[arg(long, value_name = "FOLDER", requires = "links")]
+    flash: Option<PathBuf>,
     /// The gateway
     #[arg(long, value_name = "HOST:PORT")]
     target: String,
@@ -79,6 +97,18 @@ pub(crate) struct FleetArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// What the fleet speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// The paper's AES-CBC frames.
+    AesCbc,
+    /// Batches over TLS 1.3 with a pre-shared key, acknowledged.
+    Tls,
+}
+
+/// Bytes of a device's file in the folder of `--flash`: some hours of a device at 20 Hz.
+const FLASH_LEN: u32 = 4 * 1024 * 1024;
 
 /// How the fleet's frames are chained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -135,13 +165,15 @@ pub(crate) fn run(command: SimulateCommand) -> anyhow::Result<ExitCode> {
         );
     }
     print(&report, args.json);
-    let complete = report.connected == report.devices && report.dropped == 0;
+    let complete = report.connected == report.devices
+        && report.dropped == 0
+        && report.batches.held() == BatchCount::default();
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn config(args: &FleetArgs) -> anyhow::Result<FleetConfig> {
-    let devices = devices(&args.keys, args.devices, args.variant)?;
-    let mut config = FleetConfig::new(devices, args.target.clone(), args.seed);
+    let mut config = FleetConfig::new(devices(args)?, args.target.clone(), args.seed);
+    config.link = link_options(args);
     config.rate_hz = args.rate;
     config.duration = seconds("--seconds", args.seconds)?.filter(|duration| !duration.is_zero());
     config.ramp = seconds("--ramp", args.ramp)?.unwrap_or_default();
@@ -163,19 +195,39 @@ fn seconds(flag: &str, number: f64) -> anyhow::Result<Option<Duration>> {
         .with_context(|| format!("{flag} {number}: want seconds, 0 or more"))
 }
 
-fn devices(keys: &Path, wanted: Option<usize>, variant: VariantChoice) -> anyhow::Result<Vec<FleetDevice>> {
-    let file = File::open(keys).with_context(|| format!("cannot open the key file {}", keys.display()))?;
-    let keys_read = parse_paper_keys(file).with_context(|| keys.display().to_string())?;
-    let wanted = wanted.unwrap_or(keys_read.len());
+fn link_options(args: &FleetArgs) -> LinkOptions {
+    let mut options = LinkOptions { batch_ms: args.batch_ms, ..LinkOptions::default() };
+    if let Some(path) = &args.flash {
+        options.flash = FlashChoice::Folder { path: path.clone(), len: FLASH_LEN };
+    }
+    options
+}
+
+/// As many devices as wanted, with the first keys of the file.
+fn devices(args: &FleetArgs) -> anyhow::Result<Vec<FleetDevice>> {
+    let (path, mut devices) = match (args.protocol, &args.keys, &args.links) {
+        (Protocol::AesCbc, Some(keys), _) => (keys, frame_devices(keys, args.variant)?),
+        (Protocol::Tls, _, Some(path)) => (path, links::read(path)?),
+        (Protocol::AesCbc, None, _) => bail!("--protocol aes-cbc needs --keys FILE"),
+        (Protocol::Tls, _, None) => bail!("--protocol tls needs --links FILE"),
+    };
+    let wanted = args.devices.unwrap_or(devices.len());
     if wanted == 0 {
         bail!("a fleet needs at least one device and its key");
     }
-    if wanted > keys_read.len() {
-        bail!("{} holds {} keys, {wanted} devices need one each", keys.display(), keys_read.len());
+    if wanted > devices.len() {
+        bail!("{} holds {} keys, {wanted} devices need one each", path.display(), devices.len());
     }
-    let with_place = keys_read.into_iter().take(wanted).enumerate();
+    devices.truncate(wanted);
+    Ok(devices)
+}
+
+fn frame_devices(keys: &Path, variant: VariantChoice) -> anyhow::Result<Vec<FleetDevice>> {
+    let file = File::open(keys).with_context(|| format!("cannot open the key file {}", keys.display()))?;
+    let keys_read = parse_paper_keys(file).with_context(|| keys.display().to_string())?;
+    let with_place = keys_read.into_iter().enumerate();
     Ok(with_place
-        .map(|(place, (id, secret))| FleetDevice { id: id.to_string(), secret, variant: variant.of(place) })
+        .map(|(place, (id, secret))| FleetDevice::frames(id.to_string(), secret, variant.of(place)))
         .collect())
 }
 
@@ -189,8 +241,13 @@ async fn tell_progress(observer: &FleetObserver) {
         let connected = (0..observer.devices())
             .filter(|place| observer.seen(*place).is_some_and(|seen| seen.connected))
             .count();
+        let on_link =
+            match (report.measured, report.batches.acknowledged.samples, report.batches.held().samples) {
+                (0, ..) => String::new(),
+                (_, acknowledged, held) => format!("  {acknowledged} acknowledged  {held} held"),
+            };
         eprintln!(
-            "{:4} s  {connected} of {} connected  {} sent  {} dropped  {} failed connects",
+            "{:4} s  {connected} of {} connected  {} sent{on_link}  {} dropped  {} failed connects",
             start.elapsed().as_secs(),
             report.devices,
             report.sent,
@@ -202,10 +259,14 @@ async fn tell_progress(observer: &FleetObserver) {
 
 fn print(report: &FleetReport, json: bool) {
     if json {
-        let FleetReport { devices, connected, sent, dropped, reconnects, connect_errors } = report;
+        let FleetReport { devices, connected, sent, dropped, measured, batches, reconnects, connect_errors } =
+            report;
+        let (acknowledged, held) = (batches.acknowledged.samples, batches.held().samples);
+        let (made, resent) = (batches.made.batches, batches.resent.batches);
         println!(
             "{{\"devices\":{devices},\"connected\":{connected},\"sent\":{sent},\"dropped\":{dropped},\
-             \"reconnects\":{reconnects},\"connect_errors\":{connect_errors}}}"
+             \"measured\":{measured},\"acknowledged\":{acknowledged},\"held\":{held},\"batches\":{made},\
+             \"batches_resent\":{resent},\"reconnects\":{reconnects},\"connect_errors\":{connect_errors}}}"
         );
     } else {
         println!("{report}");

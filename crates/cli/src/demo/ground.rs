@@ -167,7 +167,7 @@ fn enrol(registry: &Registry, count: usize) -> anyhow::Result<Vec<FleetDevice>> 
             }
         };
         let variant = if place.is_multiple_of(2) { Variant::Chained } else { Variant::Blockwise };
-        fleet.push(FleetDevice { id: id.to_string(), secret, variant });
+        fleet.push(FleetDevice::frames(id.to_string(), secret, variant));
     }
     registry.add_cbc_devices(&fresh)?;
     Ok(fleet)

@@ -58,7 +58,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     let server = ServerThread::start(ground.server_config(plan)?)?;
     let devices = ground.devices.clone();
     let observer = FleetObserver::new(&devices);
-    let seen = devices.iter().map(|device| (device.id.clone(), device.variant));
+    let seen = devices.iter().filter_map(|device| Some((device.id.clone(), device.variant()?)));
     let tally = Arc::new(Mutex::new(Tally::new(seen, plan.live)));
     let subscriber =
         SubscriberThread::start(&ground.login(&server)?, Arc::clone(&tally), Arc::clone(&observer))?;

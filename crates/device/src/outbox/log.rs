@@ -305,11 +305,21 @@ impl<F: NorFlash> Log<F> {
             // A sector that is done is not appended to.
             self.write_at = None;
         }
-        let mark = [0; STAGE_LEN];
-        let len = usize::try_from(geometry.records_at - geometry.done_at).unwrap_or(0);
-        let at = (self.sector_of(&geometry, generation), geometry.done_at);
         // Without the mark the batches are sent again after a restart, and dropped by the server.
-        let _ = self.write(&geometry, at, [mark.get(..len).unwrap_or(&mark), &[], &[]]);
+        let _ = self.mark_done(&geometry, self.sector_of(&geometry, generation));
+    }
+
+    /// Writes the done mark, unless a power cut tore it before: no word is written twice.
+    fn mark_done(&mut self, geometry: &Geometry, sector: u32) -> Option<()> {
+        let mut mark = [0; STAGE_LEN];
+        let mark = mark.get_mut(..usize::try_from(geometry.records_at - geometry.done_at).ok()?)?;
+        let at = (sector, geometry.done_at);
+        self.read(geometry, at, mark)?;
+        if mark.iter().any(|byte| *byte != ERASED) {
+            return None;
+        }
+        mark.fill(0);
+        self.write(geometry, at, [mark, &[], &[]])
     }
 
     fn sector_head(&mut self, geometry: &Geometry, sector: u32) -> Option<SectorHead> {

@@ -3,12 +3,17 @@
 //! It is written by the devices and read by anyone. Each device has its own lock, held for a few instructions and never
 //! across a wait. Memory is bounded: see [`SENT_LOG_LEN_MAX`]. It never slows a device down to keep more.
 
+mod batches;
+
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{FleetDevice, FleetReport};
+use super::{DeviceClock, FleetDevice, FleetReport};
+use batches::Batches;
+
+pub use batches::{BatchCount, BatchCounts, BatchSeen};
 
 /// Times of writes kept of each device, unless the observer is made with fewer: 64 KiB a device once full.
 pub const SENT_LOG_LEN_MAX: usize = 8_192;
@@ -24,7 +29,7 @@ pub struct ConnectionSeen {
     pub connect_started: Instant,
     /// When the connection stood.
     pub connected: Instant,
-    /// Frames written whole.
+    /// Frames written whole, or batches handed to the network.
     pub sent: u64,
 }
 
@@ -37,10 +42,14 @@ pub struct DeviceSeen {
     pub values: Option<[f64; 7]>,
     /// The modelled heart rate at its newest sample, in beats per minute; `None` when a recording is played.
     pub heart_rate_per_min: Option<f64>,
-    /// Samples sent.
+    /// Samples sent; on the secure link, in batches that were handed to the network.
     pub sent: u64,
-    /// Samples that were due and never sent.
+    /// Samples that were due and never sent; on the secure link, that went for want of room, unacknowledged.
     pub dropped: u64,
+    /// On the secure link: samples measured. Those not in a batch yet are not sent, dropped or held.
+    pub measured: u64,
+    /// On the secure link: what became of the batches.
+    pub batches: BatchCounts,
     /// Connections that stood, over all time.
     pub connections: u64,
     /// Just before its very first try to connect.
@@ -68,6 +77,8 @@ struct Log {
     writes: VecDeque<u64>,
     /// Writes ever logged; the last `writes.len()` of them are kept.
     logged: u64,
+    clock: Option<DeviceClock>,
+    batches: Batches,
 }
 
 struct Connection {
@@ -117,7 +128,14 @@ impl FleetObserver {
     /// The device as it is now.
     #[must_use]
     pub fn seen(&self, place: usize) -> Option<DeviceSeen> {
-        Some(self.log(place)?.seen.clone())
+        let log = self.log(place)?;
+        let counts = log.batches.counts;
+        let mut seen = log.seen.clone();
+        seen.batches = counts;
+        // A device speaks one protocol: the other's counts are 0.
+        seen.sent += counts.sent.samples;
+        seen.dropped += counts.dropped.samples;
+        Some(seen)
     }
 
     /// The device's last [`CONNECTIONS_KEPT_MAX`] connections, the oldest first.
@@ -142,17 +160,37 @@ impl FleetObserver {
         (0..log.connections.len()).rev().find_map(|at| self.moment(&log, at, sequence))
     }
 
+    /// The clock of a device on the secure link, which says when what was measured.
+    #[must_use]
+    pub fn clock(&self, place: usize) -> Option<DeviceClock> {
+        self.log(place)?.clock
+    }
+
+    /// A batch of a device on the secure link, by its sequence; `None` if there is none, or it is no longer kept.
+    #[must_use]
+    pub fn batch(&self, place: usize, sequence: u64) -> Option<BatchSeen> {
+        self.log(place)?.batches.find(sequence).copied()
+    }
+
+    /// When a device on the secure link measured its `n`-th sample, from 1: the moment at which it was due. `None` if it is
+    /// in no batch yet, or no longer kept.
+    #[must_use]
+    pub fn measured_at(&self, place: usize, n: u64) -> Option<Instant> {
+        self.log(place)?.batches.measured(n)
+    }
+
     /// Counts over all devices, so far.
     #[must_use]
     pub fn report(&self) -> FleetReport {
         let mut report = FleetReport { devices: self.devices(), ..FleetReport::default() };
-        for place in 0..self.devices() {
-            let Some(log) = self.log(place) else { continue };
-            report.connected += usize::from(log.seen.connections > 0);
-            report.sent += log.seen.sent;
-            report.dropped += log.seen.dropped;
-            report.reconnects += log.seen.connections.saturating_sub(1);
-            report.connect_errors += log.seen.connect_errors;
+        for seen in (0..self.devices()).filter_map(|place| self.seen(place)) {
+            report.connected += usize::from(seen.connections > 0);
+            report.sent += seen.sent;
+            report.dropped += seen.dropped;
+            report.measured += seen.measured;
+            report.batches.include(&seen.batches);
+            report.reconnects += seen.connections.saturating_sub(1);
+            report.connect_errors += seen.connect_errors;
         }
         report
     }
@@ -198,7 +236,7 @@ impl FleetObserver {
         log.seen.connected = false;
     }
 
-    pub(super) fn connect_failed(&self, place: usize, error: &io::Error) {
+    pub(super) fn connect_failed(&self, place: usize, error: &impl Display) {
         let Some(mut log) = self.log(place) else { return };
         log.seen.connect_errors += 1;
         log.seen.connect_error = Some(error.to_string().into());
@@ -246,6 +284,40 @@ impl FleetObserver {
     }
 }
 
+/// What a device on the secure link tells.
+impl FleetObserver {
+    pub(super) fn clock_started(&self, place: usize, clock: DeviceClock) {
+        let Some(mut log) = self.log(place) else { return };
+        log.clock = Some(clock);
+    }
+
+    pub(super) fn measured(&self, place: usize, values: [f64; 7], heart_rate: Option<f64>) {
+        let Some(mut log) = self.log(place) else { return };
+        log.seen.values = Some(values);
+        log.seen.heart_rate_per_min = heart_rate;
+        log.seen.measured += 1;
+    }
+
+    pub(super) fn made(&self, place: usize, sequence: u64, samples: u64, measured: (Instant, Instant)) {
+        let Some(mut log) = self.log(place) else { return };
+        log.batches.made(sequence, samples, measured, self.log_len);
+    }
+
+    pub(super) fn batch_sent(&self, place: usize, sequence: u64, now: Instant) {
+        let Some(mut log) = self.log(place) else { return };
+        log.batches.sent(sequence, now);
+        if let Some(connection) = log.connections.back_mut() {
+            connection.seen.sent += 1;
+        }
+    }
+
+    /// The device holds nothing below `oldest` any more: acknowledged at this moment, or dropped.
+    pub(super) fn settled(&self, place: usize, oldest: u64, acknowledged: Option<Instant>) {
+        let Some(mut log) = self.log(place) else { return };
+        log.batches.settled(oldest, acknowledged, self.log_len);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,7 +325,7 @@ mod tests {
 
     fn observer(log_len: usize) -> Arc<FleetObserver> {
         let secret = CbcSecret::new([1; 16], [2; 16]);
-        let device = FleetDevice { id: "dev_1".to_owned(), secret, variant: Variant::Chained };
+        let device = FleetDevice::frames("dev_1", secret, Variant::Chained);
         FleetObserver::with_log_len(&[device], log_len)
     }
 

@@ -1,4 +1,4 @@
-//! One software device: connects, sends each sample when it is due, connects again when the connection ends.
+//! One software device that sends AES-CBC frames: connects, sends each sample when it is due, connects again when the connection ends.
 //!
 //! It never stores samples that wait: it keeps the number of the next one and makes it when it can be written.
 
@@ -9,29 +9,24 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
-use vitalwire_protocol::{FRAME_LEN_MAX, FrameEncoder, JSON_LEN_MAX, write_sample_json};
+use vitalwire_protocol::{CbcSecret, FRAME_LEN_MAX, FrameEncoder, JSON_LEN_MAX, Variant, write_sample_json};
 
-use super::backoff::Backoff;
+use super::network::{close, connected, peer_closed};
+use super::retry::Retry;
 use super::schedule::Schedule;
-use super::{FleetConfig, FleetDevice, FleetObserver, Signal};
-use crate::patient::{Patient, PatientConfig, Waveform};
-use crate::recording::Recording;
+use super::source::Source;
+use super::{FleetConfig, FleetObserver};
 
 /// Samples that may wait for a connection or for room in the socket; of more, the oldest are dropped and counted.
 /// 3.2 s at 20 Hz.
 pub const BACKLOG_SAMPLES_MAX: u64 = 64;
-/// A try to connect that takes longer has failed.
-pub const CONNECT_MS_MAX: u64 = 5_000;
 /// How long after its last sample was due a device may still try to deliver what waits, and, when it is stopped, to
 /// finish the frame it is writing.
 pub const FINISH_MS_MAX: u64 = 2_000;
-/// How long a device that closed its side waits for the gateway to close the other.
-pub const CLOSE_WAIT_MS_MAX: u64 = 1_000;
 
 /// Why a connection is no longer used.
 enum Ended {
@@ -48,7 +43,7 @@ enum Sending {
     Blocked,
 }
 
-pub(super) struct Device {
+pub(super) struct FrameDevice {
     place: usize,
     id: String,
     source: Source,
@@ -58,47 +53,16 @@ pub(super) struct Device {
     next: u64,
     /// What is still to be written of the frame of sample `next`.
     rest: Option<Vec<u8>>,
-    backoff: Backoff,
+    retry: Retry,
     addresses: Arc<[SocketAddr]>,
     observer: Arc<FleetObserver>,
 }
 
-/// Where a device's values come from.
-struct Source {
-    patient: Patient,
-    recording: Option<Arc<Recording>>,
-}
-
-impl Source {
-    fn new(signal: &Signal, seed: u64) -> Self {
-        let (config, recording) = match signal {
-            Signal::Modelled(waveform) => (PatientConfig::varied(seed, *waveform), None),
-            Signal::Patient(config) => (config.clone(), None),
-            Signal::Recording(recording) => {
-                (PatientConfig::varied(seed, Waveform::default()), Some(Arc::clone(recording)))
-            }
-        };
-        Self { patient: Patient::new(seed, &config), recording }
-    }
-
-    /// The values at `t`, and the heart rate if it is the modelled one.
-    fn values(&self, t: f64) -> ([f64; 7], Option<f64>) {
-        let mut values = self.patient.vitals(t);
-        match &self.recording {
-            Some(recording) => {
-                recording.overlay(t, &mut values);
-                (values, None)
-            }
-            None => (values, Some(self.patient.heart_rate_per_min(t))),
-        }
-    }
-}
-
-impl Device {
+impl FrameDevice {
     pub(super) fn new(
         config: &FleetConfig,
         place: usize,
-        device: &FleetDevice,
+        (id, secret, variant): (&str, &CbcSecret, Variant),
         schedule: Schedule,
         addresses: Arc<[SocketAddr]>,
         observer: Arc<FleetObserver>,
@@ -106,13 +70,13 @@ impl Device {
         let seed = config.device_seed(place);
         Self {
             place,
-            id: device.id.clone(),
+            id: id.to_owned(),
             source: Source::new(&config.signal, seed),
-            encoder: FrameEncoder::new(&device.secret, device.variant),
+            encoder: FrameEncoder::new(secret, variant),
             schedule,
             next: 0,
             rest: None,
-            backoff: Backoff::new(seed),
+            retry: Retry::new(seed),
             addresses,
             observer,
         }
@@ -135,7 +99,7 @@ impl Device {
                     debug!(device = %self.id, ?error, "connection lost");
                     // The frame that was cut goes again, whole, on the next connection.
                     self.rest = None;
-                    self.backoff.failed(connected.elapsed());
+                    self.retry.failed(connected.elapsed());
                 }
             }
         }
@@ -146,7 +110,7 @@ impl Device {
     /// Tries until it is connected; `None` when there is nothing left to send, or it is to halt.
     async fn connect(&mut self, mut halt: Pin<&mut impl Future<Output = ()>>) -> Option<TcpStream> {
         while !self.schedule.is_over(self.next) {
-            let try_at = self.schedule.connect_at().max(Instant::now() + self.backoff.wait());
+            let try_at = self.schedule.connect_at().max(Instant::now() + self.retry.wait());
             tokio::select! {
                 biased;
                 () = &mut halt => return self.halt(),
@@ -168,7 +132,7 @@ impl Device {
                 Err(error) => {
                     debug!(device = %self.id, %error, "cannot connect");
                     self.observer.connect_failed(self.place, &error);
-                    self.backoff.failed(Duration::ZERO);
+                    self.retry.failed(Duration::ZERO);
                 }
             }
         }
@@ -302,16 +266,6 @@ fn framed<'a>(encoder: &FrameEncoder, values: &[f64; 7], json: &mut [u8], frame:
     frame.get(..length).unwrap_or_default()
 }
 
-/// A name may have several addresses: the first that answers is taken.
-async fn connected(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let stream = timeout(Duration::from_millis(CONNECT_MS_MAX), TcpStream::connect(addresses))
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    // A sample must not wait for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 /// Ready when `stop` is cancelled or the deadline has passed.
 async fn halted(stop: CancellationToken, deadline: Option<Instant>) {
     match deadline {
@@ -320,32 +274,5 @@ async fn halted(stop: CancellationToken, deadline: Option<Instant>) {
             () = sleep_until(deadline) => {}
         },
         None => stop.cancelled().await,
-    }
-}
-
-/// Ready when the gateway has closed its side (`None`) or the connection has failed. A gateway never answers on the
-/// device's socket; should it, the bytes are read and ignored.
-async fn peer_closed(stream: &TcpStream) -> Option<io::Error> {
-    let mut ignored = [0; 64];
-    loop {
-        if let Err(error) = stream.readable().await {
-            return Some(error);
-        }
-        match stream.try_read(&mut ignored) {
-            Ok(0) => return None,
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Some(error),
-        }
-    }
-}
-
-/// Closes so that nothing on its way is lost: first this side only, then all when the gateway has read to the end.
-/// A gateway that takes too long gets the rest from the operating system.
-async fn close(mut stream: TcpStream) {
-    if stream.shutdown().await.is_ok() {
-        let wait = Duration::from_millis(CLOSE_WAIT_MS_MAX);
-        // Whichever way it ends, the socket is closed now.
-        let _ = timeout(wait, peer_closed(&stream)).await;
     }
 }

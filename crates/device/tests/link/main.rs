@@ -1,0 +1,10 @@
+//! Outbox and session against a flash that loses power and a server that remembers everything.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod faults;
+mod flash;
+mod model;
+mod outbox;
+mod power;
+mod server;
+mod session;

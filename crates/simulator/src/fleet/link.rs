@@ -1,0 +1,126 @@
+//! Devices on the secure link: TLS 1.3 with a pre-shared key, batches that are kept until they are acknowledged.
+//!
+//! What such a device does is `vitalwire-device`, the code of the firmware; here it gets a clock, memory, a flash and a
+//! network. One task a device.
+
+mod client;
+mod core;
+mod flash;
+mod thread;
+mod tls;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use vitalwire_device::session::SessionLimits;
+use zeroize::Zeroizing;
+
+pub(super) use client::LinkDevice;
+pub use client::{FINISH_LINK_MS_MAX, HANDSHAKE_MS_MAX};
+pub use flash::{FLASH_SECTOR_LEN, SimulatedFlash};
+pub(super) use thread::LinkThread;
+
+/// Digits of a link id.
+pub const LINK_ID_LEN: usize = 32;
+/// Lowest rate of a device on the secure link, in hertz: a value an hour.
+pub const LINK_RATE_HZ_MIN: f64 = 1.0 / 3_600.0;
+/// Highest rate of a device on the secure link, in hertz.
+pub const LINK_RATE_HZ_MAX: f64 = 500.0;
+
+/// What a device needs for its TLS link: the link id, which travels in the clear, and the key. Printing it shows no key.
+#[derive(Clone)]
+pub struct Link {
+    id: String,
+    psk: Zeroizing<[u8; 32]>,
+}
+
+impl Link {
+    /// A link id as enrolment gave it, and the 32-byte pre-shared key that belongs to it.
+    ///
+    /// # Errors
+    /// The id is not [`LINK_ID_LEN`] lowercase hexadecimal digits.
+    pub fn new(id: &str, psk: [u8; 32]) -> Result<Self, LinkIdError> {
+        let psk = Zeroizing::new(psk);
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if id.len() != LINK_ID_LEN || !id.bytes().all(is_digit) {
+            return Err(LinkIdError { len: id.len() });
+        }
+        Ok(Self { id: id.to_owned(), psk })
+    }
+
+    /// The link id: the identity of the pre-shared key on the wire.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn psk(&self) -> &[u8; 32] {
+        &self.psk
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A link id that is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "link id of {len} characters: want {LINK_ID_LEN} lowercase hexadecimal digits, as `device psk` prints them"
+)]
+pub struct LinkIdError {
+    /// Its characters.
+    pub len: usize,
+}
+
+/// Where a device keeps what does not fit its memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlashChoice {
+    /// Nowhere: the oldest batch goes when memory is full.
+    None,
+    /// A flash of so many bytes that is forgotten with the fleet. It takes memory only as it fills.
+    Memory {
+        /// Its bytes, rounded down to sectors of [`FLASH_SECTOR_LEN`].
+        len: u32,
+    },
+    /// A file a device in this folder, `<id>.flash`: a fleet that runs again delivers what the last one could not. Two
+    /// fleets at once must not share a folder.
+    Folder {
+        /// The folder; it must exist.
+        path: PathBuf,
+        /// Bytes of each file, rounded down to sectors of [`FLASH_SECTOR_LEN`].
+        len: u32,
+    },
+}
+
+/// How the devices of a fleet use the secure link. The defaults are those of the firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkOptions {
+    /// Name of the profile that `Hello` gives. The devices measure the seven channels of `pico`, with three decimals.
+    pub profile: String,
+    /// The firmware version that `Hello` gives.
+    pub firmware: String,
+    /// Milliseconds of values in a batch, 1 to 60,000, until the server says otherwise.
+    pub batch_ms: u32,
+    /// Bytes of memory for batches that are not acknowledged.
+    pub memory_len: usize,
+    /// Where older ones go.
+    pub flash: FlashChoice,
+    /// Window, deadlines.
+    pub limits: SessionLimits,
+}
+
+impl Default for LinkOptions {
+    fn default() -> Self {
+        Self {
+            profile: "pico".to_owned(),
+            firmware: "simulator".to_owned(),
+            batch_ms: 1_000,
+            memory_len: 16 * 1024,
+            flash: FlashChoice::Memory { len: 512 * 1024 },
+            limits: SessionLimits::default(),
+        }
+    }
+}
