@@ -49,6 +49,8 @@ pub struct Clinic {
     pub folder: Folder,
     pub registry: Registry,
     pub server: Option<Server>,
+    /// What the server asks of devices on the secure link: milliseconds of a batch.
+    pub batch_ms: Option<u32>,
 }
 
 impl Clinic {
@@ -69,7 +71,7 @@ impl Clinic {
         let registry = Registry::create(&folder.path().join("data"), &key).unwrap();
         let reader = Role::Reader { devices: Scope::All };
         registry.add_user(&"watcher".parse().unwrap(), reader, &SecretString::from(PASSWORD)).unwrap();
-        Self { folder, registry, server: None }
+        Self { folder, registry, server: None, batch_ms: None }
     }
 
     /// The clinic of another process.
@@ -77,7 +79,7 @@ impl Clinic {
         let folder = Folder::Anothers(folder.to_owned());
         let key = MasterKey::load(&folder.path().join("master-key")).unwrap();
         let registry = Registry::open(&folder.path().join("data"), &key).unwrap();
-        Self { folder, registry, server: None }
+        Self { folder, registry, server: None, batch_ms: None }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -101,7 +103,7 @@ impl Clinic {
         };
         let config = ServerConfig {
             journal,
-            batch_ms: None,
+            batch_ms: self.batch_ms,
             data: self.data(),
             master_key: self.folder.path().join("master-key"),
             device_listen: any,
