@@ -33,7 +33,8 @@ Examples:
   vitalwire simulate fleet --devices 1 --rate 250 --recording ecg.csv --recording-rate 250 \\
       --keys DEVICES_KEYS.txt --target gateway:9998
 
-The key file is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line; `vitalwire device add` prints such lines.";
+The key file is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line; `vitalwire device add --protocol aes-cbc`
+prints such lines.";
 
 /// Arguments of `vitalwire simulate fleet`.
 #[derive(Debug, Args)]
