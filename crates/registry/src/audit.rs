@@ -46,6 +46,8 @@ pub enum AuditKind {
     DeviceRotated,
     /// A device used its fresh key, and the one before was forgotten.
     RotationConfirmed,
+    /// A device's key was shown to somebody.
+    KeyShown,
     /// A device was taken out of service.
     DeviceRevoked,
     /// Somebody asked for what a device sent to be erased.
@@ -79,6 +81,7 @@ impl AuditKind {
             Self::DeviceEnrolled => "device-enrolled",
             Self::DeviceRotated => "device-rotated",
             Self::RotationConfirmed => "rotation-confirmed",
+            Self::KeyShown => "key-shown",
             Self::DeviceRevoked => "device-revoked",
             Self::ErasureRequested => "erasure-requested",
             Self::DeviceErased => "device-erased",

@@ -57,6 +57,8 @@ fn each_change_of_a_device_is_recorded() {
     assert_eq!(told(&last(&fixture)), ("device-rotated", "a", detail.as_str()));
     registry.confirm_rotation(&id("a"), &new).unwrap();
     assert_eq!(told(&last(&fixture)), ("rotation-confirmed", "a", format!("link {new}").as_str()));
+    registry.device_key(&id("a")).unwrap();
+    assert_eq!(told(&last(&fixture)), ("key-shown", "a", "tls"));
     registry.revoke_device(&id("a")).unwrap();
     assert_eq!(told(&last(&fixture)), ("device-revoked", "a", ""));
     registry.request_erasure(&id("a")).unwrap();
@@ -66,7 +68,7 @@ fn each_change_of_a_device_is_recorded() {
     registry.add_cbc_device(&id("b"), None).unwrap();
     assert_eq!(told(&last(&fixture)), ("device-enrolled", "b", "aes-cbc, generation 1"));
     let records = registry.audit(0, usize::MAX).unwrap();
-    assert_eq!(records.iter().map(|record| record.sequence).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+    assert_eq!(records.iter().map(|record| record.sequence).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
     for record in &records[1..] {
         assert!(record.time >= before && record.time <= SystemTime::now());
         assert!(record.actor.contains("uid "), "{}", record.actor);
