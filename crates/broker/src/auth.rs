@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
 use vitalwire_registry::{Directory, Role, User, verify_absent};
 use zeroize::Zeroizing;
@@ -39,9 +39,26 @@ pub(crate) struct Gate {
     pub(crate) wills: Arc<Wills>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) sessions_per_user_max: usize,
+    /// For whoever keeps a record. Full, or without a taker, logins go unrecorded here; they are in the log.
+    logins: mpsc::Sender<Login>,
+    logins_taker: Mutex<Option<mpsc::Receiver<Login>>>,
     limiter: Mutex<LoginLimiter>,
     turns: Arc<Semaphore>,
     waiting: Semaphore,
+}
+
+/// Logins that wait to be recorded.
+const LOGINS_WAITING_MAX: usize = 1_024;
+
+/// Somebody logged in, or was not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name that was given; any text when not accepted.
+    pub user: String,
+    /// From where.
+    pub peer: SocketAddr,
+    /// Whether it was let in.
+    pub accepted: bool,
 }
 
 /// Why somebody is not let in.
@@ -64,7 +81,10 @@ impl Gate {
         counters: Arc<Counters>,
         sessions_per_user_max: usize,
     ) -> Self {
+        let (logins, taker) = mpsc::channel(LOGINS_WAITING_MAX);
         Self {
+            logins,
+            logins_taker: Mutex::new(Some(taker)),
             users,
             connections,
             memory,
@@ -75,6 +95,16 @@ impl Gate {
             turns: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
             waiting: Semaphore::new(WAITING_MAX),
         }
+    }
+
+    /// The logins from now on; `None` when somebody has taken them.
+    pub(crate) fn logins(&self) -> Option<mpsc::Receiver<Login>> {
+        self.logins_taker.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn report(&self, user: Option<&str>, peer: SocketAddr, accepted: bool) {
+        let login = Login { user: user.unwrap_or_default().to_owned(), peer, accepted };
+        let _ = self.logins.try_send(login);
     }
 
     fn limiter(&self) -> MutexGuard<'_, LoginLimiter> {
@@ -259,6 +289,7 @@ impl AuthProvider for Gate {
             match self.log_in(connect, &connection).await {
                 Ok(user) => {
                     let name = user.name.to_string();
+                    self.report(Some(&name), peer, true);
                     self.wills.forget(&connect.client_id);
                     let (client_id, will) = (connect.client_id.clone(), connect.will.clone());
                     connection.admit(Admitted { user, client_id, will });
@@ -266,7 +297,10 @@ impl AuthProvider for Gate {
                     self.connections.cut_outdated(&self.users.borrow());
                     Ok(AuthResult::success_with_user(name))
                 }
-                Err(refusal) => Ok(self.refuse(connect, peer, &refusal)),
+                Err(refusal) => {
+                    self.report(connect.username.as_deref(), peer, false);
+                    Ok(self.refuse(connect, peer, &refusal))
+                }
             }
         })
     }

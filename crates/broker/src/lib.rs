@@ -35,6 +35,7 @@ mod wake;
 mod websocket;
 mod wills;
 
+pub use auth::Login;
 pub use error::BrokerError;
 pub use storage::WRITE_INTERVAL;
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
@@ -51,7 +52,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::warn;
 use vitalwire_registry::Directory;
@@ -253,6 +254,13 @@ impl Broker {
         // A panic of the writer is reported where it happens.
         let _ = tokio::task::spawn_blocking(move || engine.storage.flush()).await;
         erased
+    }
+
+    /// Who logs in from now on, and who is refused; `None` when somebody takes it already. What is not taken in time is
+    /// dropped.
+    #[must_use]
+    pub fn logins(&self) -> Option<mpsc::Receiver<Login>> {
+        self.engine.gate.logins()
     }
 
     /// Numbers for metrics.

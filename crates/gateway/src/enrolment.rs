@@ -1,17 +1,65 @@
-//! What the server itself changes in the registry: the end of a rotation's overlap, and finished erasures. Everything
-//! else is the operator's, by the command line.
+//! What the server itself changes in the registry: the end of a rotation's overlap, finished erasures, and logins in the
+//! audit log. Everything else is the operator's, by the command line.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use vitalwire_registry::{DeviceId, LinkId, Registry, RegistryError};
+use tokio::sync::mpsc;
+use vitalwire_broker::Login;
+use vitalwire_registry::{DeviceId, LinkId, LoginKind, Registry, RegistryError};
+
+/// How often the counts of repeated logins are written.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The registry, opened for writing; writes leave the reactor, because they wait for the disk.
 #[derive(Clone)]
-pub(crate) struct Enrolment(Arc<Mutex<Registry>>);
+pub(crate) struct Enrolment {
+    registry: Arc<Mutex<Registry>>,
+    /// Links whose first use since the start is on record. Bounded by the number of links ever enrolled.
+    used: Arc<Mutex<HashSet<LinkId>>>,
+}
 
 impl Enrolment {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self(Arc::new(Mutex::new(registry)))
+        let registry = registry.acting_as("server");
+        Self { registry: Arc::new(Mutex::new(registry)), used: Arc::default() }
+    }
+
+    /// Records the first use of a link since the start; a device may connect a thousand times a day.
+    pub(crate) fn note_device_login(&self, device: DeviceId, link: LinkId, peer: SocketAddr) {
+        let is_first = self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(link);
+        if is_first {
+            let this = self.clone();
+            tokio::spawn(async move { this.record(LoginKind::Device, device.to_string(), peer).await });
+        }
+    }
+
+    /// Records the logins of MQTT users, as long as the broker runs.
+    pub(crate) async fn record_users(self, mut logins: mpsc::Receiver<Login>) {
+        let mut beat = tokio::time::interval(FLUSH_INTERVAL);
+        loop {
+            tokio::select! {
+                login = logins.recv() => {
+                    let Some(Login { user, peer, accepted }) = login else { return };
+                    let kind = if accepted { LoginKind::User } else { LoginKind::Refused };
+                    self.record(kind, user, peer).await;
+                }
+                // Repeated logins are counted and told together.
+                _ = beat.tick() => if let Err(error) = self.write(Registry::flush_logins).await {
+                    tracing::error!(%error, "logins could not be recorded in the audit log");
+                }
+            }
+        }
+    }
+
+    async fn record(&self, kind: LoginKind, subject: String, peer: SocketAddr) {
+        let detail = format!("from {}", peer.ip());
+        let recorded = self.write(move |registry| registry.record_login(kind, &subject, &detail)).await;
+        if let Err(error) = recorded {
+            tracing::error!(%error, "a login could not be recorded in the audit log");
+        }
     }
 
     /// The device used its new link: the old one is refused from now on. If it cannot be written now, the next
@@ -48,9 +96,11 @@ impl Enrolment {
         &self,
         act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
-        let registry = Arc::clone(&self.0);
+        let registry = Arc::clone(&self.registry);
         let written = tokio::task::spawn_blocking(move || {
-            act(&registry.lock().unwrap_or_else(PoisonError::into_inner))
+            let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+            registry.follow_file()?;
+            act(&registry)
         });
         written.await.expect("a write to the registry does not panic")
     }

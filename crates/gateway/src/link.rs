@@ -73,6 +73,7 @@ pub(crate) async fn serve(
 
 /// The first use of a new key ends the overlap with the old one.
 fn note_use(arrival: &Arrival<'_>, identity: &Identity, proven: &Proven) {
+    arrival.context.enrolment.note_device_login(identity.id().clone(), proven.id, arrival.peer);
     let rotating = proven.link.device.key.links().is_some_and(|links| links.previous.is_some());
     if rotating && proven.link.is_current {
         arrival.context.enrolment.confirm_rotation(identity.id().clone(), proven.id);

@@ -161,6 +161,10 @@ impl Server {
             (addresses.mqtt, addresses.mqtt_tls, addresses.mqtt_websocket) =
                 (mqtt.plain, mqtt.tls, mqtt.websocket);
         }
+        let logins = match &publisher {
+            Publisher::Embedded(broker) => broker.logins(),
+            Publisher::External(_) => None,
+        };
         let context = Arc::new(Context {
             admissions: Arc::new(Admissions::new(&config.limits)),
             identifier: Identifier::new(directory.clone(), &config.limits),
@@ -179,6 +183,11 @@ impl Server {
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
         services.spawn(backfill::run(Arc::clone(&context)));
         services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
+        if let Some(logins) = logins {
+            let recording = context.enrolment.clone().record_users(logins);
+            let stop = context.stop.clone();
+            services.spawn(async move { stop.run_until_cancelled(recording).await });
+        }
         if let Some(listener) = metrics_listener {
             services.spawn(http::run(listener, Arc::clone(&context)));
         }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vitalwire_gateway::{GapState, HistoryQuery};
 use vitalwire_protocol::batch::{Hello, encode_ack, encode_welcome};
+use vitalwire_registry::AuditKind;
 
 const TEMPERATURE: &str = "Pico/d/Physiological_Data/Temperature";
 const BOOT: u64 = 0x0123_4567_89ab_cdef;
@@ -387,6 +388,21 @@ async fn rotation_overlaps_until_the_new_key_is_used() {
     clinic.registry.revoke_device(&id).unwrap();
     connection.closes("a revocation").await;
     assert!(!new.is_accepted().await);
+}
+
+#[tokio::test]
+async fn logins_of_devices_and_users_are_in_the_audit_log() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    device.greet(BOOT).await;
+    let _watcher = clinic.subscribe(&["Pico/#"]).await;
+    let recorded = |kind: AuditKind, subject: &str| {
+        let records = clinic.registry.audit(0, 1_000).unwrap();
+        records.iter().any(|record| record.kind == kind.as_str() && record.subject == subject)
+    };
+    clinic.eventually("the device's login", || recorded(AuditKind::DeviceLogin, "d")).await;
+    clinic.eventually("the user's login", || recorded(AuditKind::UserLogin, "watcher")).await;
+    clinic.registry.verify_audit(None).unwrap();
 }
 
 #[tokio::test]
