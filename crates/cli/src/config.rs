@@ -6,11 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use vitalwire_protocol::batch::BATCH_MS_MAX;
+
 use crate::listen::Listen;
 use crate::mqtt::MqttUrl;
 
 /// Name of the settings file in the data folder.
 pub(crate) const FILE_NAME: &str = "vitalwire.toml";
+
+/// The journal's bounds when nobody says others.
+const JOURNAL_MAX_MIB: u64 = 4_096;
+const JOURNAL_MAX_DAYS: u64 = 90;
 
 /// What `vitalwire.toml` may hold. Unknown keys are refused: a misspelt key must not be silently without effect.
 #[derive(Debug, Default, Deserialize)]
@@ -24,12 +30,22 @@ pub(crate) struct FileSettings {
     mqtt: FileMqtt,
     #[serde(default)]
     metrics: FileMetrics,
+    #[serde(default)]
+    journal: FileJournal,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileDevices {
     listen: Option<SocketAddr>,
+    batch_ms: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileJournal {
+    max_mib: Option<u64>,
+    max_days: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,6 +78,9 @@ pub(crate) struct Overrides {
     pub(crate) data: Option<PathBuf>,
     pub(crate) master_key: Option<PathBuf>,
     pub(crate) listen: Option<SocketAddr>,
+    pub(crate) batch_ms: Option<u32>,
+    pub(crate) journal_max_mib: Option<u64>,
+    pub(crate) journal_max_days: Option<u64>,
     pub(crate) mqtt_listen: Option<Listen>,
     pub(crate) mqtt_tls_listen: Option<Listen>,
     pub(crate) mqtt_websocket_listen: Option<Listen>,
@@ -81,6 +100,16 @@ pub(crate) struct Settings {
     pub(crate) devices: SocketAddr,
     pub(crate) broker: BrokerSettings,
     pub(crate) metrics: Option<SocketAddr>,
+    /// Asked of devices on the secure link: milliseconds of values in a batch.
+    pub(crate) batch_ms: Option<u32>,
+    pub(crate) journal: JournalSettings,
+}
+
+/// How much of what devices sent is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct JournalSettings {
+    pub(crate) max_mib: u64,
+    pub(crate) max_days: u64,
 }
 
 /// Which broker gets the readings.
@@ -119,6 +148,14 @@ pub(crate) enum ConfigError {
         "MQTT over TLS on {0} needs a certificate: --tls-cert FILE --tls-key FILE, or a data folder made by `vitalwire init`"
     )]
     NoCertificate(SocketAddr),
+    /// A batch that no device can make.
+    #[error("batches of {0} ms: want 1 to {BATCH_MS_MAX} (--batch-ms, or batch_ms below [devices])")]
+    BatchLength(u32),
+    /// Room for nothing.
+    #[error(
+        "a journal of {max_mib} MiB and {max_days} days: want at least 1 of each (--journal-max-mib, --journal-max-days)"
+    )]
+    Journal { max_mib: u64, max_days: u64 },
     /// Half an identity.
     #[error("--tls-cert and --tls-key belong together: {0} is missing")]
     HalfIdentity(&'static str),
@@ -206,7 +243,18 @@ impl Settings {
                 websocket: address(flags.mqtt_websocket_listen.or(mqtt.websocket_listen), loopback(8083)),
             }
         };
+        let batch_ms = flags.batch_ms.or(file.devices.batch_ms);
+        if let Some(batch_ms) = batch_ms.filter(|batch_ms| !(1..=BATCH_MS_MAX).contains(batch_ms)) {
+            return Err(ConfigError::BatchLength(batch_ms));
+        }
+        let max_mib = flags.journal_max_mib.or(file.journal.max_mib).unwrap_or(JOURNAL_MAX_MIB);
+        let max_days = flags.journal_max_days.or(file.journal.max_days).unwrap_or(JOURNAL_MAX_DAYS);
+        if max_mib == 0 || max_days == 0 {
+            return Err(ConfigError::Journal { max_mib, max_days });
+        }
         Ok(Self {
+            batch_ms,
+            journal: JournalSettings { max_mib, max_days },
             data,
             master_key: flags.master_key.or(file.master_key),
             devices: flags.listen.or(file.devices.listen).unwrap_or(everywhere(9998)),

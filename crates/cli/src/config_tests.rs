@@ -45,6 +45,20 @@ fn file_wins_over_defaults_and_flags_over_file() {
 }
 
 #[test]
+fn batches_and_journal_have_bounds() {
+    let settings = resolve(flags(), "[devices]\nbatch_ms = 500\n[journal]\nmax_mib = 100\n").unwrap();
+    assert_eq!(
+        (settings.batch_ms, settings.journal.max_mib, settings.journal.max_days),
+        (Some(500), 100, 90)
+    );
+    for file in ["[devices]\nbatch_ms = 0\n", "[devices]\nbatch_ms = 60001\n"] {
+        assert!(matches!(resolve(flags(), file), Err(ConfigError::BatchLength(_))), "{file}");
+    }
+    let error = resolve(flags(), "[journal]\nmax_days = 0\n").unwrap_err().to_string();
+    assert!(error.contains("0 days") && error.contains("--journal-max-days"), "{error}");
+}
+
+#[test]
 fn off_closes_a_listener() {
     let settings = resolve(flags(), "[metrics]\nlisten = \"off\"\n[mqtt]\nlisten = \"off\"\n").unwrap();
     assert_eq!(settings.metrics, None);

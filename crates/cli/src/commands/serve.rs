@@ -50,6 +50,15 @@ pub(crate) struct ServeArgs {
     /// Where devices connect [default: 0.0.0.0:9998]
     #[arg(long, value_name = "ADDR", env = "VITALWIRE_LISTEN", hide_env_values = true)]
     listen: Option<SocketAddr>,
+    /// Asked of devices on the secure link: milliseconds of values in a batch [default: the device's, 1000]
+    #[arg(long, value_name = "MS", env = "VITALWIRE_BATCH_MS", hide_env_values = true)]
+    batch_ms: Option<u32>,
+    /// How much the journal keeps; the oldest goes for the newest [default: 4096]
+    #[arg(long, value_name = "MIB", env = "VITALWIRE_JOURNAL_MAX_MIB", hide_env_values = true)]
+    journal_max_mib: Option<u64>,
+    /// How long the journal keeps it [default: 90]
+    #[arg(long, value_name = "DAYS", env = "VITALWIRE_JOURNAL_MAX_DAYS", hide_env_values = true)]
+    journal_max_days: Option<u64>,
     /// Plain MQTT, this machine only; or off [default: 127.0.0.1:1883]
     #[arg(long, value_name = "ADDR", env = "VITALWIRE_MQTT_LISTEN", hide_env_values = true)]
     mqtt_listen: Option<Listen>,
@@ -140,6 +149,9 @@ impl TryFrom<ServeArgs> for Overrides {
             data: args.data,
             master_key: args.master_key,
             listen: args.listen,
+            batch_ms: args.batch_ms,
+            journal_max_mib: args.journal_max_mib,
+            journal_max_days: args.journal_max_days,
             mqtt_listen: args.mqtt_listen,
             mqtt_tls_listen: args.mqtt_tls_listen,
             mqtt_websocket_listen: args.mqtt_websocket_listen,
@@ -194,8 +206,12 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
         broker,
         metrics_listen: settings.metrics,
         limits: Limits::default(),
-        journal: JournalLimits::default(),
-        batch_ms: None,
+        journal: JournalLimits {
+            bytes_max: settings.journal.max_mib.saturating_mul(1 << 20),
+            age_max: Some(Duration::from_secs(settings.journal.max_days.saturating_mul(24 * 3_600))),
+            ..JournalLimits::default()
+        },
+        batch_ms: settings.batch_ms,
     })
 }
 
