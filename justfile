@@ -23,3 +23,9 @@ quick:
 # Runs every fuzz target for this many seconds.
 fuzz seconds="60":
     ./fuzz/run {{seconds}}
+
+# Fault tests at full length: a hundred kills, power cuts, a backlog of 100,000 readings, a thousand cut connections.
+faults:
+    VITALWIRE_FAULTS=full JOURNAL_KILLS=100 JOURNAL_POWER_CUTS=40 \
+        cargo test --package vitalwire-gateway --package vitalwire-journal \
+        --test faults --test kill --test journal -- --nocapture

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{demo, device, doctor, init, serve, simulate, subscribe, user};
+use crate::commands::{audit, demo, device, doctor, init, serve, simulate, subscribe, user};
 
 const OVERVIEW: &str = "\
 First steps:
   vitalwire demo                                  five simulated patients, live, nothing to set up
   vitalwire init --data ./data                    make a data folder with fresh secrets
-  vitalwire device add bed_07 --data ./data       enrol a device, print its key once
+  vitalwire device add bed_07 --data ./data       enrol a device, print its key
   vitalwire user add nurse --role reader --generate --data ./data
   vitalwire serve --data ./data                   run the gateway and the MQTT broker
   vitalwire subscribe --url mqtt://nurse@127.0.0.1:1883
@@ -39,12 +39,15 @@ pub(crate) enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Make a data folder with fresh secrets
     Init(init::InitArgs),
-    /// Enrol, list, re-key and revoke devices
+    /// Enrol, list, re-key, revoke and erase devices
     #[command(subcommand)]
     Device(device::DeviceCommand),
     /// Add, list and remove MQTT users
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Show and verify the log of who enrolled, re-keyed, revoked, erased and logged in
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Run software devices against a gateway
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),

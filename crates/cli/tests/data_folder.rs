@@ -82,7 +82,7 @@ fn broken_key_file_is_refused_with_its_line() {
 #[test]
 fn keys_are_printed_once_when_new_and_never_shown() {
     let data = Data::new();
-    let line = data.must(&["device", "add", "bed_07"]);
+    let line = data.must(&["device", "add", "bed_07", "--protocol", "aes-cbc"]);
     let key: serde_json::Value = serde_json::from_str(&line).unwrap();
     let rotated: serde_json::Value =
         serde_json::from_str(&data.must(&["device", "rotate", "bed_07"])).unwrap();

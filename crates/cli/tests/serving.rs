@@ -16,7 +16,7 @@ const PASSWORD: &str = "a good password";
 /// Devices of a fleet and the server they talk to, with a reader.
 fn ward() -> (Data, Serve, std::path::PathBuf) {
     let data = Data::new();
-    let line = data.must(&["device", "add", "bed_07"]);
+    let line = data.must(&["device", "add", "bed_07", "--protocol", "aes-cbc"]);
     let keys = data.file("keys", &line);
     data.add_user("nurse", PASSWORD);
     let serve = Serve::start(&data.folder());
@@ -152,7 +152,7 @@ fn external_broker_carries_the_readings() {
     let broker = "127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap();
     let free = std::net::TcpListener::bind(broker).unwrap().local_addr().unwrap();
     let data = Data::new();
-    let keys = data.file("keys", &data.must(&["device", "add", "bed_07"]));
+    let keys = data.file("keys", &data.must(&["device", "add", "bed_07", "--protocol", "aes-cbc"]));
     let settings =
         data.file("mosquitto.conf", &format!("listener {} 127.0.0.1\nallow_anonymous true\n", free.port()));
     let program = if std::path::Path::new("/usr/sbin/mosquitto").exists() {

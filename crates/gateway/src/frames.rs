@@ -2,7 +2,7 @@
 //! session, and from then on turns frames into readings. Readings decoded before an error are published all the same.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
@@ -20,9 +20,9 @@ use crate::topics::Source;
 
 /// Bytes taken from the socket at once: some thirty frames. On the stack, so an idle connection holds none.
 const READ_LEN: usize = 8 * 1024;
-/// Samples are journaled in groups: at the latest so long after the first of a group,
+/// Samples are journaled in groups, every so long; all connections at the same moment, so that one commit takes them all.
 const GROUP_TIME: Duration = Duration::from_secs(1);
-/// and at the latest with so many. Nothing is acknowledged to these devices, so nothing promised waits for a group.
+/// A group of so many samples is journaled at once. Nothing is acknowledged to these devices, so nothing promised waits for a group.
 const GROUP_SAMPLES: usize = 128;
 
 /// An identified device with what it has sent so far.
@@ -144,7 +144,7 @@ impl Group {
     fn add(&mut self, sample: &SampleReading, now: Instant) {
         if self.samples.is_empty() {
             (self.first_us, self.first_sequence) = (sample.received_us, sample.sequence);
-            self.due = now + GROUP_TIME;
+            self.due = next_beat(now);
         }
         // A system clock that was set back must not make a time before the first.
         let offset_us = u64::try_from(sample.received_us - self.first_us).unwrap_or(0);
@@ -157,7 +157,7 @@ impl Group {
     }
 
     fn is_due(&self, now: Instant) -> bool {
-        !self.samples.is_empty() && (now >= self.due || self.samples.len() >= GROUP_SAMPLES)
+        !self.samples.is_empty() && now >= self.due
     }
 
     /// The entry of what waits; the group is empty then.
@@ -291,7 +291,7 @@ impl Collector<'_> {
         for sample in readings.drain(..) {
             self.group.add(&sample, now);
             context.publisher.live(Reading::Sample(sample), &self.group.ticket, durable).await;
-            if self.group.is_due(now) {
+            if self.group.samples.len() >= GROUP_SAMPLES {
                 self.journal().await;
             }
         }
@@ -308,6 +308,15 @@ impl Collector<'_> {
         let pending = ingest.append(entry, ticket).await;
         tokio::spawn(async move { ingest.settle(pending).await });
     }
+}
+
+/// The next multiple of [`GROUP_TIME`] after a moment that all connections share.
+fn next_beat(now: Instant) -> Instant {
+    static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let since = now.saturating_duration_since(*BEGUN);
+    let into_beat =
+        Duration::from_nanos(u64::try_from(since.as_nanos() % GROUP_TIME.as_nanos()).unwrap_or(0));
+    now + (GROUP_TIME - into_beat)
 }
 
 /// Reads once from a socket that is ready and hands the bytes on.

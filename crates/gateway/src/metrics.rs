@@ -43,34 +43,56 @@ pub(crate) enum End {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EndLabel {
+pub(crate) struct EndLabel {
     end: End,
 }
 
-/// All counters of the gateway.
-#[derive(Clone, Debug)]
-pub(crate) struct Metrics {
-    registry: Arc<Registry>,
-    ends: Family<EndLabel, Counter>,
-    pub(crate) accepted: Counter,
-    pub(crate) identified: Counter,
-    pub(crate) readings: Counter,
-    pub(crate) batches: Counter,
-    pub(crate) acknowledgements: Counter,
-    pub(crate) journaled: Counter,
-    pub(crate) duplicates: Counter,
-    pub(crate) unjournaled: Counter,
-    pub(crate) backfilled: Counter,
-    pub(crate) takeovers: Counter,
-    pub(crate) accept_errors: Counter,
-    pub(crate) connections: Gauge<u64, AtomicU64>,
-    pub(crate) devices: Gauge<u64, AtomicU64>,
-    pub(crate) enrolled: Gauge<u64, AtomicU64>,
-    pub(crate) registry_version: Gauge<u64, AtomicU64>,
-    pub(crate) backlog: Gauge<u64, AtomicU64>,
-    pub(crate) dropped: Counter,
-    pub(crate) broker_connected: Gauge<u64, AtomicU64>,
-    pub(crate) mqtt_clients: Gauge<u64, AtomicU64>,
+type Level = Gauge<u64, AtomicU64>;
+
+/// Each line is a field, its kind, its name for Prometheus (after `vitalwire_`) and what it counts.
+macro_rules! metrics {
+    ($($field:ident: $kind:ty = $name:literal, $help:literal;)*) => {
+        /// All counters of the gateway.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Metrics {
+            registry: Arc<Registry>,
+            $(#[doc = $help] pub(crate) $field: $kind,)*
+        }
+
+        impl Metrics {
+            pub(crate) fn new() -> Self {
+                let mut registry = Registry::with_prefix("vitalwire");
+                $(
+                    let $field = <$kind>::default();
+                    registry.register($name, $help, $field.clone());
+                )*
+                Self { registry: Arc::new(registry), $($field,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    ends: Family<EndLabel, Counter> = "connections_ended", "Device connections that ended, by cause";
+    accepted: Counter = "connections_accepted", "Device connections accepted";
+    identified: Counter = "connections_identified", "Device connections that identified themselves";
+    readings: Counter = "readings", "Readings taken from devices: samples, or moments of a batch";
+    batches: Counter = "batches", "Batches taken from devices on the secure link";
+    acknowledgements: Counter = "acknowledgements", "Acknowledgements sent; each stands for all batches before it";
+    journaled: Counter = "journal_entries", "Entries committed to the journal";
+    duplicates: Counter = "journal_duplicates", "Batches that devices sent again and the journal had";
+    unjournaled: Counter = "journal_refusals", "Entries that the journal refused (disk full, mostly)";
+    backfilled: Counter = "publisher_backfilled", "Frames and batches published late, out of the journal";
+    takeovers: Counter = "sessions_taken_over", "Sessions taken over from another connection";
+    accept_errors: Counter = "accept_errors", "Failed accepts (out of file descriptors, mostly)";
+    connections: Level = "connections_open", "Device connections open now";
+    devices: Level = "devices_connected", "Devices connected now";
+    enrolled: Level = "devices_enrolled", "Devices the server knows";
+    registry_version: Level = "registry_version", "Version of the registry that the server knows";
+    backlog: Level = "publisher_backlog", "Readings waiting in memory for the external broker";
+    dropped: Counter = "publisher_dropped", "Readings let go because that memory was full";
+    broker_connected: Level = "broker_connected", "1 while the MQTT broker takes messages";
+    mqtt_clients: Level = "mqtt_clients", "Clients of the embedded broker";
 }
 
 /// Counts of a running server.
@@ -107,75 +129,6 @@ pub struct Stats {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let mut registry = Registry::with_prefix("vitalwire");
-        macro_rules! register {
-            ($name:literal, $help:literal) => {{
-                let metric = Default::default();
-                register!($name, $help, metric)
-            }};
-            ($name:literal, $help:literal, $metric:ident) => {{
-                registry.register($name, $help, Clone::clone(&$metric));
-                $metric
-            }};
-        }
-        let ends: Family<EndLabel, Counter> =
-            register!("connections_ended", "Device connections that ended, by cause");
-        let accepted: Counter = register!("connections_accepted", "Device connections accepted");
-        let identified: Counter =
-            register!("connections_identified", "Device connections that identified themselves");
-        let readings: Counter =
-            register!("readings", "Readings taken from devices: samples, or moments of a batch");
-        let batches: Counter = register!("batches", "Batches taken from devices on the secure link");
-        let acknowledgements: Counter =
-            register!("acknowledgements", "Acknowledgements sent; each stands for all batches before it");
-        let journaled: Counter = register!("journal_entries", "Entries committed to the journal");
-        let duplicates: Counter =
-            register!("journal_duplicates", "Batches that devices sent again and the journal had");
-        let unjournaled: Counter =
-            register!("journal_refusals", "Entries that the journal refused (disk full, mostly)");
-        let backfilled: Counter =
-            register!("publisher_backfilled", "Frames and batches published late, out of the journal");
-        let takeovers: Counter =
-            register!("sessions_taken_over", "Sessions taken over from a silent connection");
-        let accept_errors: Counter =
-            register!("accept_errors", "Failed accepts (out of file descriptors, mostly)");
-        let connections: Gauge<u64, AtomicU64> = register!("connections_open", "Device connections open now");
-        let devices: Gauge<u64, AtomicU64> = register!("devices_connected", "Devices connected now");
-        let enrolled: Gauge<u64, AtomicU64> = register!("devices_enrolled", "Devices the server knows");
-        let registry_version: Gauge<u64, AtomicU64> =
-            register!("registry_version", "Version of the registry that the server knows");
-        let backlog: Gauge<u64, AtomicU64> =
-            register!("publisher_backlog", "Readings waiting for the external broker");
-        let dropped: Counter = register!("publisher_dropped", "Readings lost because the backlog was full");
-        let broker_connected: Gauge<u64, AtomicU64> =
-            register!("broker_connected", "1 while the MQTT broker takes messages");
-        let mqtt_clients: Gauge<u64, AtomicU64> = register!("mqtt_clients", "Clients of the embedded broker");
-        Self {
-            registry: Arc::new(registry),
-            ends,
-            accepted,
-            identified,
-            readings,
-            batches,
-            acknowledgements,
-            journaled,
-            duplicates,
-            unjournaled,
-            backfilled,
-            takeovers,
-            accept_errors,
-            connections,
-            devices,
-            enrolled,
-            registry_version,
-            backlog,
-            dropped,
-            broker_connected,
-            mqtt_clients,
-        }
-    }
-
     pub(crate) fn ended(&self, end: End) {
         self.ends.get_or_create(&EndLabel { end }).inc();
     }

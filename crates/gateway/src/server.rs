@@ -290,9 +290,8 @@ async fn start_publisher(
 /// Ends the sessions of devices that were revoked or whose key is no longer valid.
 async fn end_stale_sessions(mut directory: watch::Receiver<Arc<Directory>>, sessions: Arc<Sessions>) {
     loop {
-        match tokio::time::timeout(STALE_CHECK, directory.changed()).await {
-            Ok(Err(_)) => return,
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(_)) = tokio::time::timeout(STALE_CHECK, directory.changed()).await {
+            return;
         }
         let current = directory.borrow_and_update().clone();
         sessions.end_stale(|credential| credential.is_current(&current));

@@ -4,14 +4,11 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use support::mosquitto::{Mosquitto, clinic_at, clinic_with, free_port};
-use support::{Clinic, JSON, PASSWORD, Subscriber, eleven_topics};
+use support::{JSON, Subscriber, eleven_topics};
 use tokio::io::AsyncWriteExt;
-use vitalwire_gateway::{BrokerChoice, ExternalBroker, Limits};
 use vitalwire_protocol::Variant;
 
 #[tokio::test]

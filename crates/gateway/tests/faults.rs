@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use support::faults::{length, seed};
 use support::link::{Answer, HELLO_MS, LinkDevice, batch, batch_of, client_context, hello, shake};
 use support::mosquitto::{Mosquitto, clinic_with, free_port};
 use support::{Clinic, PATIENCE, Subscriber};
@@ -18,19 +19,6 @@ use tokio::net::TcpStream;
 use vitalwire_gateway::{BrokerChoice, ExternalBroker, JournalLimits, Limits};
 
 const BOOT: u64 = 7;
-
-/// How much of a fault test is run.
-fn length(short: u64, full: u64) -> u64 {
-    if std::env::var("VITALWIRE_FAULTS").is_ok_and(|value| value == "full") { full } else { short }
-}
-
-/// A seed to repeat a run: VITALWIRE_SEED, or a new one; printed.
-fn seed() -> u64 {
-    let seed = std::env::var("VITALWIRE_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(rand::random);
-    println!("VITALWIRE_SEED={seed}");
-    seed
-}
 
 /// Sends batches `from..=to` and waits for their acknowledgement, some at a time.
 async fn deliver(device: &LinkDevice, from: u64, to: u64) {

@@ -1,6 +1,7 @@
 //! Changes of devices inside one transaction: enrolling, new keys, revoking. A change that fails half-way leaves nothing
 //! behind, because its transaction is dropped.
 
+use crate::audit::{AuditKind, TAIL_COLUMNS, Tail};
 use crate::device::{DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::directory::BrokenCause;
@@ -12,6 +13,7 @@ use crate::secret::{Secret, TlsSecret};
 use crate::store::DEVICES_MAX;
 use crate::time::{from_unix_seconds, unix_seconds};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 use vitalwire_protocol::CbcSecret;
 
@@ -19,24 +21,43 @@ use vitalwire_protocol::CbcSecret;
 pub(crate) struct Change<'r> {
     pub(crate) transaction: Transaction<'r>,
     pub(crate) version: i64,
-    sealer: &'r Sealer,
+    pub(crate) sealer: &'r Sealer,
+    /// Who makes the change, and where the audit log ends.
+    pub(crate) actor: &'r str,
+    pub(crate) tail: RefCell<Tail>,
     /// Unix seconds. The clock stamps rows for people to read; it decides only when a replaced link ends.
     now: i64,
 }
 
 impl<'r> Change<'r> {
     /// Takes the write lock and the next version.
-    pub(crate) fn begin(connection: &'r Connection, sealer: &'r Sealer) -> Result<Self> {
+    pub(crate) fn begin(connection: &'r Connection, sealer: &'r Sealer, actor: &'r str) -> Result<Self> {
+        Self::begin_with(connection, sealer, actor, 1)
+    }
+
+    /// Takes the write lock to add to the audit log only: no reader of devices and users need look.
+    pub(crate) fn begin_log(connection: &'r Connection, sealer: &'r Sealer, actor: &'r str) -> Result<Self> {
+        Self::begin_with(connection, sealer, actor, 0)
+    }
+
+    fn begin_with(
+        connection: &'r Connection,
+        sealer: &'r Sealer,
+        actor: &'r str,
+        versions: i64,
+    ) -> Result<Self> {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        let version = transaction.query_row(
-            "UPDATE registry SET version = version + 1 RETURNING version",
-            [],
-            |row| row.get(0),
+        let (version, tail) = transaction.query_row(
+            &format!("UPDATE registry SET version = version + ?1 RETURNING version, {TAIL_COLUMNS}"),
+            [versions],
+            |row| Ok((row.get(0)?, Tail::read(row, 1, sealer)?)),
         )?;
-        Ok(Self { transaction, version, sealer, now: unix_seconds(SystemTime::now()) })
+        let (tail, now) = (RefCell::new(tail), unix_seconds(SystemTime::now()));
+        Ok(Self { transaction, version, sealer, actor, tail, now })
     }
 
     pub(crate) fn commit(self) -> Result<()> {
+        self.tail.borrow().store(&self.transaction, self.sealer)?;
         Ok(self.transaction.commit()?)
     }
 }
@@ -106,7 +127,7 @@ impl Change<'_> {
             self.version,
             secret.link().map(LinkId::bytes),
         ))?;
-        Ok(())
+        self.record(AuditKind::DeviceEnrolled, id.as_str(), &describe(secret, generation))
     }
 
     /// What an enrolled device speaks.
@@ -177,7 +198,9 @@ impl Change<'_> {
                 previous.map(|previous| previous.until),
             ),
         )?;
-        Ok(())
+        let overlap = previous.map_or(0, |previous| previous.until.saturating_sub(self.now));
+        let detail = format!("{}, old key accepted for up to {overlap} s", describe(secret, generation));
+        self.record(AuditKind::DeviceRotated, id.as_str(), &detail)
     }
 
     /// Forgets the link before the last rotation; tells whether there was one beside this current link.
@@ -187,6 +210,9 @@ impl Change<'_> {
              WHERE id = ?1 AND link = ?2 AND previous_sealed IS NOT NULL",
             (id.as_str(), current.bytes(), self.version),
         )?;
+        if forgotten > 0 {
+            self.record(AuditKind::RotationConfirmed, id.as_str(), &format!("link {current}"))?;
+        }
         Ok(forgotten > 0)
     }
 
@@ -205,7 +231,7 @@ impl Change<'_> {
             (id.as_str(), self.version),
         )?;
         self.transaction.execute("DELETE FROM user_devices WHERE device = ?1", [id.as_str()])?;
-        Ok(())
+        self.record(AuditKind::DeviceRevoked, id.as_str(), "")
     }
 
     /// What is stored under the name, to be compared with a key.
@@ -242,4 +268,12 @@ fn next_generation(id: &DeviceId, last: i64) -> Result<u32> {
     // A count that was changed by hand starts again at 1 rather than keep the device out of service.
     let last = u32::try_from(last).unwrap_or(0);
     last.checked_add(1).ok_or_else(|| RegistryError::GenerationsUsedUp(id.clone()))
+}
+
+fn describe(secret: &Secret, generation: u32) -> String {
+    let protocol = secret.protocol();
+    match secret.link() {
+        Some(link) => format!("{protocol}, generation {generation}, link {link}"),
+        None => format!("{protocol}, generation {generation}"),
+    }
 }

@@ -1,6 +1,7 @@
 //! Devices in the store: enrolling, giving new keys, revoking and reading them. It never keeps an opened key of its own:
 //! what it hands out is zeroized by who drops it.
 
+use crate::audit::AuditKind;
 use crate::device::{Device, DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::error::{RegistryError, Result};
@@ -118,12 +119,14 @@ impl Registry {
         self.read_device(id, device_info)
     }
 
-    /// The key of one device, for a person who must write it into the device.
+    /// The key of one device, for a person who must write it into the device. The audit log tells who saw it.
     ///
     /// # Errors
-    /// When it is not enrolled, or its row cannot be trusted.
+    /// When it is not enrolled, its row cannot be trusted, or the file cannot be written.
     pub fn device_key(&self, id: &DeviceId) -> Result<DeviceKey> {
-        self.read_device(id, |device, _| Ok(device.key))
+        let key = self.read_device(id, |device, _| Ok(device.key))?;
+        self.append_only(|change| change.record(AuditKind::KeyShown, id.as_str(), key.protocol().as_str()))?;
+        Ok(key)
     }
 
     fn read_device<T>(&self, id: &DeviceId, read: impl Fn(Device, &Row<'_>) -> Result<T>) -> Result<T> {

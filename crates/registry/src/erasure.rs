@@ -1,6 +1,7 @@
 //! Erasing what a device has sent: the request, which waits here until the server has done it, and the record of it. It
 //! never touches a reading: those lie with the server, which learns of a request by the directory.
 
+use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::error::{RegistryError, Result};
 use crate::id::DeviceId;
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 /// The longest proof that is kept, in bytes.
-pub const PROOF_LEN_MAX: usize = 1024;
+pub const PROOF_LEN_MAX: usize = 400;
 
 /// The latest erasure under a device's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,7 @@ impl Registry {
             }
             if !change.erasure_is_pending(id)? {
                 change.put_erasure(id)?;
+                change.record(AuditKind::ErasureRequested, id.as_str(), "")?;
             }
             latest(&change.transaction, id)?.ok_or_else(|| RegistryError::ErasureUnknown(id.clone()))
         })
@@ -101,6 +103,10 @@ impl Change<'_> {
                 proof,
             ),
         )?;
+        if ended > 0 {
+            let detail = format!("{entries} entries; {proof}");
+            self.record(AuditKind::DeviceErased, id.as_str(), &detail)?;
+        }
         Ok(ended > 0)
     }
 }

@@ -127,7 +127,7 @@ pub enum RegistryError {
     /// What an earlier device of that name sent is still to be erased.
     #[error(
         "device {0} cannot be enrolled yet: what an earlier device of that name sent is still to be erased, which a \
-         running server does; `vitalwire device erase {0}` shows how far it is"
+         running server does; `vitalwire device show {0}` tells when it is done"
     )]
     ErasurePending(DeviceId),
     /// There is no erasure under the name.

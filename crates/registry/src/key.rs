@@ -2,6 +2,7 @@
 //! is the business of [`crate::seal`].
 
 use crate::error::{RegistryError, Result};
+use crate::hex;
 use crate::private_file::{self, Privacy, file_error};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -94,8 +95,8 @@ impl MasterKey {
     fn to_text(&self) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(MASTER_KEY_FILE_LEN));
         for byte in self.0.expose_secret() {
-            text.push(hex_digit(byte >> 4));
-            text.push(hex_digit(byte & 15));
+            text.push(hex::digit(byte >> 4));
+            text.push(hex::digit(byte & 15));
         }
         text.push(b'\n');
         text
@@ -110,7 +111,7 @@ impl MasterKey {
         let key = SecretBox::init_with_mut(|key: &mut [u8; MASTER_KEY_LEN]| {
             let (pairs, _) = digits.as_chunks::<2>();
             for (byte, [high, low]) in key.iter_mut().zip(pairs) {
-                match (hex_value(*high), hex_value(*low)) {
+                match (hex::value(*high), hex::value(*low)) {
                     (Some(high), Some(low)) => *byte = high << 4 | low,
                     _ => whole = false,
                 }
@@ -128,19 +129,6 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
             0 => return Ok(len),
             read => len += read,
         }
-    }
-}
-
-fn hex_digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' + value - 10 }
-}
-
-fn hex_value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
     }
 }
 

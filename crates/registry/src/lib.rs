@@ -2,8 +2,11 @@
 //! that the command line and a running server share.
 //!
 //! Device keys are sealed under a [`MasterKey`] that never lies in the data folder; passwords are stored as argon2id
-//! hashes. The crate opens no socket, and it never prints a key, a password or a hash: every `Debug` here redacts.
+//! hashes. Every change is recorded in an audit log that shows when it was tampered with. The crate opens no socket, and
+//! it never prints a key, a password or a hash: every `Debug` here redacts.
 
+mod actor;
+mod audit;
 mod change;
 mod device;
 mod device_row;
@@ -11,6 +14,7 @@ mod device_store;
 mod directory;
 mod erasure;
 mod error;
+mod hex;
 mod id;
 mod key;
 mod link;
@@ -25,6 +29,10 @@ mod user;
 mod user_store;
 mod watch;
 
+pub use audit::{
+    AuditFault, AuditHead, AuditKind, AuditRecord, AuditReport, LoginKind, ParseAuditHeadError,
+    REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR,
+};
 pub use device::{Device, DeviceKey, Protocol};
 pub use device_store::{DeviceInfo, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX};
 pub use directory::{BrokenCause, Changes, DeviceChange, Directory, FoundLink, Links, RowName, UserChange};

@@ -1,6 +1,7 @@
 //! What a device shows and proves in a TLS handshake: the link id, which travels in the clear, and the pre-shared key
 //! (PROTOCOL.md §4.7). It never holds a device's name, and no key here can be printed.
 
+use crate::hex;
 use crate::seal;
 use std::fmt;
 use std::str::FromStr;
@@ -34,7 +35,7 @@ impl LinkId {
         let mut digits = [0; LINK_ID_DIGITS];
         let (pairs, _) = digits.as_chunks_mut::<2>();
         for (pair, byte) in pairs.iter_mut().zip(self.0) {
-            *pair = [digit(byte >> 4), digit(byte & 15)];
+            *pair = [hex::digit(byte >> 4), hex::digit(byte & 15)];
         }
         digits
     }
@@ -50,8 +51,8 @@ impl LinkId {
         let mut id = Self([0; LINK_ID_LEN]);
         let (pairs, _) = digits.as_chunks::<2>();
         for (place, (byte, [high, low])) in id.0.iter_mut().zip(pairs).enumerate() {
-            let high = value(*high).ok_or(LinkIdError::Digit { position: 2 * place + 1 })?;
-            let low = value(*low).ok_or(LinkIdError::Digit { position: 2 * place + 2 })?;
+            let high = lowercase_value(*high).ok_or(LinkIdError::Digit { position: 2 * place + 1 })?;
+            let low = lowercase_value(*low).ok_or(LinkIdError::Digit { position: 2 * place + 2 })?;
             *byte = high << 4 | low;
         }
         Ok(id)
@@ -75,17 +76,9 @@ pub enum LinkIdError {
     },
 }
 
-fn digit(value: u8) -> u8 {
-    if value < 10 { b'0' + value } else { b'a' + value - 10 }
-}
-
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        // Uppercase is refused: each link has one spelling, as the spelling goes into the key.
-        _ => None,
-    }
+/// Uppercase is refused: each link has one spelling, as the spelling goes into the key.
+fn lowercase_value(digit: u8) -> Option<u8> {
+    hex::value(digit).filter(|_| !digit.is_ascii_uppercase())
 }
 
 impl FromStr for LinkId {

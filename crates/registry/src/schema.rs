@@ -1,7 +1,9 @@
 //! The SQLite file: how a connection is set up, and the schema with its migrations. It never reads or writes a device or
 //! a user.
 
+use crate::audit;
 use crate::error::{RegistryError, Result};
+use crate::seal::Sealer;
 use crate::store::BUSY_TIMEOUT_MS;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::path::Path;
@@ -9,6 +11,9 @@ use std::time::Duration;
 
 /// `VWR1`, so that another program's database is never taken for a registry.
 const APPLICATION_ID: i64 = 0x5657_5231;
+
+/// The schema version that brought the audit log.
+const AUDIT_SINCE: i64 = 4;
 
 /// One step a version: the first makes version 1 of an empty file. A step that was released is never edited.
 const MIGRATIONS: &[&str] = &[
@@ -76,6 +81,21 @@ CREATE TABLE erasures (
 CREATE INDEX erasures_by_device ON erasures (device);
 CREATE UNIQUE INDEX erasures_pending ON erasures (device) WHERE done_at IS NULL;
 ",
+    r"
+-- The audit log: see audit.rs. The row of `registry` says where it ends. Times are Unix microseconds.
+CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY,
+    time_us INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    chain BLOB NOT NULL
+) STRICT;
+ALTER TABLE registry ADD COLUMN audit_records INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE registry ADD COLUMN audit_head BLOB;
+ALTER TABLE registry ADD COLUMN audit_seal BLOB;
+",
 ];
 
 /// The schema version this program writes.
@@ -112,7 +132,7 @@ pub(crate) fn use_wal(connection: &Connection) -> Result<()> {
 }
 
 /// Makes the schema in an empty file, together with the one row of `registry`.
-pub(crate) fn create(connection: &Connection, path: &Path, check_value: &[u8]) -> Result<()> {
+pub(crate) fn create(connection: &Connection, path: &Path, sealer: &Sealer, actor: &str) -> Result<()> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables > 0 {
@@ -121,8 +141,11 @@ pub(crate) fn create(connection: &Connection, path: &Path, check_value: &[u8]) -
     }
     migrate_from(&transaction, 0)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction
-        .execute("INSERT INTO registry (only_row, version, check_value) VALUES (1, 0, ?1)", [check_value])?;
+    transaction.execute(
+        "INSERT INTO registry (only_row, version, check_value) VALUES (1, 0, ?1)",
+        [sealer.check_value()],
+    )?;
+    audit::start(&transaction, sealer, actor)?;
     transaction.commit()?;
     Ok(())
 }
@@ -141,13 +164,16 @@ pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
 }
 
 /// Brings an older file up to date.
-pub(crate) fn update(connection: &Connection, path: &Path) -> Result<()> {
+pub(crate) fn update(connection: &Connection, path: &Path, sealer: &Sealer, actor: &str) -> Result<()> {
     if pragma(connection, "user_version")? < known_version() {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         // Asked again under the write lock: another process may have been faster, or newer.
         check(&transaction, path)?;
         let found = pragma(&transaction, "user_version")?;
         migrate_from(&transaction, usize::try_from(found).unwrap_or(0))?;
+        if found < AUDIT_SINCE {
+            audit::start(&transaction, sealer, actor)?;
+        }
         transaction.commit()?;
     }
     Ok(())

@@ -18,6 +18,7 @@ use crate::link::{KEY_LEN, LinkId};
 use crate::secret::{Secret, TlsSecret};
 use aes_kw::{KeyInit, KwAes256};
 use hkdf::Hkdf;
+use hkdf::hmac::{Hmac, Mac};
 use sha2::Sha256;
 use vitalwire_protocol::CbcSecret;
 use zeroize::Zeroizing;
@@ -34,6 +35,8 @@ const CHECK_LABEL: &[u8] = b"vitalwire registry check kek v1";
 const CBC_FINGERPRINT_LABEL: &[u8] = b"vitalwire device key fingerprint v1";
 const TLS_FINGERPRINT_LABEL: &[u8] = b"vitalwire tls device key fingerprint v1";
 const PSK_LABEL: &[u8] = b"vitalwire tls13 psk v1";
+const AUDIT_CHAIN_LABEL: &[u8] = b"vitalwire audit chain v1";
+const AUDIT_SEAL_LABEL: &[u8] = b"vitalwire audit end v1";
 const CHECK_PLAINTEXT: &[u8; 16] = b"vitalwire check.";
 
 /// The pre-shared key of [`crate::Psk::derive`].
@@ -124,6 +127,23 @@ impl Sealer {
 
     pub(crate) fn opens_check_value(&self, sealed: &[u8]) -> bool {
         sealed == self.check_value()
+    }
+
+    /// The MAC that chains a record of the audit log to the one before.
+    pub(crate) fn audit_chain(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.mac(AUDIT_CHAIN_LABEL, parts)
+    }
+
+    /// The MAC over the number of records and the last one's chain value.
+    pub(crate) fn audit_seal(&self, records: i64, head: &[u8; 32]) -> [u8; 32] {
+        self.mac(AUDIT_SEAL_LABEL, &[&records.to_be_bytes(), head])
+    }
+
+    fn mac(&self, label: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+        let key: Zeroizing<[u8; 32]> = Zeroizing::new(self.derive(&[label]));
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_slice()).expect("HMAC takes any key");
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
     }
 
     fn wrap(&self, info: &[&[u8]], plain: &[u8; KEY_LEN]) -> [u8; SEALED_LEN] {

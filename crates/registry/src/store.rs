@@ -1,6 +1,8 @@
 //! The registry's store: making it, opening it, and changing it. Each change is one transaction. What is changed is the
 //! business of `device_store` and `user_store`.
 
+use crate::actor;
+use crate::audit::LoginFold;
 use crate::change::Change;
 use crate::error::{RegistryError, Result};
 use crate::key::MasterKey;
@@ -8,6 +10,7 @@ use crate::private_file::{self, Privacy, file_error};
 use crate::schema;
 use crate::seal::Sealer;
 use rusqlite::Connection;
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::Metadata;
 use std::io;
@@ -26,6 +29,9 @@ pub(crate) const BUSY_TIMEOUT_MS: u64 = 5_000;
 pub struct Registry {
     pub(crate) connection: Connection,
     pub(crate) sealer: Sealer,
+    /// Who makes changes through this value, for the audit log.
+    actor: String,
+    pub(crate) logins: RefCell<LoginFold>,
     data: PathBuf,
     /// Device and inode of the file that was opened.
     identity: (u64, u64),
@@ -56,7 +62,7 @@ impl Registry {
         }
         private_file::sync_parent(&path)?;
         let connection = schema::connect(&path)?;
-        schema::create(&connection, &path, &Sealer::new(master).check_value())?;
+        schema::create(&connection, &path, &Sealer::new(master), &actor::of_this_process())?;
         drop(connection);
         Self::open(data, master)
     }
@@ -88,9 +94,11 @@ impl Registry {
         if !sealer.opens_check_value(&check_value) {
             return Err(RegistryError::WrongMasterKey { database: path });
         }
-        schema::update(&connection, &path)?;
+        let actor = actor::of_this_process();
+        schema::update(&connection, &path, &sealer, &actor)?;
         schema::use_wal(&connection)?;
-        Ok(Self { connection, sealer, identity: identity(&metadata), data: data.to_owned() })
+        let (identity, data) = (identity(&metadata), data.to_owned());
+        Ok(Self { connection, sealer, actor, logins: RefCell::default(), identity, data })
     }
 
     /// Runs one transaction that takes the write lock first, and stamps what it changes with the next version.
@@ -98,20 +106,50 @@ impl Registry {
         &self,
         apply: impl FnOnce(&Change<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let change = Change::begin(&self.connection, &self.sealer)?;
+        let change = Change::begin(&self.connection, &self.sealer, &self.actor)?;
         let result = apply(&change)?;
         change.commit()?;
         Ok(result)
     }
 
+    /// Runs one transaction that adds to the audit log and changes nothing else.
+    pub(crate) fn append_only(&self, apply: impl FnOnce(&Change<'_>) -> Result<()>) -> Result<()> {
+        let change = Change::begin_log(&self.connection, &self.sealer, &self.actor)?;
+        apply(&change)?;
+        change.commit()
+    }
+
+    /// Names the part of the program that makes changes, for the audit log: `server` makes the actor of its records
+    /// `server as ana (uid 1000)`.
+    #[must_use]
+    pub fn acting_as(mut self, part: &str) -> Self {
+        self.actor = format!("{part} as {}", actor::of_this_process());
+        self
+    }
+
     /// If another file lies in the place of the one that is open (a restored backup), opens that one; tells whether so.
-    pub(crate) fn follow_file(&mut self) -> Result<bool> {
+    /// Who keeps a registry open for long calls this before a change, or the change goes into the file that is gone.
+    ///
+    /// # Errors
+    /// As [`Registry::open`]; then the file that was open stays open.
+    pub fn follow_file(&mut self) -> Result<bool> {
         let there = std::fs::metadata(self.data.join(DATABASE_FILE));
         if there.is_ok_and(|metadata| identity(&metadata) == self.identity) {
             return Ok(false);
         }
-        *self = Self::open_with(&self.data, self.sealer.clone())?;
+        let mut next = Self::open_with(&self.data, self.sealer.clone())?;
+        next.actor.clone_from(&self.actor);
+        next.logins = RefCell::new(self.logins.take());
+        *self = next;
         Ok(true)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Err(error) = self.drain_logins() {
+            tracing::error!(%error, "logins that were counted are missing in the audit log");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Users in the store: adding, changing, removing and reading them. It never sees a password longer than it takes to hash
 //! it.
 
+use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::directory::{BrokenCause, UserChange};
 use crate::error::{RegistryError, Result};
@@ -32,7 +33,8 @@ impl Registry {
             }
             change.check_room_for_user()?;
             change.put_row(name, &hash)?;
-            change.put_role(name, &role)
+            change.put_role(name, &role)?;
+            change.record(AuditKind::UserAdded, name.as_str(), &describe(&role))
         })
     }
 
@@ -58,7 +60,7 @@ impl Registry {
             change.stamp_user(name)?;
             change.set_hash(name, None)?;
             change.transaction.execute("DELETE FROM user_devices WHERE user = ?1", [name.as_str()])?;
-            Ok(())
+            change.record(AuditKind::UserRemoved, name.as_str(), "")
         })
     }
 
@@ -70,7 +72,8 @@ impl Registry {
         let hash = user::hash_new(password)?;
         self.change(|change| {
             change.stamp_user(name)?;
-            change.set_hash(name, Some(&hash))
+            change.set_hash(name, Some(&hash))?;
+            change.record(AuditKind::PasswordSet, name.as_str(), "")
         })
     }
 
@@ -81,7 +84,8 @@ impl Registry {
     pub fn set_role(&self, name: &UserName, role: &Role) -> Result<()> {
         self.change(|change| {
             change.stamp_user(name)?;
-            change.put_role(name, role)
+            change.put_role(name, role)?;
+            change.record(AuditKind::RoleSet, name.as_str(), &describe(role))
         })
     }
 }
@@ -154,6 +158,17 @@ impl Change<'_> {
             return Err(RegistryError::ScopeDeviceUnknown { user: user.clone(), device: device.clone() });
         }
         Ok(())
+    }
+}
+
+fn describe(role: &Role) -> String {
+    match role {
+        Role::Admin => "admin".to_owned(),
+        Role::Reader { devices: Scope::All } => "reader of all devices".to_owned(),
+        Role::Reader { devices: Scope::Named(devices) } => {
+            let names: Vec<_> = devices.iter().map(DeviceId::as_str).collect();
+            format!("reader of {}", names.join(" "))
+        }
     }
 }
 

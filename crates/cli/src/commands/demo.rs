@@ -19,8 +19,9 @@ Examples:
 
 Everything is real but the patients: devices encrypt and send over TCP, the gateway identifies and decrypts them,
 the broker hands each value to an MQTT client that counts. With --json or without a terminal the last line is
-  {\"devices\":…,\"served\":…,\"sent\":…,\"delivered\":…,\"lost\":…,\"connect_ms\":{\"p50\":…,\"p99\":…},\"latency_ms\":{…}}
-where a reading counts as delivered when it and its seven values arrived; connect_ms runs from the start of a
+  {\"devices\":…,\"served\":…,\"sent\":…,\"acknowledged\":…,\"delivered\":…,\"lost\":…,\"connect_ms\":{\"p50\":…,\"p99\":…},\"latency_ms\":{…}}
+where a reading is acknowledged when the server told its device that it holds it (frames are not acknowledged), and
+delivered when it and its seven values arrived; connect_ms runs from the start of a
 device's TCP connect to its first reading, latency_ms from just before a write to the reading's arrival.
 Exit status 0 only if every device was served and nothing was lost.";
 
@@ -37,6 +38,9 @@ pub(crate) struct DemoArgs {
     /// Samples a second of each
     #[arg(long, value_name = "HZ", default_value_t = 20.0)]
     rate: f64,
+    /// What the devices speak: tls (the last of several speaks AES-CBC frames), or aes-cbc for all
+    #[arg(long, value_name = "PROTOCOL", default_value = "tls", value_parser = ["tls", "aes-cbc"])]
+    protocol: String,
     /// How long; 0 is until q or Ctrl-C
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     seconds: f64,
@@ -75,6 +79,7 @@ impl DemoArgs {
         Ok(Plan {
             devices: self.devices,
             rate_hz: self.rate,
+            protocol: self.protocol.parse()?,
             duration: Some(seconds).filter(|seconds| !seconds.is_zero()),
             seed: self.seed,
             listen: self.listen,

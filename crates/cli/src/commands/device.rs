@@ -1,4 +1,8 @@
-//! `vitalwire device`: enrol, list, re-key and revoke devices. Prints a key only when it is new, and once.
+//! `vitalwire device`: enrol, list, re-key, revoke and erase devices.
+
+mod erase;
+mod key;
+mod listing;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -6,35 +10,73 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DeviceId, DeviceInfo, ROTATION_OVERLAP};
+use vitalwire_registry::DeviceId;
 
 use crate::args::DataArgs;
 
 /// The commands of `vitalwire device`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
-    /// Enrol a device and print its fresh key, once
+    /// Enrol a device and print its key
     #[command(after_help = "\
-Example:
+Examples:
   vitalwire device add bed_07 --data ./data
+  vitalwire device add old_01 --protocol aes-cbc --data ./data >> DEVICES_KEYS.txt
 
-Standard output gets one line of the paper's key file, { \"id\":…, \"key\":…, \"iv\":… }: write key and IV into
-the device. Names are 1 to 64 of A-Z a-z 0-9 _ -. A running server knows the device within a second.")]
-    Add(OneDevice),
+A TLS device, which is the default, gets two lines on standard output, identity and PSK, and on a terminal its label
+as a QR code. An AES-CBC device gets one line of the paper's key file, { \"id\":…, \"key\":…, \"iv\":… }, once.
+Names are 1 to 64 of A-Z a-z 0-9 _ -. A running server knows the device within a second.")]
+    Add(key::AddDevice),
+    /// Print what a TLS device proves itself with: two lines, identity and PSK
+    #[command(after_help = "\
+Example, a connection by hand:
+  vitalwire device psk bed_07 --data ./data
+  openssl s_client -connect 127.0.0.1:9998 -tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256 \\
+      -psk_identity <identity> -psk <psk>
+
+The audit log tells who saw the key.")]
+    Psk(OneDevice),
+    /// Show the label of a TLS device as a QR code, or draw it into files
+    #[command(after_help = "\
+Examples:
+  vitalwire device label bed_07 --data ./data
+  vitalwire device label bed_07 --svg bed_07.svg --png bed_07.png --data ./data
+
+The code says vitalwire:1?link=<identity>&psk=<psk>. Whoever can read it can speak as the device: files are made for
+you alone (mode 0600), and the label belongs into the device, not on its outside. The audit log tells who saw it.")]
+    Label(key::LabelDevice),
     /// List the enrolled devices
     #[command(after_help = "Example:\n  vitalwire device list --data ./data --json | jq '.[].id'")]
     List(ListDevices),
-    /// Show one device, without its key
+    /// Show one device, without its key; or how far the erasure of a former one is
     #[command(after_help = "Example:\n  vitalwire device show bed_07 --data ./data")]
     Show(OneDevice),
-    /// Give a device a fresh key and print it, once; the old key stops working within a second
-    #[command(after_help = "Example:\n  vitalwire device rotate bed_07 --data ./data")]
-    Rotate(OneDevice),
+    /// Give a device a fresh key and print it
+    #[command(after_help = "\
+Examples:
+  vitalwire device rotate bed_07 --data ./data                  # the old key works for up to 7 days more
+  vitalwire device rotate bed_07 --overlap 0s --data ./data     # the old key was seen by others: end it now
+
+A TLS device may use its old key until it first connects with the new one, or until the overlap is over; rotating
+again meanwhile drops the oldest. An AES-CBC device must get its new key at once: the old one stops working within a
+second.")]
+    Rotate(key::RotateDevice),
     /// Take a device out of service; a live connection of it is closed within a second
-    #[command(after_help = "Example:\n  vitalwire device revoke bed_07 --data ./data")]
+    #[command(after_help = "\
+Example:
+  vitalwire device revoke bed_07 --data ./data
+
+What it sent stays; `vitalwire device erase` removes that too.")]
     Revoke(OneDevice),
+    /// Revoke a device and erase all that it ever sent
+    #[command(after_help = "\
+Examples:
+  vitalwire device erase bed_07 --data ./data
+  vitalwire device erase bed_07 --yes --data ./data             # from a script
+
+The server erases and says what shows it: at once when it runs, else at its next start. Nobody can be enrolled under
+the name before. What applications have received, and backups, are beyond its reach. The name stays in the audit log.")]
+    Erase(erase::EraseDevice),
     /// Enrol the devices of a key file (DEVICES_KEYS.txt), all or none
     #[command(after_help = "\
 Example:
@@ -81,82 +123,20 @@ pub(crate) struct ImportDevices {
 /// When the registry refuses; its message says what to do.
 pub(crate) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
     match command {
-        DeviceCommand::Add(OneDevice { id, data }) => {
-            let secret = data.open()?.add_cbc_device(&id, None)?;
-            eprintln!(
-                "Enrolled {id}. This is its key; it is not shown again. Write key and IV into the device:"
-            );
-            println!("{}", key_file_line(&id, &secret));
-        }
-        DeviceCommand::Rotate(OneDevice { id, data }) => {
-            let key = data.open()?.rotate_device(&id, ROTATION_OVERLAP)?;
-            eprintln!(
-                "{id} has a fresh key; the old one stops working within a second. It is not shown again:"
-            );
-            if let Some(secret) = key.cbc_secret() {
-                println!("{}", key_file_line(&id, secret));
-            }
-        }
+        DeviceCommand::Add(add) => key::add(add)?,
+        DeviceCommand::Psk(device) => key::psk(device)?,
+        DeviceCommand::Label(label) => key::label(&label)?,
+        DeviceCommand::Rotate(rotate) => key::rotate(rotate)?,
         DeviceCommand::Revoke(OneDevice { id, data }) => {
             data.open()?.revoke_device(&id)?;
             println!("Revoked {id}: its key is forgotten, its connection ends within a second.");
         }
-        DeviceCommand::Show(OneDevice { id, data }) => show(&data.open()?.device(&id)?),
-        DeviceCommand::List(ListDevices { data, json }) => list(&data.open()?.devices()?, json)?,
+        DeviceCommand::Erase(erase) => return erase::erase(&erase),
+        DeviceCommand::Show(OneDevice { id, data }) => listing::show(&data.open()?, &id)?,
+        DeviceCommand::List(ListDevices { data, json }) => listing::list(&data.open()?.devices()?, json)?,
         DeviceCommand::Import(import) => import_file(&import)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A device as scripts see it.
-#[derive(Serialize)]
-struct Listed<'a> {
-    id: &'a str,
-    protocol: &'a str,
-    enrolled: String,
-    key_set: String,
-    generation: u32,
-}
-
-impl<'a> From<&'a DeviceInfo> for Listed<'a> {
-    fn from(device: &'a DeviceInfo) -> Self {
-        let time = |at| humantime::format_rfc3339_seconds(at).to_string();
-        Self {
-            id: device.id.as_str(),
-            protocol: device.protocol.as_str(),
-            enrolled: time(device.enrolled_at),
-            key_set: time(device.key_set_at),
-            generation: device.generation,
-        }
-    }
-}
-
-fn show(device: &DeviceInfo) {
-    let Listed { id, protocol, enrolled, key_set, generation } = device.into();
-    println!("device      {id}");
-    println!("protocol    {protocol}");
-    println!("enrolled    {enrolled}");
-    println!("key set     {key_set}");
-    println!("generation  {generation}");
-    println!("topics      Pico/{id}/#  vitalwire/v1/{id}/#");
-}
-
-fn list(devices: &[DeviceInfo], json: bool) -> anyhow::Result<()> {
-    let listed: Vec<Listed<'_>> = devices.iter().map(Listed::from).collect();
-    if json {
-        println!("{}", serde_json::to_string(&listed)?);
-        return Ok(());
-    }
-    if listed.is_empty() {
-        eprintln!("No devices yet: `vitalwire device add NAME` or `vitalwire device import FILE`.");
-        return Ok(());
-    }
-    let width = listed.iter().map(|device| device.id.len()).max().unwrap_or(0).max("DEVICE".len());
-    println!("{:width$}  PROTOCOL  ENROLLED              KEY SET               GENERATION", "DEVICE");
-    for Listed { id, protocol, enrolled, key_set, generation } in listed {
-        println!("{id:width$}  {protocol:8}  {enrolled}  {key_set}  {generation}");
-    }
-    Ok(())
 }
 
 fn import_file(import: &ImportDevices) -> anyhow::Result<()> {
@@ -167,24 +147,4 @@ fn import_file(import: &ImportDevices) -> anyhow::Result<()> {
     println!("{} added, {} unchanged", report.added, report.unchanged);
     eprintln!("The keys are sealed in {}; put {path} away safely or delete it.", import.data.data.display());
     Ok(())
-}
-
-/// The paper's key-file line, as `device import` and the paper's own server read it.
-fn key_file_line(id: &DeviceId, secret: &CbcSecret) -> String {
-    let text = |bytes: &[u8; 16]| serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string();
-    format!(r#"{{ "id":"{id}", "key":{}, "iv":{}}}"#, text(secret.key()), text(secret.iv()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn key_line_has_the_papers_form_and_can_be_imported() {
-        let id: DeviceId = "bed_07".parse().unwrap();
-        let line = key_file_line(&id, &CbcSecret::new(*b"1234567890123456", *b"AAAAAAAAAAAAAAAA"));
-        assert_eq!(line, r#"{ "id":"bed_07", "key":"1234567890123456", "iv":"AAAAAAAAAAAAAAAA"}"#);
-        let read = vitalwire_registry::parse_paper_keys(line.as_bytes()).unwrap();
-        assert_eq!(read.len(), 1);
-    }
 }

@@ -1,8 +1,7 @@
 //! `vitalwire init`: a data folder with fresh secrets. Never changes a folder that is in use, and never overwrites a key.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use vitalwire_broker::generate_self_signed;
 use vitalwire_registry::{MasterKey, Registry, Role, UserName, master_key_path};
 
 use crate::args::DataArgs;
+use crate::private_file::write_new;
 use crate::{config, data, secrets};
 
 const EXAMPLES: &str = "\
@@ -81,7 +81,7 @@ fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<s
     };
     let settings = folder.join(config::FILE_NAME);
     begun.files.push(settings.clone());
-    write_new(&settings, SETTINGS_TEMPLATE)?;
+    write_new(&settings, SETTINGS_TEMPLATE.as_bytes())?;
     let tls = folder.join(data::TLS_FOLDER);
     begun.folders.push(tls.clone());
     DirBuilder::new().mode(0o700).create(&tls).with_context(|| format!("cannot make {}", tls.display()))?;
@@ -126,16 +126,6 @@ impl Drop for Begun {
     }
 }
 
-fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot make {}", path.display()))?;
-    file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
-}
-
 fn certificate_names(wanted: &[String]) -> Vec<String> {
     let mut names = wanted.to_vec();
     let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -174,7 +164,7 @@ mod tests {
     fn template_is_a_settings_file_that_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(config::FILE_NAME);
-        write_new(&path, SETTINGS_TEMPLATE).unwrap();
+        write_new(&path, SETTINGS_TEMPLATE.as_bytes()).unwrap();
         let read = config::read_file(None, Some(folder.path())).unwrap();
         let flags = || config::Overrides { data: Some("d".into()), ..config::Overrides::default() };
         let with = config::Settings::resolve(flags(), read, |_| None).unwrap();

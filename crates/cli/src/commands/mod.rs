@@ -1,5 +1,6 @@
 //! One module for each command. Each has its arguments, with the help that teaches them, and a `run`.
 
+pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod doctor;
@@ -32,6 +33,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Init(args) => init::run(&args),
         Command::Device(command) => device::run(command),
         Command::User(command) => user::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Simulate(command) => simulate::run(command),
         Command::Subscribe(args) => subscribe::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -37,8 +37,8 @@ Examples:
       --keys DEVICES_KEYS.txt --target gateway:9998
   vitalwire simulate fleet --protocol tls --links LINKS.txt --target gateway:9998 --seconds 60
 
-The key file of --protocol aes-cbc is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line. The file of --protocol tls
-has one `name identity psk` a line, 32 and 64 hexadecimal digits as `vitalwire device psk NAME` prints them, and is yours
+The key file of --protocol aes-cbc is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line, as `vitalwire device add
+--protocol aes-cbc` prints them. The file of --protocol tls has one `name identity psk` a line, 32 and 64 hexadecimal digits as `vitalwire device psk NAME` prints them, and is yours
 alone (chmod 600). Lines that begin with # are comments.";
 
 /// Arguments of `vitalwire simulate fleet`.

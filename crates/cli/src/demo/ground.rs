@@ -9,9 +9,9 @@ use vitalwire_broker::{BrokerConfig, BrokerLimits};
 use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, ServerConfig};
 use vitalwire_protocol::{CbcSecret, Variant};
 use vitalwire_registry::{
-    DeviceId, MasterKey, Registry, RegistryError, Role, Scope, UserName, master_key_path,
+    DeviceId, DeviceKey, MasterKey, Protocol, Registry, RegistryError, Role, Scope, UserName, master_key_path,
 };
-use vitalwire_simulator::fleet::FleetDevice;
+use vitalwire_simulator::fleet::{FleetDevice, Link};
 
 use super::Plan;
 use super::parts::ServerThread;
@@ -57,7 +57,7 @@ impl Ground {
             (None, None) => bail!("no folder for the demonstration"),
         };
         let registry = open_or_create(&data, &master_key)?;
-        let devices = enrol(&registry, plan.devices)?;
+        let devices = enrol(&registry, plan)?;
         let password = secrets::generate_password();
         let user: UserName = USER.parse()?;
         match registry.add_user(&user, Role::Reader { devices: Scope::All }, &password) {
@@ -149,27 +149,44 @@ fn open_or_create(folder: &Path, master_key: &Path) -> anyhow::Result<Registry> 
     Ok(Registry::create(folder, &master)?)
 }
 
+/// What the patients' devices speak. With TLS the last of several speaks the paper's frames, to show that both are served.
+fn protocol_of(plan: &Plan, place: usize) -> Protocol {
+    let is_last = plan.devices > 1 && place + 1 == plan.devices;
+    if is_last { Protocol::AesCbc } else { plan.protocol }
+}
+
 /// Patients of an earlier demonstration in this folder keep their keys.
-fn enrol(registry: &Registry, count: usize) -> anyhow::Result<Vec<FleetDevice>> {
+fn enrol(registry: &Registry, plan: &Plan) -> anyhow::Result<Vec<FleetDevice>> {
     let known = registry.directory()?.devices;
-    let mut fresh: Vec<(DeviceId, CbcSecret)> = Vec::new();
-    let mut fleet = Vec::with_capacity(count);
-    for place in 0..count {
-        let id: DeviceId = format!("patient_{:02}", place + 1).parse()?;
-        let secret = match known.get(&id) {
-            Some(device) => device.cbc_secret().cloned().with_context(|| {
-                format!("{id} of this folder speaks {}; take another folder", device.protocol())
-            })?,
-            None => {
-                let secret = CbcSecret::new(rand::random(), rand::random());
-                fresh.push((id.clone(), secret.clone()));
-                secret
+    let ids: Vec<DeviceId> =
+        (1..=plan.devices).map(|number| format!("patient_{number:02}").parse()).collect::<Result<_, _>>()?;
+    let fresh = |protocol| {
+        let wanted = ids.iter().enumerate().filter(move |(place, _)| protocol_of(plan, *place) == protocol);
+        wanted.map(|(_, id)| id.clone()).filter(|id| !known.contains_key(id))
+    };
+    let secrets = fresh(Protocol::AesCbc).map(|id| (id, CbcSecret::new(rand::random(), rand::random())));
+    registry.add_cbc_devices(&secrets.collect::<Vec<_>>())?;
+    registry.add_tls_devices(&fresh(Protocol::Tls).collect::<Vec<_>>())?;
+    let enrolled = registry.directory()?.devices;
+    let mut fleet = Vec::with_capacity(ids.len());
+    for (place, id) in ids.iter().enumerate() {
+        let device = enrolled.get(id).with_context(|| format!("{id} is not enrolled"))?;
+        let wanted = protocol_of(plan, place);
+        fleet.push(match &device.key {
+            key if key.protocol() != wanted => bail!(
+                "{id} of this folder speaks {}, not {wanted}; take another folder or the same --devices and --protocol",
+                key.protocol()
+            ),
+            DeviceKey::Tls(links) => {
+                let link = &links.current;
+                FleetDevice::batches(id.as_str(), Link::new(&link.id.to_string(), *link.psk.bytes())?)
             }
-        };
-        let variant = if place.is_multiple_of(2) { Variant::Chained } else { Variant::Blockwise };
-        fleet.push(FleetDevice::frames(id.to_string(), secret, variant));
+            DeviceKey::AesCbc(secret) => {
+                let variant = if place.is_multiple_of(2) { Variant::Chained } else { Variant::Blockwise };
+                FleetDevice::frames(id.as_str(), secret.clone(), variant)
+            }
+        });
     }
-    registry.add_cbc_devices(&fresh)?;
     Ok(fleet)
 }
 

@@ -18,7 +18,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use vitalwire_simulator::fleet::{FleetConfig, FleetObserver};
+use vitalwire_protocol::Variant;
+use vitalwire_registry::Protocol;
+use vitalwire_simulator::fleet::{FleetConfig, FleetDevice, FleetObserver, FleetReport};
 
 use crate::limits;
 use ground::Ground;
@@ -29,6 +31,8 @@ use tally::Tally;
 
 /// After the last device has stopped, how long nothing may arrive before the rest counts as lost.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+/// Milliseconds of values in a batch: short, so that the waves on the screen flow.
+const BATCH_MS: u32 = 250;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,8 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Plan {
     pub(crate) devices: usize,
     pub(crate) rate_hz: f64,
+    /// What the devices speak; with TLS the last of several speaks the paper's frames.
+    pub(crate) protocol: Protocol,
     /// `None`: until the person stops it.
     pub(crate) duration: Option<Duration>,
     pub(crate) seed: u64,
@@ -58,14 +64,15 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     let server = ServerThread::start(ground.server_config(plan)?)?;
     let devices = ground.devices.clone();
     let observer = FleetObserver::new(&devices);
-    let seen = devices.iter().filter_map(|device| Some((device.id.clone(), device.variant()?)));
-    let tally = Arc::new(Mutex::new(Tally::new(seen, plan.live)));
+    let seen = devices.iter().map(|device| (device.id.clone(), speaks(device)));
+    let tally = Arc::new(Mutex::new(Tally::new(seen, plan.rate_hz, plan.live)));
     let subscriber =
         SubscriberThread::start(&ground.login(&server)?, Arc::clone(&tally), Arc::clone(&observer))?;
 
     let mut config = FleetConfig::new(devices, server.addresses.devices.to_string(), plan.seed);
     config.rate_hz = plan.rate_hz;
     config.duration = plan.duration;
+    config.link.batch_ms = BATCH_MS;
     let ended = CancellationToken::new();
     let fleet = FleetThread::start(config, Arc::clone(&observer), ended.clone())?;
 
@@ -75,12 +82,12 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
         tell_progress(plan, &tally, &observer, &ended);
         Ok(())
     };
-    let sent = fleet.stop()?.sent;
-    settle(&tally, sent);
+    let done = fleet.stop()?;
+    settle(&tally, done.sent);
     subscriber.stop()?;
     server.stop()?;
     watched?;
-    Ok(report(plan, &locked(&tally), &observer, sent))
+    Ok(report(plan, &locked(&tally), &observer, &done))
 }
 
 fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
@@ -100,8 +107,14 @@ fn show(
     let mqtt = addresses.mqtt.map_or(String::new(), |at| format!("   MQTT {at}"));
     let scene = view::Scene {
         title: format!(
-            "{} simulated patients × {} Hz, half chained, half blockwise",
-            plan.devices, plan.rate_hz
+            "{} simulated patients × {} Hz, {}",
+            plan.devices,
+            plan.rate_hz,
+            match (plan.protocol, plan.devices) {
+                (Protocol::Tls, 1) => "TLS 1.3",
+                (Protocol::Tls, _) => "TLS 1.3, and one with AES-CBC frames",
+                (Protocol::AesCbc, _) => "AES-CBC frames",
+            }
         ),
         addresses: format!("devices {}{mqtt}{metrics}", addresses.devices),
         command: ground.command(server),
@@ -150,7 +163,17 @@ fn settle(tally: &Mutex<Tally>, sent: u64) {
     }
 }
 
-fn report(plan: &Plan, tally: &Tally, observer: &FleetObserver, sent: u64) -> Report {
+/// What a device speaks, in words for the view.
+fn speaks(device: &FleetDevice) -> &'static str {
+    match device.variant() {
+        None => "TLS 1.3",
+        Some(Variant::Chained) => "AES-CBC chained",
+        Some(Variant::Blockwise) => "AES-CBC blockwise",
+    }
+}
+
+fn report(plan: &Plan, tally: &Tally, observer: &FleetObserver, done: &FleetReport) -> Report {
+    let sent = done.sent;
     let delivered = tally.delivered();
     let connect = tally.devices.iter().enumerate().filter_map(|(place, device)| {
         let started = observer.connections(place).first()?.connect_started;
@@ -160,6 +183,7 @@ fn report(plan: &Plan, tally: &Tally, observer: &FleetObserver, sent: u64) -> Re
         devices: plan.devices,
         served: tally.served(),
         sent,
+        acknowledged: done.batches.acknowledged.samples,
         delivered,
         lost: sent.saturating_sub(delivered),
         connect_ms: Percentiles::of_durations(connect),

@@ -11,6 +11,8 @@ pub(crate) struct Report {
     pub(crate) devices: usize,
     pub(crate) served: usize,
     pub(crate) sent: u64,
+    /// Of `sent`, what the server said to devices on the secure link that it holds; frames are not acknowledged.
+    pub(crate) acknowledged: u64,
     pub(crate) delivered: u64,
     pub(crate) lost: u64,
     pub(crate) connect_ms: Percentiles,
@@ -33,9 +35,9 @@ impl Report {
     /// The report as lines for people.
     pub(crate) fn for_people(&self) -> String {
         let verdict = if self.is_complete() { "nothing lost" } else { "NOT everything arrived" };
-        let Self { devices, served, sent, delivered, lost, connect_ms, latency_ms } = self;
+        let Self { devices, served, sent, acknowledged, delivered, lost, connect_ms, latency_ms } = self;
         format!(
-            "{verdict}: {served} of {devices} devices served, {sent} readings sent, {delivered} delivered, {lost} lost\n\
+            "{verdict}: {served} of {devices} devices served, {sent} readings sent, {acknowledged} acknowledged, {delivered} delivered, {lost} lost\n\
              first reading after {connect_ms}; device to subscriber {latency_ms}"
         )
     }
@@ -84,14 +86,23 @@ mod tests {
     fn report() -> Report {
         let percentiles = Percentiles { p50: Some(1.25), p99: Some(4.0) };
         let (connect_ms, latency_ms) = (percentiles, percentiles);
-        Report { devices: 5, served: 5, sent: 1000, delivered: 1000, lost: 0, connect_ms, latency_ms }
+        Report {
+            devices: 5,
+            served: 5,
+            sent: 1000,
+            acknowledged: 800,
+            delivered: 1000,
+            lost: 0,
+            connect_ms,
+            latency_ms,
+        }
     }
 
     #[test]
     fn json_line_has_exactly_the_agreed_shape() {
         let line = serde_json::to_string(&report()).unwrap();
         let expected = concat!(
-            r#"{"devices":5,"served":5,"sent":1000,"delivered":1000,"lost":0,"#,
+            r#"{"devices":5,"served":5,"sent":1000,"acknowledged":800,"delivered":1000,"lost":0,"#,
             r#""connect_ms":{"p50":1.25,"p99":4.0},"latency_ms":{"p50":1.25,"p99":4.0}}"#
         );
         assert_eq!(line, expected);

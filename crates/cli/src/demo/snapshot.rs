@@ -1,7 +1,7 @@
 //! What the live view shows at one moment: copied out of the tally in one short look, so that drawing never makes the
 //! subscriber wait. Draws nothing.
 
-use vitalwire_protocol::{Channel, Variant};
+use vitalwire_protocol::Channel;
 
 use super::pulse::{self, Point};
 use super::report::Percentiles;
@@ -25,7 +25,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Row {
     pub(crate) index: usize,
     pub(crate) id: String,
-    pub(crate) variant: Variant,
+    pub(crate) speaks: &'static str,
     pub(crate) wave: Vec<Point>,
     pub(crate) pulse_per_minute: Option<f64>,
     pub(crate) temperature: String,
@@ -70,7 +70,7 @@ fn row(index: usize, device: &DeviceTally, now: f64) -> Row {
     Row {
         index,
         id: device.id.clone(),
-        variant: device.variant,
+        speaks: device.speaks,
         pulse_per_minute: pulse::rate_per_minute(&wave),
         rate: rate(&wave, now),
         wave,

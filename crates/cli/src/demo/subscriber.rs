@@ -84,7 +84,10 @@ fn count(publish: &Publish, tally: &Mutex<Tally>, observer: &FleetObserver) {
     let Some(device) = tally.device(id) else { return };
     let sequence = if kind == Kind::Reading { sequence(&publish.payload) } else { None };
     let delay = sequence
-        .and_then(|number| observer.latest_sent_at(device, number))
+        .and_then(|number| match observer.batch(device, number) {
+            Some(batch) => batch.sent,
+            None => observer.latest_sent_at(device, number),
+        })
         .map(|written| arrived.saturating_duration_since(written));
     tally.record(device, &Message { kind, payload: &publish.payload, arrived, sequence, delay });
 }

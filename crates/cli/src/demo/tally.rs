@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use vitalwire_protocol::{Channel, Variant};
+use vitalwire_protocol::Channel;
 
 use super::pulse::Point;
 use super::topic::{End, Kind};
@@ -16,6 +16,8 @@ const MESSAGES_PER_READING: usize = 8;
 const DELAY_US_MAX: u64 = 60_000_000;
 /// How much of the wave is kept, in seconds: enough for a pulse rate.
 const WAVE_SECONDS: f64 = 12.0;
+/// How far a wave may run ahead of the arrival of its values, in seconds.
+const WAVE_AHEAD_SECONDS: f64 = 2.0;
 /// Bound on the points kept of one wave, whatever its rate.
 const WAVE_POINTS_MAX: usize = 4096;
 /// Delays of the latest readings, for the live view.
@@ -30,6 +32,8 @@ pub(crate) struct Tally {
     index: HashMap<String, usize>,
     delay_us: Histogram<u64>,
     started: Instant,
+    /// From one value of a device to its next.
+    interval_seconds: f64,
     /// Whether values are kept for a view; without one only counting is paid for.
     watched: bool,
 }
@@ -37,7 +41,7 @@ pub(crate) struct Tally {
 /// What was seen of one device.
 pub(crate) struct DeviceTally {
     pub(crate) id: String,
-    pub(crate) variant: Variant,
+    pub(crate) speaks: &'static str,
     /// Whole readings, then values in the order of `Channel`.
     seen: [u64; MESSAGES_PER_READING],
     /// When its first reading arrived.
@@ -52,10 +56,10 @@ pub(crate) struct DeviceTally {
 }
 
 impl DeviceTally {
-    fn new(id: String, variant: Variant) -> Self {
+    fn new(id: String, speaks: &'static str) -> Self {
         Self {
             id,
-            variant,
+            speaks,
             seen: [0; MESSAGES_PER_READING],
             first_reading: None,
             delays_recent_us: VecDeque::new(),
@@ -92,11 +96,16 @@ pub(crate) struct Message<'a> {
 
 impl Tally {
     /// An empty tally for these devices.
-    pub(crate) fn new(devices: impl Iterator<Item = (String, Variant)>, watched: bool) -> Self {
-        let devices: Vec<_> = devices.map(|(id, variant)| DeviceTally::new(id, variant)).collect();
+    pub(crate) fn new(
+        devices: impl Iterator<Item = (String, &'static str)>,
+        rate_hz: f64,
+        watched: bool,
+    ) -> Self {
+        let devices: Vec<_> = devices.map(|(id, speaks)| DeviceTally::new(id, speaks)).collect();
         let index = devices.iter().enumerate().map(|(index, device)| (device.id.clone(), index)).collect();
         let delay_us = Histogram::new_with_bounds(1, DELAY_US_MAX, 3).expect("1..=60 s is a valid range");
-        Self { devices, index, delay_us, started: Instant::now(), watched }
+        let interval_seconds = 1.0 / rate_hz;
+        Self { devices, index, delay_us, started: Instant::now(), interval_seconds, watched }
     }
 
     /// Which device an id is.
@@ -120,7 +129,8 @@ impl Tally {
             Kind::Status | Kind::Peer(_) | Kind::Gateway(_) => {}
         }
         if self.watched {
-            device.show(message, message.arrived.duration_since(self.started).as_secs_f64());
+            let seconds = message.arrived.duration_since(self.started).as_secs_f64();
+            device.show(message, seconds, self.interval_seconds);
         }
     }
 
@@ -146,7 +156,7 @@ impl Tally {
 }
 
 impl DeviceTally {
-    fn show(&mut self, message: &Message<'_>, seconds: f64) {
+    fn show(&mut self, message: &Message<'_>, seconds: f64, interval_seconds: f64) {
         let text = std::str::from_utf8(message.payload).unwrap_or("?");
         match message.kind {
             Kind::Reading => {
@@ -162,7 +172,10 @@ impl DeviceTally {
                 if channel == Channel::PulseSig
                     && let Ok(value) = text.parse()
                 {
-                    self.extend_wave((seconds, value));
+                    // The values of a batch arrive together, and were measured one after the other.
+                    let next = self.wave.back().map_or(seconds, |last| last.0 + interval_seconds);
+                    let is_near = (next - seconds).abs() < WAVE_AHEAD_SECONDS;
+                    self.extend_wave((if is_near { next.max(seconds) } else { seconds }, value));
                 }
                 if let Some(slot) = self.texts.get_mut(channel.index()) {
                     keep(slot, text);
@@ -203,7 +216,7 @@ mod tests {
     use super::*;
 
     fn tally() -> Tally {
-        Tally::new([("bed_07".to_owned(), Variant::Chained)].into_iter(), true)
+        Tally::new([("bed_07".to_owned(), "TLS 1.3")].into_iter(), 20.0, true)
     }
 
     fn message(kind: Kind, payload: &[u8]) -> Message<'_> {

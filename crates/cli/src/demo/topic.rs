@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn finds_the_sequence_number() {
-        assert_eq!(sequence(br#"{"time":"t","device_time":null,"sequence":42,"assurance":"x"}"#), Some(42));
+        assert_eq!(sequence(br#"{"time":"t","assurance":"x","sequence":42,"values":{}}"#), Some(42));
         assert_eq!(sequence(br#"{"sequence": 7}"#), Some(7));
         assert_eq!(sequence(br#"{"sequence":null}"#), None);
         assert_eq!(sequence(br#"{"sequence":99999999999999999999999}"#), None);

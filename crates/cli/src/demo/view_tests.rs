@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use vitalwire_protocol::{Channel, Variant};
+use vitalwire_protocol::Channel;
 
 use super::super::tally::Message;
 use super::super::topic::Kind;
 use super::*;
 
 fn tally(devices: usize) -> Mutex<Tally> {
-    let ids = (1..=devices).map(|number| (format!("patient_{number:02}"), Variant::Chained));
-    let mut tally = Tally::new(ids, true);
+    let ids = (1..=devices).map(|number| (format!("patient_{number:02}"), "TLS 1.3"));
+    let mut tally = Tally::new(ids, 20.0, true);
     let message = |kind, payload| Message {
         kind,
         payload,
@@ -52,7 +52,7 @@ fn shows_devices_topics_totals_and_the_command_to_copy() {
     for part in [
         "patient_01",
         "patient_05",
-        "chained",
+        "TLS 1.3",
         "36.600",
         "Accelerometer/x",
         "sequence 7",

@@ -3,12 +3,13 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod faults;
 pub mod link;
 pub mod mosquitto;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -29,10 +30,27 @@ pub const PASSWORD: &str = "correct horse battery";
 /// Generous: these machines are shared. Nothing here waits for it unless something is broken.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where a clinic's files are.
+pub enum Folder {
+    Own(TempDir),
+    Anothers(PathBuf),
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Anothers(path) => path,
+        }
+    }
+}
+
 pub struct Clinic {
-    pub folder: TempDir,
+    pub folder: Folder,
     pub registry: Registry,
     pub server: Option<Server>,
+    /// What the server asks of devices on the secure link: milliseconds of a batch.
+    pub batch_ms: Option<u32>,
 }
 
 impl Clinic {
@@ -48,12 +66,20 @@ impl Clinic {
 
     /// A data folder with one reader, and no server yet.
     pub fn closed() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::Own(tempfile::tempdir().unwrap());
         let key = MasterKey::create(&folder.path().join("master-key")).unwrap();
         let registry = Registry::create(&folder.path().join("data"), &key).unwrap();
         let reader = Role::Reader { devices: Scope::All };
         registry.add_user(&"watcher".parse().unwrap(), reader, &SecretString::from(PASSWORD)).unwrap();
-        Self { folder, registry, server: None }
+        Self { folder, registry, server: None, batch_ms: None }
+    }
+
+    /// The clinic of another process.
+    pub fn existing(folder: &Path) -> Self {
+        let folder = Folder::Anothers(folder.to_owned());
+        let key = MasterKey::load(&folder.path().join("master-key")).unwrap();
+        let registry = Registry::open(&folder.path().join("data"), &key).unwrap();
+        Self { folder, registry, server: None, batch_ms: None }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -77,7 +103,7 @@ impl Clinic {
         };
         let config = ServerConfig {
             journal,
-            batch_ms: None,
+            batch_ms: self.batch_ms,
             data: self.data(),
             master_key: self.folder.path().join("master-key"),
             device_listen: any,

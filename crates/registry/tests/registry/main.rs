@@ -1,6 +1,7 @@
 //! The registry as its users meet it: real files, real second connections, a real second process.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
+mod auditing;
 mod devices;
 mod erasing;
 mod fixture;

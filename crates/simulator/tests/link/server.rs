@@ -210,10 +210,7 @@ impl Shared {
             }
             inbox.extend_from_slice(&buffer[..len]);
             let mut answer = Vec::new();
-            loop {
-                let Some((message, len)) = decode(&inbox).expect("devices send well-formed messages") else {
-                    break;
-                };
+            while let Some((message, len)) = decode(&inbox).expect("devices send well-formed messages") {
                 self.take(&message, identity, (&mut boot, &mut last), manner, &mut answer);
                 inbox.drain(..len);
             }

@@ -115,7 +115,7 @@ fn draw_id(frame: &mut Frame<'_>, area: Rect, row: &Row, selected: bool) {
     frame.render_widget(Line::from(vec![marker.clone(), name]), middle);
     if area.height >= 2 && middle.bottom() < area.bottom() {
         let below = Rect { y: middle.y + 1, ..middle };
-        frame.render_widget(Line::from(vec![marker, row.variant.to_string().fg(FRAME_COLOUR)]), below);
+        frame.render_widget(Line::from(vec![marker, row.speaks.fg(FRAME_COLOUR)]), below);
     }
 }
 

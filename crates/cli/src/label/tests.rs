@@ -1,0 +1,90 @@
+//! The codes are read by another crate than the one that draws them.
+
+use super::*;
+use vitalwire_registry::{LinkId, Psk};
+
+fn link() -> Link {
+    let id: LinkId = "00112233445566778899aabbccddeeff".parse().unwrap();
+    let psk = Psk::derive(&std::array::from_fn(|place| u8::try_from(place).unwrap()), &id);
+    Link { id, psk }
+}
+
+/// The label of the test vector in PROTOCOL.md §4.7.
+const TEXT: &str = "vitalwire:1?link=00112233445566778899aabbccddeeff\
+                    &psk=bb686987c14f7576782e4edace0da2534b3b72ce9e03a9ab7ef242f1228ca480";
+
+/// What a reader sees in an image of `width` columns; true is dark.
+fn read(width: usize, height: usize, dark: impl Fn(usize, usize) -> bool) -> String {
+    let mut image = rqrr::PreparedImage::prepare_from_bitmap(width, height, dark);
+    let grids = image.detect_grids();
+    assert_eq!(grids.len(), 1);
+    grids[0].decode().unwrap().1
+}
+
+/// The modules that lines of half blocks show.
+fn modules(text: &str, ink_is_dark: bool) -> Vec<Vec<bool>> {
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let halves = line.chars().map(|block| match block {
+            '█' => (true, true),
+            '▀' => (true, false),
+            '▄' => (false, true),
+            ' ' => (false, false),
+            other => panic!("{other:?}"),
+        });
+        let (upper, lower): (Vec<_>, Vec<_>) = halves.unzip();
+        rows.extend([upper, lower].map(|row| row.into_iter().map(|ink| ink == ink_is_dark).collect()));
+    }
+    rows
+}
+
+/// Enlarges modules, as a camera sees more than one pixel of each.
+fn read_modules(rows: &[Vec<bool>]) -> String {
+    const TIMES: usize = 4;
+    read(rows[0].len() * TIMES, rows.len() * TIMES, |x, y| rows[y / TIMES][x / TIMES])
+}
+
+#[test]
+fn text_is_that_of_the_specification() {
+    assert_eq!(text(&link()).as_str(), TEXT);
+}
+
+#[test]
+fn code_in_the_terminal_can_be_read_with_and_without_colours() {
+    let label = Label::new(&link()).unwrap();
+    let plain = label.terminal(false);
+    assert_eq!(read_modules(&modules(&plain, false)), TEXT);
+    let coloured = label.terminal(true);
+    let (start, end) = ("\x1b[30;107m", "\x1b[0m");
+    assert!(coloured.lines().all(|line| line.starts_with(start) && line.ends_with(end)));
+    let blocks = coloured.replace(start, "").replace(end, "");
+    assert_eq!(read_modules(&modules(&blocks, true)), TEXT);
+    assert!(plain.lines().all(|line| line.chars().count() <= 80), "it fits a terminal of 80 columns");
+}
+
+#[test]
+fn code_in_the_png_can_be_read() {
+    let png = Label::new(&link()).unwrap().png().unwrap();
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    let (width, height) = (usize::try_from(info.width).unwrap(), usize::try_from(info.height).unwrap());
+    assert_eq!(read(width, height, |x, y| pixels[y * width + x] == 0), TEXT);
+}
+
+#[test]
+fn code_in_the_svg_can_be_read_and_the_name_stands_below() {
+    let label = Label::new(&link()).unwrap();
+    let svg = label.svg(&"bed_07".parse().unwrap());
+    assert!(svg.contains(">bed_07</text>") && !svg.contains("textLength"), "{svg}");
+    let mut rows = vec![vec![false; label.side]; label.side];
+    let path = svg.split("<path d=\"").nth(1).unwrap().split('"').next().unwrap();
+    for square in path.split('M').skip(1) {
+        let (x, rest) = square.split_once(' ').unwrap();
+        let y = rest.strip_suffix("h1v1h-1z").unwrap();
+        rows[y.parse::<usize>().unwrap()][x.parse::<usize>().unwrap()] = true;
+    }
+    assert_eq!(read_modules(&rows), TEXT);
+    let long = label.svg(&"x".repeat(64).parse().unwrap());
+    assert!(long.contains("textLength"), "a long name is drawn as wide as the code");
+}

@@ -1,0 +1,375 @@
+//! The audit log: who enrolled, re-keyed, revoked, erased and logged in, in records that are chained by a MAC. No record
+//! holds a key, a password or a value that was measured.
+//!
+//! Each record's `chain` is `HMAC-SHA256(key, chain of the record before ‖ sequence ‖ time ‖ kind ‖ subject ‖ actor ‖
+//! detail)`: the first chain begins with 32 zero bytes, numbers are 8 bytes big-endian, texts are preceded by their length
+//! in 4 such bytes. The row of the registry holds the number of records and the last chain (the *head*) under a MAC of
+//! their own. Both keys are derived from the master key; so whoever can write the file but lacks that key cannot write
+//! history, nor cut it, without [`Registry::verify_audit`] finding it. What he can do is put an earlier copy of the whole
+//! file in its place: only a head noted elsewhere shows that.
+
+mod logins;
+mod verify;
+
+pub(crate) use logins::LoginFold;
+pub use logins::{LoginKind, REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR};
+pub use verify::{AuditFault, AuditReport};
+
+use crate::change::Change;
+use crate::error::Result;
+use crate::hex;
+use crate::seal::Sealer;
+use crate::store::Registry;
+use rusqlite::{Connection, Row};
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The longest subject of a record, in bytes; a longer one is cut.
+const SUBJECT_LEN_MAX: usize = 128;
+/// The longest detail of a record, in bytes; a longer one is cut.
+const DETAIL_LEN_MAX: usize = 512;
+/// The bytes of a chain value.
+const CHAIN_LEN: usize = 32;
+/// Before the first record.
+const CHAIN_START: [u8; CHAIN_LEN] = [0; CHAIN_LEN];
+
+/// What a record tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum AuditKind {
+    /// The log began.
+    LogStarted,
+    /// A device was enrolled.
+    DeviceEnrolled,
+    /// A device got a fresh key.
+    DeviceRotated,
+    /// A device used its fresh key, and the one before was forgotten.
+    RotationConfirmed,
+    /// A device's key was shown to somebody.
+    KeyShown,
+    /// A device was taken out of service.
+    DeviceRevoked,
+    /// Somebody asked for what a device sent to be erased.
+    ErasureRequested,
+    /// What a device sent was erased.
+    DeviceErased,
+    /// A user was added.
+    UserAdded,
+    /// A user was removed.
+    UserRemoved,
+    /// A user got another password.
+    PasswordSet,
+    /// A user got another role or other devices.
+    RoleSet,
+    /// A device connected under a link for the first time.
+    DeviceLogin,
+    /// A user logged in.
+    UserLogin,
+    /// A login was refused.
+    LoginRefused,
+    /// Logins that were counted and not recorded one by one.
+    LoginsFolded,
+}
+
+impl AuditKind {
+    /// The text it is stored and shown as.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LogStarted => "log-started",
+            Self::DeviceEnrolled => "device-enrolled",
+            Self::DeviceRotated => "device-rotated",
+            Self::RotationConfirmed => "rotation-confirmed",
+            Self::KeyShown => "key-shown",
+            Self::DeviceRevoked => "device-revoked",
+            Self::ErasureRequested => "erasure-requested",
+            Self::DeviceErased => "device-erased",
+            Self::UserAdded => "user-added",
+            Self::UserRemoved => "user-removed",
+            Self::PasswordSet => "password-set",
+            Self::RoleSet => "role-set",
+            Self::DeviceLogin => "device-login",
+            Self::UserLogin => "user-login",
+            Self::LoginRefused => "login-refused",
+            Self::LoginsFolded => "logins-folded",
+        }
+    }
+}
+
+/// A record as stored. Its texts are as written, also by a newer program; [`Registry::verify_audit`] tells whether they
+/// can be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// Counted from 1, without gaps.
+    pub sequence: u64,
+    /// When, by the clock of the machine, to the microsecond.
+    pub time: SystemTime,
+    /// What happened: the text of an [`AuditKind`].
+    pub kind: String,
+    /// To whom: a device's or a user's name.
+    pub subject: String,
+    /// By whom: the program and the operating system's user that it ran as.
+    pub actor: String,
+    /// More about it.
+    pub detail: String,
+}
+
+/// The chain value of a record, which stands for it and all before it. Written as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct AuditHead([u8; CHAIN_LEN]);
+
+impl fmt::Display for AuditHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AuditHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text is no head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a head of the audit log has 64 hexadecimal digits, as `vitalwire audit verify` prints it")]
+pub struct ParseAuditHeadError;
+
+impl FromStr for AuditHead {
+    type Err = ParseAuditHeadError;
+    fn from_str(text: &str) -> Result<Self, ParseAuditHeadError> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != CHAIN_LEN || !rest.is_empty() {
+            return Err(ParseAuditHeadError);
+        }
+        let mut head = [0; CHAIN_LEN];
+        for (byte, [high, low]) in head.iter_mut().zip(pairs) {
+            let high = hex::value(*high).ok_or(ParseAuditHeadError)?;
+            let low = hex::value(*low).ok_or(ParseAuditHeadError)?;
+            *byte = high << 4 | low;
+        }
+        Ok(Self(head))
+    }
+}
+
+/// Where the log ends, as the row of the registry says.
+pub(crate) struct Tail {
+    records: i64,
+    head: [u8; CHAIN_LEN],
+    seal: Option<Vec<u8>>,
+    /// Whether the MAC over the two fits. Once it does not, no change makes a fitting one: damage stays visible.
+    sound: bool,
+    changed: bool,
+}
+
+/// The columns that [`Tail::read`] reads, in its order.
+pub(crate) const TAIL_COLUMNS: &str = "audit_records, audit_head, audit_seal";
+
+impl Tail {
+    /// Reads [`TAIL_COLUMNS`], which begin at column `first`.
+    pub(crate) fn read(row: &Row<'_>, first: usize, sealer: &Sealer) -> rusqlite::Result<Self> {
+        let records: i64 = row.get(first)?;
+        let head = row.get_ref(first + 1)?.as_blob_or_null()?.and_then(|head| head.try_into().ok());
+        let seal = row.get_ref(first + 2)?.as_blob_or_null()?.map(<[u8]>::to_vec);
+        let sound = head.is_some_and(|head| seal.as_deref() == Some(&sealer.audit_seal(records, &head)));
+        Ok(Self { records, head: head.unwrap_or(CHAIN_START), seal, sound, changed: false })
+    }
+
+    fn start() -> Self {
+        Self { records: 0, head: CHAIN_START, seal: None, sound: true, changed: false }
+    }
+
+    fn append(
+        &mut self,
+        connection: &Connection,
+        sealer: &Sealer,
+        actor: &str,
+        (kind, subject, detail): (AuditKind, &str, &str),
+    ) -> Result<()> {
+        // A record that somebody added may stand beyond the end; it must not keep a device from being revoked.
+        let mut statement = connection.prepare_cached("SELECT coalesce(max(sequence), 0) FROM audit")?;
+        let last: i64 = statement.query_row([], |row| row.get(0))?;
+        let sequence = last.max(self.records).saturating_add(1);
+        let time_us = unix_micros(SystemTime::now());
+        let subject = clean(subject, SUBJECT_LEN_MAX);
+        let detail = clean(detail, DETAIL_LEN_MAX);
+        let texts = [kind.as_str(), &subject, actor, &detail];
+        let chain = chain(sealer, &self.head, sequence, time_us, texts.map(str::as_bytes));
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO audit (sequence, time_us, kind, subject, actor, detail, chain)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        statement.execute((sequence, time_us, kind.as_str(), &subject, actor, &detail, chain))?;
+        (self.records, self.head, self.changed) = (sequence, chain, true);
+        Ok(())
+    }
+
+    pub(crate) fn store(&self, connection: &Connection, sealer: &Sealer) -> Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        if !self.sound {
+            tracing::error!(
+                "the end of the audit log was changed by hand; run `vitalwire audit verify`. New records are added"
+            );
+        }
+        let fresh = self.sound.then(|| sealer.audit_seal(self.records, &self.head).to_vec());
+        connection.execute(
+            "UPDATE registry SET audit_records = ?1, audit_head = ?2, audit_seal = ?3",
+            (self.records, self.head, fresh.as_ref().or(self.seal.as_ref())),
+        )?;
+        Ok(())
+    }
+}
+
+/// Writes the first record, into a log that never had one.
+pub(crate) fn start(connection: &Connection, sealer: &Sealer, actor: &str) -> Result<()> {
+    let devices: i64 =
+        connection
+            .query_row("SELECT count(*) FROM devices WHERE sealed IS NOT NULL", [], |row| row.get(0))?;
+    let users: i64 =
+        connection
+            .query_row("SELECT count(*) FROM users WHERE password_hash IS NOT NULL", [], |row| row.get(0))?;
+    let detail = format!("there were {devices} devices and {users} users before");
+    let mut tail = Tail::start();
+    tail.append(connection, sealer, actor, (AuditKind::LogStarted, "", &detail))?;
+    tail.store(connection, sealer)
+}
+
+impl Change<'_> {
+    /// Adds a record, which becomes lasting together with what it tells of.
+    pub(crate) fn record(&self, kind: AuditKind, subject: &str, detail: &str) -> Result<()> {
+        let mut tail = self.tail.borrow_mut();
+        tail.append(&self.transaction, self.sealer, self.actor, (kind, subject, detail))
+    }
+}
+
+impl Registry {
+    /// The records after a sequence number (0 for all), at most `limit`, the oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT sequence, time_us, kind, subject, actor, detail FROM audit
+             WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+        )?;
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map((after, limit), read_record)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// How many records the log has, by its last one.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn audit_records(&self) -> Result<u64> {
+        let last: i64 =
+            self.connection
+                .query_row("SELECT coalesce(max(sequence), 0) FROM audit", [], |row| row.get(0))?;
+        Ok(u64::try_from(last).unwrap_or(0))
+    }
+}
+
+fn read_record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
+    let text = |column| -> rusqlite::Result<String> {
+        Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
+    };
+    Ok(AuditRecord {
+        sequence: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
+        time: from_unix_micros(row.get(1)?),
+        kind: text(2)?,
+        subject: text(3)?,
+        actor: text(4)?,
+        detail: text(5)?,
+    })
+}
+
+fn chain(
+    sealer: &Sealer,
+    before: &[u8; CHAIN_LEN],
+    sequence: i64,
+    time_us: i64,
+    texts: [&[u8]; 4],
+) -> [u8; CHAIN_LEN] {
+    let (sequence, time_us) = (sequence.to_be_bytes(), time_us.to_be_bytes());
+    let lengths = texts.map(|text| u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+    let mut parts: Vec<&[u8]> = vec![before, &sequence, &time_us];
+    for (length, text) in lengths.iter().zip(texts) {
+        parts.extend([length.as_slice(), text]);
+    }
+    sealer.audit_chain(&parts)
+}
+
+/// One line of at most `len_max` bytes: a name that somebody made up at a login can be anything.
+fn clean(text: &str, len_max: usize) -> String {
+    let mut clean = String::with_capacity(text.len().min(len_max));
+    for character in text.chars() {
+        let shown = if character.is_control() { '\u{fffd}' } else { character };
+        if clean.len() + shown.len_utf8() > len_max - '…'.len_utf8() {
+            clean.push('…');
+            break;
+        }
+        clean.push(shown);
+    }
+    clean
+}
+
+fn unix_micros(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn from_unix_micros(micros: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_read_as_they_are_shown_and_every_cut_is_refused() {
+        let head = AuditHead(std::array::from_fn(|place| u8::try_from(place * 8).unwrap()));
+        let text = head.to_string();
+        assert_eq!(text.parse(), Ok(head));
+        assert_eq!(text.to_uppercase().parse(), Ok(head));
+        for len in 0..text.len() {
+            assert_eq!(text[..len].parse::<AuditHead>(), Err(ParseAuditHeadError), "length {len}");
+        }
+        for place in 0..text.len() {
+            let mut bad = text.clone();
+            bad.replace_range(place..=place, "g");
+            assert_eq!(bad.parse::<AuditHead>(), Err(ParseAuditHeadError), "place {place}");
+        }
+        assert!(format!("{text}00").parse::<AuditHead>().is_err());
+    }
+
+    #[test]
+    fn chain_and_seal_are_those_of_another_implementation() {
+        // Python `cryptography` (HKDF-SHA256) and `hmac`: a change of the form would make every log look forged.
+        let sealer = Sealer::new(&crate::MasterKey::from_bytes([7; 32]));
+        let texts = ["device-revoked", "bed_07", "ana (uid 1000)", ""].map(str::as_bytes);
+        let chain = chain(&sealer, &CHAIN_START, 1, 1_700_000_000_000_000, texts);
+        assert_eq!(
+            AuditHead(chain).to_string(),
+            "c3ffcc1d1c51cec50aa434789238337136b2c5a31121732e982d732349182fdc"
+        );
+        assert_eq!(
+            AuditHead(sealer.audit_seal(1, &chain)).to_string(),
+            "7037bf933875d2e11376200437dd25aff3aafd634a476a68390930067972cc00"
+        );
+    }
+
+    #[test]
+    fn made_up_names_become_one_short_line() {
+        assert_eq!(clean("ana", 10), "ana");
+        assert_eq!(clean("a\nb\u{1b}[2J\0", 20), "a\u{fffd}b\u{fffd}[2J\u{fffd}");
+        for text in ["x".repeat(1_000), "é".repeat(1_000), "𝄞".repeat(1_000)] {
+            let short = clean(&text, 128);
+            assert!(short.len() <= 128 && short.ends_with('…'), "{short}");
+        }
+    }
+}
