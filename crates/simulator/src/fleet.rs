@@ -34,8 +34,8 @@ use schedule::Schedule;
 pub use clock::DeviceClock;
 pub use frames::{BACKLOG_SAMPLES_MAX, FINISH_MS_MAX};
 pub use link::{
-    FINISH_LINK_MS_MAX, FLASH_SECTOR_LEN, FlashChoice, HANDSHAKE_MS_MAX, LINK_ID_LEN, LINK_RATE_HZ_MAX,
-    LINK_RATE_HZ_MIN, Link, LinkIdError, LinkOptions, SimulatedFlash,
+    FLASH_SECTOR_LEN, FlashChoice, HANDSHAKE_MS_MAX, LINK_ID_LEN, LINK_RATE_HZ_MAX, LINK_RATE_HZ_MIN, Link,
+    LinkIdError, LinkOptions, SimulatedFlash,
 };
 pub use network::{CLOSE_WAIT_MS_MAX, CONNECT_MS_MAX};
 pub use observer::{

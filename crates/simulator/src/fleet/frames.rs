@@ -16,7 +16,7 @@ use tracing::debug;
 use vitalwire_protocol::{CbcSecret, FRAME_LEN_MAX, FrameEncoder, JSON_LEN_MAX, Variant, write_sample_json};
 
 use super::network::{close, connected, peer_closed};
-use super::retry::Retry;
+use super::retry::{self, Retry};
 use super::schedule::Schedule;
 use super::source::Source;
 use super::{FleetConfig, FleetObserver};
@@ -76,7 +76,7 @@ impl FrameDevice {
             schedule,
             next: 0,
             rest: None,
-            retry: Retry::new(seed),
+            retry: Retry::new(retry::LIMITS, seed),
             addresses,
             observer,
         }

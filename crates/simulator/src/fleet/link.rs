@@ -12,11 +12,12 @@ mod tls;
 use std::fmt;
 use std::path::PathBuf;
 
+use vitalwire_device::backoff::BackoffLimits;
 use vitalwire_device::session::SessionLimits;
 use zeroize::Zeroizing;
 
+pub use client::HANDSHAKE_MS_MAX;
 pub(super) use client::LinkDevice;
-pub use client::{FINISH_LINK_MS_MAX, HANDSHAKE_MS_MAX};
 pub use flash::{FLASH_SECTOR_LEN, SimulatedFlash};
 pub(super) use thread::LinkThread;
 
@@ -110,6 +111,10 @@ pub struct LinkOptions {
     pub flash: FlashChoice,
     /// Window, deadlines.
     pub limits: SessionLimits,
+    /// How long to wait before connecting again.
+    pub retry: BackoffLimits,
+    /// How long after its last sample, or when it is stopped, a device waits for what is not acknowledged, in milliseconds.
+    pub finish_ms_max: u32,
 }
 
 impl Default for LinkOptions {
@@ -121,6 +126,8 @@ impl Default for LinkOptions {
             memory_len: 16 * 1024,
             flash: FlashChoice::Memory { len: 512 * 1024 },
             limits: SessionLimits::default(),
+            retry: super::retry::LIMITS,
+            finish_ms_max: 10_000,
         }
     }
 }

@@ -15,7 +15,7 @@ pub const RETRY_AFTER_MS_MAX: u32 = 5_000;
 pub const SETTLED_AFTER_MS: u32 = 2_000;
 
 /// Software devices are quicker than wearables: somebody waits in front of them.
-const LIMITS: BackoffLimits = BackoffLimits {
+pub(super) const LIMITS: BackoffLimits = BackoffLimits {
     retry_ms_min: RETRY_AFTER_MS_MIN,
     retry_ms_max: RETRY_AFTER_MS_MAX,
     settled_ms: SETTLED_AFTER_MS,
@@ -29,8 +29,8 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { backoff: Backoff::new(LIMITS), rng: ChaCha8Rng::seed_from_u64(seed) }
+    pub(super) fn new(limits: BackoffLimits, seed: u64) -> Self {
+        Self { backoff: Backoff::new(limits), rng: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// A try failed, or a connection that lived for `lived` ended.
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn devices_with_different_seeds_do_not_wait_alike() {
-        let (mut one, mut other) = (Retry::new(1), Retry::new(2));
+        let (mut one, mut other) = (Retry::new(LIMITS, 1), Retry::new(LIMITS, 2));
         assert_eq!(one.wait(), Duration::ZERO);
         for retry in [&mut one, &mut other] {
             (0..6).for_each(|_| retry.failed(Duration::ZERO));

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+use vitalwire_device::backoff::BackoffLimits;
 use vitalwire_device::session::SessionError;
 
 use super::super::network::{self, CLOSE_WAIT_MS_MAX};
@@ -27,8 +28,6 @@ use super::{LINK_RATE_HZ_MAX, LINK_RATE_HZ_MIN, Link};
 
 /// A handshake that takes longer has failed, in milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
-/// How long after its last sample a device on the secure link waits for what is not acknowledged, in milliseconds.
-pub const FINISH_LINK_MS_MAX: u64 = 10_000;
 /// How often the deadlines of a connection are looked at, at least, in milliseconds.
 const WATCH_EVERY_MS: u64 = 1_000;
 
@@ -65,6 +64,8 @@ pub(in crate::fleet) struct LinkDevice {
     id: String,
     link: Link,
     connect_at: Instant,
+    finish_within: Duration,
+    retry: BackoffLimits,
     addresses: Arc<[SocketAddr]>,
     observer: Arc<FleetObserver>,
     core: Mutex<Core>,
@@ -112,6 +113,8 @@ impl LinkDevice {
             id: id.to_owned(),
             link: link.clone(),
             connect_at: schedule.connect_at(),
+            finish_within: Duration::from_millis(config.link.finish_ms_max.into()),
+            retry: config.link.retry,
             addresses,
             observer,
             core: Mutex::new(core),
@@ -124,14 +127,15 @@ impl LinkDevice {
     pub(in crate::fleet) async fn run(self, stop: CancellationToken, seed: u64) {
         let measured = async {
             self.measure(stop).await;
-            sleep(Duration::from_millis(FINISH_LINK_MS_MAX)).await;
+            sleep(self.finish_within).await;
         };
         tokio::select! {
             biased;
-            () = self.deliver(Retry::new(seed)) => {}
+            () = self.deliver(Retry::new(self.retry, seed)) => {}
             () = measured => {}
         }
         self.observer.disconnected(self.place);
+        self.core().save();
     }
 
     /// The core is whole at every moment a panic could happen, so a poisoned lock is as good as any.

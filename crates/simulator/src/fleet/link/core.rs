@@ -158,6 +158,11 @@ impl Core {
         self.is_over = true;
     }
 
+    /// Moves what is held to flash, for the next run.
+    pub(super) fn save(&mut self) {
+        self.outbox.save();
+    }
+
     /// Whether nothing is left to do.
     pub(super) fn is_delivered(&self) -> bool {
         self.is_over && self.outbox.held() == 0
