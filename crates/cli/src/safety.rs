@@ -98,6 +98,8 @@ mod tests {
 
     fn settings(broker: BrokerSettings) -> Settings {
         Settings {
+            batch_ms: None,
+            journal: crate::config::JournalSettings { max_mib: 1, max_days: 1 },
             data: PathBuf::from("data"),
             master_key: None,
             devices: ([0, 0, 0, 0], 9998).into(),
