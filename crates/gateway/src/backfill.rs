@@ -76,8 +76,8 @@ impl<'a> Backfill<'a> {
                 let ticket = self.context.ingest.claims.take(stored.position);
                 self.at = stored.position;
                 self.deliver(&stored, ticket).await;
+                self.note_progress();
             }
-            self.note_progress();
         }
         while !self.window.is_empty() {
             self.shrink_window().await;

@@ -36,10 +36,16 @@ async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
 async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let away =
         matches!(context.publisher, Publisher::External(_)) && context.metrics.broker_connected.get() == 0;
+    let journal_failing = !context.ingest.is_healthy();
     if context.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
     } else if away {
         (StatusCode::SERVICE_UNAVAILABLE, "the MQTT broker is away; readings wait in the journal\n")
+    } else if journal_failing {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the journal takes no entries (see the log); nothing is acknowledged\n",
+        )
     } else {
         (StatusCode::OK, "ready\n")
     }

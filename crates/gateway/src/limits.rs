@@ -18,6 +18,9 @@ pub struct Limits {
     /// Without a message from a device on the secure link, which sends a batch at least every minute. Past it the
     /// connection is closed.
     pub link_idle_timeout: Duration,
+    /// How long an acknowledgement may wait to be written. Past it the device does not read, and the connection is closed;
+    /// until then it is not read either.
+    pub ack_timeout: Duration,
     /// A device's connection that has been silent this long yields to a new one of the same device.
     pub takeover_silence: Duration,
     /// Failed identifications that an address may have at once; one is forgiven each
@@ -43,6 +46,7 @@ impl Default for Limits {
             first_frame_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             link_idle_timeout: Duration::from_secs(180),
+            ack_timeout: Duration::from_secs(10),
             takeover_silence: Duration::from_secs(2),
             identify_failures_max: 50,
             identify_failure_forgiven_after: Duration::from_secs(1),

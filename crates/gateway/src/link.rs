@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
@@ -32,8 +32,6 @@ const READ_LEN: usize = 16 * 1024;
 const ANSWER_LEN_MAX: usize = 64;
 /// Batches on their way to the disk; with so many the device is not read until one is there.
 const PENDING_MAX: usize = 64;
-/// An acknowledgement that cannot be written for so long means a peer that does not read.
-const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Empty receive buffers up to this size are kept.
 const INBOX_KEPT: usize = 512;
 
@@ -111,9 +109,10 @@ impl Link<'_> {
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<(), Cause> {
-        match tokio::time::timeout(SEND_TIMEOUT, self.secured.send(message)).await {
+        let timeout = self.arrival.context.limits.ack_timeout;
+        match tokio::time::timeout(timeout, self.secured.send(message)).await {
             Ok(sent) => Ok(sent?),
-            Err(_) => Err(Cause::SlowReader(SEND_TIMEOUT)),
+            Err(_) => Err(Cause::SlowReader(timeout)),
         }
     }
 
@@ -222,6 +221,10 @@ impl<'l, 'a> Conversation<'l, 'a> {
             && oldest > held.unwrap_or(0) + 1
             && let Ok(given_up) = journal.give_up(&device, greeted.boot, oldest).await
         {
+            let last = held.unwrap_or(0);
+            let detail =
+                format!("the device holds no batch below {oldest} any more; the last taken is {last}");
+            context.publisher.event(&link.identity, "batches-lost", &detail).await;
             held = given_up;
         }
         let utc_ms = u64::try_from(utc_us(SystemTime::now()) / 1_000).unwrap_or(0);
@@ -449,7 +452,13 @@ impl<'l, 'a> Conversation<'l, 'a> {
         if !skipped && below <= self.held + 1 {
             return;
         }
-        let ingest = &self.link.arrival.context.ingest;
+        let Arrival { context, .. } = self.link.arrival;
+        let detail = format!(
+            "the device holds no batch below {below} any more; the last taken is {}",
+            self.last.max(self.held)
+        );
+        context.publisher.event(&self.link.identity, "batches-lost", &detail).await;
+        let ingest = &context.ingest;
         match ingest.journal.give_up(self.link.identity.id(), self.greeted.boot, below).await {
             Ok(held) => self.held = self.held.max(held.unwrap_or(0)),
             Err(refusal) => {

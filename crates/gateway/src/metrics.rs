@@ -82,6 +82,7 @@ metrics! {
     journaled: Counter = "journal_entries", "Entries committed to the journal";
     duplicates: Counter = "journal_duplicates", "Batches that devices sent again and the journal had";
     unjournaled: Counter = "journal_refusals", "Entries that the journal refused (disk full, mostly)";
+    journal_healthy: Level = "journal_healthy", "1 while the journal takes entries";
     backfilled: Counter = "publisher_backfilled", "Frames and batches published late, out of the journal";
     takeovers: Counter = "sessions_taken_over", "Sessions taken over from another connection";
     accept_errors: Counter = "accept_errors", "Failed accepts (out of file descriptors, mostly)";

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vitalwire_broker::{Broker, BrokerConfig, BrokerError};
-use vitalwire_journal::{Bucket, Gap, Journal, JournalError, JournalLimits};
+use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimits};
 use vitalwire_registry::{DeviceId, Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
 
 use crate::admission::Admissions;
@@ -182,6 +182,7 @@ impl Server {
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
         services.spawn(backfill::run(Arc::clone(&context)));
+        services.spawn(tell_health(Arc::clone(&context)));
         services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
         if let Some(logins) = logins {
             let recording = context.enrolment.clone().record_users(logins);
@@ -294,6 +295,38 @@ async fn start_publisher(
             Publisher::External(External::start(broker, limits.backlog_bytes_max, metrics.clone())?)
         }
     })
+}
+
+/// Tells whoever watches when the journal takes no entries, and when it does again.
+async fn tell_health(context: Arc<Context>) {
+    let mut health = context.ingest.journal.health();
+    loop {
+        let now = health.borrow_and_update().clone();
+        context.metrics.journal_healthy.set(u64::from(now == Health::Ok));
+        let told = match &now {
+            // At the start nothing has happened yet.
+            Health::Ok => None,
+            Health::Full { held_by: None, .. } => Some((
+                "journal-full",
+                "the disk is full: nothing is acknowledged until there is room".to_owned(),
+            )),
+            Health::Full { held_by: Some(reader), .. } => Some((
+                "journal-full",
+                format!("its bound is reached, and `{reader}` has not read the oldest entries"),
+            )),
+            Health::Failing { cause, .. } => Some(("journal-failing", cause.clone())),
+        };
+        if let Some((kind, detail)) = told {
+            context.publisher.server_event(kind, &detail).await;
+        }
+        tokio::select! {
+            changed = health.changed() => if changed.is_err() { return },
+            () = context.stop.cancelled() => return,
+        }
+        if now != Health::Ok && *health.borrow() == Health::Ok {
+            context.publisher.server_event("journal-back", &"entries are taken again").await;
+        }
+    }
 }
 
 /// Ends the sessions of devices that were revoked or whose key is no longer valid.

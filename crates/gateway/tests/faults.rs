@@ -94,13 +94,17 @@ async fn a_full_journal_acknowledges_nothing_publishes_live_and_recovers_by_itse
     let mut clinic = Clinic::closed();
     let url = format!("mqtt://watcher@127.0.0.1:{port}");
     let broker = ExternalBroker::from_url(&url, support::PASSWORD.to_owned().into()).unwrap();
+    std::fs::create_dir(clinic.data().join("profiles")).unwrap();
+    let clip = include_str!("../../profile/profiles/spo2-clip.toml");
+    std::fs::write(clinic.data().join("profiles/clip.toml"), clip).unwrap();
     let limits = JournalLimits { bytes_max: 1 << 20, ..JournalLimits::default() };
     clinic.start_with(Limits::default(), Some(BrokerChoice::External(broker)), limits).await;
-    let device = clinic.enrol_link("d").await;
+    let device = LinkDevice { profile: "spo2-clip", ..clinic.enrol_link("d").await };
     let (mut connection, _) = device.greet(BOOT).await;
     let mut sequence = 0;
-    let values: Vec<i32> = (0..2_000).map(|n| (n * 7_919) % 65_537).collect();
-    let large = |sequence| batch_of(sequence, HELLO_MS - 40_000, &[(0, 20_000, &values)], None);
+    // A waveform is one message a batch: the journal is soon full, and the broker soon has it all.
+    let values: Vec<i32> = (0..4_000).map(|n| (n * 7_919) % 65_537).collect();
+    let large = |sequence| batch_of(sequence, HELLO_MS - 8_000, &[(2, 2_000, &values)], None);
     while clinic.server().stats().unjournaled == 0 {
         sequence += 1;
         connection.send(&large(sequence)).await;
@@ -208,6 +212,40 @@ async fn stalled_handshakes_end_at_the_deadline_and_cost_good_devices_nothing() 
     connection.send(&batch(stalled / 100 + 1)).await;
     connection.acknowledged(stalled / 100 + 1).await;
     drop(idle);
+}
+
+#[tokio::test]
+async fn a_device_that_reads_no_acknowledgement_is_closed_and_keeps_nobody_waiting() {
+    let limits = Limits { ack_timeout: Duration::from_millis(500), ..Limits::default() };
+    let clinic = Clinic::with_limits(limits).await;
+    let (deaf, good) = (clinic.enrol_link("deaf").await, clinic.enrol_link("good").await);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(2_048).unwrap();
+    let stream = socket.connect(deaf.address).await.unwrap();
+    let mut connection = shake(stream, &deaf.context()).await.expect("the handshake succeeds");
+    connection.send(&hello(BOOT)).await;
+    let (mut steady, _) = good.greet(BOOT).await;
+    let mut number = 0;
+    let mut sequence = 0;
+    let ends = |clinic: &Clinic| clinic.server().stats().connections < 2;
+    while !ends(&clinic) {
+        sequence += 1;
+        connection.try_send(&batch_of(sequence, HELLO_MS, &[(0, 50_000, &[36_600])], None)).await;
+        let taken = clinic.server().stats().journaled;
+        let more = || clinic.server().stats().journaled > taken || ends(&clinic);
+        if sequence % 64 == 0 {
+            clinic.eventually("the batches are taken, or the connection is closed", more).await;
+        }
+        if sequence % 500 == 0 {
+            number += 1;
+            steady.send(&batch(number)).await;
+            steady.acknowledged(number).await;
+        }
+    }
+    println!("closed after {sequence} unread batches");
+    number += 1;
+    steady.send(&batch(number)).await;
+    steady.acknowledged(number).await;
 }
 
 #[tokio::test]

@@ -149,7 +149,7 @@ async fn what_was_acknowledged_survives_every_kill_and_is_there_once() {
     for n in 0..DEVICES {
         let id = format!("d{n}");
         let link = clinic.registry.add_tls_device(&id.parse().unwrap()).unwrap();
-        let device = LinkDevice { id, link, address: "127.0.0.1:0".parse().unwrap() };
+        let device = LinkDevice { id, link, address: "127.0.0.1:0".parse().unwrap(), profile: "pico" };
         devices.push(device.clone());
         let acknowledged = Arc::new(AtomicU64::new(0));
         let sender =

@@ -125,6 +125,7 @@ async fn what_is_held_is_told_again_and_published_once() {
 async fn a_gap_is_on_record_and_does_not_hold_the_acknowledgement_back() {
     let clinic = Clinic::open().await;
     let device = clinic.enrol_link("d").await;
+    let mut events = clinic.subscribe(&["vitalwire/v1/d/event"]).await;
     let (mut connection, _) = device.greet(BOOT).await;
     connection.send(&batch(1)).await;
     connection.send(&batch(4)).await;
@@ -138,6 +139,7 @@ async fn a_gap_is_on_record_and_does_not_hold_the_acknowledgement_back() {
     assert_eq!(connection.answer().await, Answer::Welcome(Some(7)));
     connection.send(&batch(8)).await;
     connection.acknowledged(8).await;
+    assert!(events.value("vitalwire/v1/d/event").await.contains("batches-lost"));
     let gaps = clinic.server().gaps(&"d".parse().unwrap(), 10).await.unwrap();
     let ranges: Vec<_> = gaps.iter().map(|gap| (gap.first, gap.last, gap.state)).collect();
     assert!(ranges.contains(&(2, 3, GapState::GivenUp)), "{ranges:?}");
@@ -390,6 +392,17 @@ async fn rotation_overlaps_until_the_new_key_is_used() {
     assert!(!new.is_accepted().await);
 }
 
+/// Whether any file of the data folder holds these bytes.
+fn is_in_a_file(folder: &std::path::Path, bytes: &[u8]) -> bool {
+    std::fs::read_dir(folder).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            return is_in_a_file(&path, bytes);
+        }
+        std::fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes)
+    })
+}
+
 #[tokio::test]
 async fn logins_of_devices_and_users_are_in_the_audit_log() {
     let clinic = Clinic::open().await;
@@ -409,9 +422,10 @@ async fn logins_of_devices_and_users_are_in_the_audit_log() {
 async fn an_erased_device_leaves_nothing_and_the_record_says_so() {
     let clinic = Clinic::open().await;
     let (device, other) = (clinic.enrol_link("d").await, clinic.enrol_link("other").await);
-    for device in [&device, &other] {
+    let messages = [41_234, 31_234].map(|value| batch_of(1, HELLO_MS, &[(0, 50_000, &[value; 3])], None));
+    for (device, message) in [&device, &other].into_iter().zip(&messages) {
         let (mut connection, _) = device.greet(BOOT).await;
-        connection.send(&batch(1)).await;
+        connection.send(message).await;
         connection.acknowledged(1).await;
     }
     let id = "d".parse().unwrap();
@@ -426,7 +440,10 @@ async fn an_erased_device_leaves_nothing_and_the_record_says_so() {
         points: 1,
     };
     assert!(clinic.server().history(&query("d")).await.unwrap().is_empty());
-    assert_eq!(clinic.server().history(&query("other")).await.unwrap()[0].samples, 20);
+    assert_eq!(clinic.server().history(&query("other")).await.unwrap()[0].samples, 3);
+    let [is_there, other_is_there] = messages.map(|message| is_in_a_file(&clinic.data(), &message));
+    assert!(!is_there, "a file still holds what the device sent");
+    assert!(other_is_there, "the search finds what is there");
     let mut late = clinic.subscribe(&["Pico/#", "vitalwire/v1/#"]).await;
     let (mut connection, _) = other.greet(BOOT).await;
     connection.send(&batch(2)).await;

@@ -101,6 +101,17 @@ impl Publisher {
         .await;
     }
 
+    /// Publishes something that happened to the server itself.
+    pub(crate) async fn server_event(&self, kind: &str, detail: &(dyn Display + Sync)) {
+        let event = serde_json::json!({
+            "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+            "kind": kind,
+            "detail": detail.to_string(),
+        });
+        let topic = format!("{ROOT}/event").into();
+        self.message(Message { topic, payload: event.to_string().into(), retain: false, ticket: None }).await;
+    }
+
     /// Corrects what a gateway that died left behind: whoever was online then is not now.
     ///
     /// An external broker does this by itself, by the wills of the status connections.

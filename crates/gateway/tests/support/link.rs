@@ -33,6 +33,7 @@ pub struct LinkDevice {
     pub id: String,
     pub link: Link,
     pub address: SocketAddr,
+    pub profile: &'static str,
 }
 
 /// What the server said.
@@ -136,7 +137,15 @@ impl LinkDevice {
     /// Shakes hands and says Hello; what the server holds of the boot.
     pub async fn greet(&self, boot: u64) -> (Connection, Option<u64>) {
         let mut connection = self.shake().await;
-        connection.send(&hello(boot)).await;
+        let hello = Hello {
+            boot,
+            profile: self.profile,
+            firmware: "test",
+            time_ms: HELLO_MS,
+            oldest: None,
+            past: false,
+        };
+        connection.send(&hello_of(&hello)).await;
         match connection.answer().await {
             Answer::Welcome(held) => (connection, held),
             other => panic!("no welcome but {other:?}"),

@@ -135,7 +135,7 @@ impl Clinic {
         let id: DeviceId = id.parse().unwrap();
         let link = self.registry.add_tls_device(&id).unwrap();
         self.known().await;
-        LinkDevice { id: id.to_string(), link, address: self.server().addresses().devices }
+        LinkDevice { id: id.to_string(), link, address: self.server().addresses().devices, profile: "pico" }
     }
 
     /// Gives a device a new link; the server knows it then.
@@ -144,7 +144,12 @@ impl Clinic {
         self.registry.rotate_device(&id, Duration::from_secs(3_600)).unwrap();
         let DeviceKey::Tls(links) = self.registry.device_key(&id).unwrap() else { panic!("no link") };
         self.known().await;
-        LinkDevice { id: id.to_string(), link: links.current, address: self.server().addresses().devices }
+        LinkDevice {
+            id: id.to_string(),
+            link: links.current,
+            address: self.server().addresses().devices,
+            profile: "pico",
+        }
     }
 
     /// Waits until `done`.
