@@ -113,7 +113,7 @@ mod tests {
             (format!("bed_1 {IDENTITY} {short}"), "63 characters"),
             (format!("bed_1 {IDENTITY} {short}g"), "not hexadecimal"),
             (format!("bed_1 {} {PSK}", IDENTITY.to_uppercase()), "lowercase hexadecimal"),
-            (format!("bed/1 {IDENTITY} {PSK}"), "letters"),
+            (format!("bed/1 {IDENTITY} {PSK}"), "cannot stand in a name"),
             (long, "longer than 256"),
             (format!("bed_0 {IDENTITY} {PSK}"), "twice"),
         ] {
