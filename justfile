@@ -12,7 +12,7 @@ test:
 demo *arguments:
     cargo run --release --package vitalwire -- demo {{arguments}}
 
-# Measures Vitalwire beside mosquitto: [all|cpu|storm|memory|latency|identify] [--quick] [--write].
+# Measures Vitalwire beside mosquitto: [all|cpu|storm|memory|latency|identify|handshakes|reconnect|tls-memory|tls-cpu|wire] [--quick] [--write].
 bench *arguments:
     cargo run --release --package vitalwire-bench -- {{arguments}}
 

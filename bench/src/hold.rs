@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, ErrorKind};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use tokio::time::timeout;
 use vitalwire_protocol::{CbcSecret, FRAME_LEN_MAX, FrameEncoder, Variant};
 
 use crate::enrolment::{SAMPLE_JSON, secret, source_address};
+use crate::link;
 use crate::load::{Shape, sample};
 use crate::process::Talking;
-use crate::psk::{Connection, Connector};
+use crate::psk::{Connection, Connector, Identity};
 
 /// Devices with indices from here on are never enrolled.
 const STRANGERS_FROM: usize = 10_000_000;
@@ -36,10 +38,16 @@ pub(crate) enum Opening {
     Stranger,
     /// TLS-PSK, CONNECT and one sample in MQTT.
     Psk,
+    /// TLS-PSK, `Hello` and `Welcome`.
+    Link,
+    /// The first flight of a TLS handshake of our devices, and then nothing.
+    StalledLink,
+    /// The same of the peer's.
+    StalledPsk,
 }
 
 /// Arguments of the hidden subcommand.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct HoldArguments {
     #[arg(long)]
     pub(crate) target: SocketAddr,
@@ -52,6 +60,9 @@ pub(crate) struct HoldArguments {
     pub(crate) first: usize,
     #[arg(long)]
     pub(crate) stride: usize,
+    /// The keys of our devices on the secure link.
+    #[arg(long)]
+    pub(crate) links: Option<PathBuf>,
 }
 
 /// How many connections are open, and how many the server has closed.
@@ -70,7 +81,7 @@ impl Holder {
     /// Returns when every connection has done its opening.
     pub(crate) fn open(arguments: HoldArguments) -> Result<Self> {
         let opening = arguments.opening.to_possible_value().context("every opening has a name")?;
-        let words = [
+        let mut words = vec![
             "hold".into(),
             "--target".into(),
             arguments.target.to_string(),
@@ -83,6 +94,9 @@ impl Holder {
             "--stride".into(),
             arguments.stride.to_string(),
         ];
+        if let Some(links) = &arguments.links {
+            words.extend(["--links".into(), links.display().to_string()]);
+        }
         let mut talking = Talking::spawn("the holder of connections", &words, "")?;
         talking.listen()?;
         Ok(Self { talking })
@@ -97,7 +111,7 @@ impl Holder {
 pub(crate) fn serve(arguments: HoldArguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut streams = open_all(arguments).await?;
+        let mut streams = open_all(&arguments).await?;
         println!("{{\"ready\":true}}");
         // One question at a time: the asker waits for each answer.
         let (sender, mut questions) = mpsc::channel(1);
@@ -138,18 +152,25 @@ impl Stream {
     }
 }
 
-async fn open_all(arguments: HoldArguments) -> Result<Vec<Stream>> {
+async fn open_all(arguments: &HoldArguments) -> Result<Vec<Stream>> {
     let connector = Connector::new()?;
+    let links = arguments.links.as_deref().map(link::read).transpose()?.unwrap_or_default();
     let mut streams = Vec::with_capacity(arguments.count);
     for place in 0..arguments.count {
         let index = arguments.first + place * arguments.stride;
-        let stream = open(arguments, &connector, place, index).await;
+        let stream = open(arguments, &connector, &links, place, index).await;
         streams.push(stream.with_context(|| format!("connection {place} of {}", arguments.count))?);
     }
     Ok(streams)
 }
 
-async fn open(arguments: HoldArguments, connector: &Connector, place: usize, index: usize) -> Result<Stream> {
+async fn open(
+    arguments: &HoldArguments,
+    connector: &Connector,
+    links: &[Identity],
+    place: usize,
+    index: usize,
+) -> Result<Stream> {
     let source = source_address(place);
     if arguments.opening == Opening::Psk {
         // Of its own, as one identity may hold several connections here, and a broker ends the older of two with the
@@ -166,6 +187,14 @@ async fn open(arguments: HoldArguments, connector: &Connector, place: usize, ind
     let mut stream = socket.connect(arguments.target).await?;
     match arguments.opening {
         Opening::Silent | Opening::Psk => {}
+        Opening::Link => {
+            let device = link::Device::greet(connector, link::key(links, index)?, stream, 1).await?;
+            return Ok(Stream::Psk(Box::new(device.stream)));
+        }
+        Opening::StalledLink => {
+            stream.write_all(&connector.first_flight(link::key(links, index)?)?).await?;
+        }
+        Opening::StalledPsk => stream.write_all(&connector.first_flight(Identity::of_peer(index))?).await?,
         Opening::Frame => stream.write_all(&frame(index)?).await?,
         Opening::Stranger => {
             stream.write_all(&frame(STRANGERS_FROM + index)?).await?;

@@ -1,8 +1,12 @@
 //! Measures Vitalwire and, beside it in the same run, its peer: mosquitto with devices that publish over TLS-PSK.
 //! Prints figures with the goals next to them; never passes or fails by a time.
 
+mod affinity;
+mod bare;
 mod enrolment;
 mod hold;
+mod link;
+mod link_load;
 mod load;
 mod measure;
 mod mqtt;
@@ -20,7 +24,9 @@ use std::thread;
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::measure::{Plan, Scale, cpu, identify, latency, memory, storm};
+use crate::measure::{
+    Plan, Scale, cpu, handshakes, identify, latency, memory, reconnect, storm, tls_cpu, tls_memory, wire,
+};
 use crate::report::Report;
 
 /// Measures Vitalwire beside mosquitto, everything on the loopback interface.
@@ -67,6 +73,16 @@ enum What {
     Latency,
     /// CPU to find out who connects.
     Identify,
+    /// Full TLS handshakes, beside a bare loop around OpenSSL.
+    Handshakes,
+    /// 2,000 devices on the secure link that reconnect at once.
+    Reconnect,
+    /// Memory of 5,000 idle connections of devices on the secure link.
+    TlsMemory,
+    /// CPU a sample of devices on the secure link.
+    TlsCpu,
+    /// Bytes a sample.
+    Wire,
     /// The subscriber's process.
     #[command(hide = true)]
     Subscriber(subscriber::SubscriberArguments),
@@ -76,6 +92,12 @@ enum What {
     /// Connections to be held.
     #[command(hide = true)]
     Hold(hold::HoldArguments),
+    /// A bare loop around OpenSSL.
+    #[command(hide = true)]
+    Bare,
+    /// Handshakes and reconnections of devices on the secure link.
+    #[command(hide = true)]
+    LinkLoad(link_load::LinkLoadArguments),
 }
 
 /// A measurement; it adds its rows to the report.
@@ -87,12 +109,30 @@ fn main() -> Result<ExitCode> {
         What::Subscriber(it) => return subscriber::serve(it).map(|()| ExitCode::SUCCESS),
         What::Load(it) => return load::serve(it).map(|()| ExitCode::SUCCESS),
         What::Hold(it) => return hold::serve(it).map(|()| ExitCode::SUCCESS),
-        What::All => &[cpu::measure, storm::measure, memory::measure, latency::measure, identify::measure],
+        What::Bare => return bare::serve().map(|()| ExitCode::SUCCESS),
+        What::LinkLoad(it) => return link_load::serve(&it).map(|()| ExitCode::SUCCESS),
+        What::All => &[
+            cpu::measure,
+            storm::measure,
+            memory::measure,
+            latency::measure,
+            identify::measure,
+            handshakes::measure,
+            reconnect::measure,
+            tls_memory::measure,
+            tls_cpu::measure,
+            wire::measure,
+        ],
         What::Cpu => &[cpu::measure],
         What::Storm => &[storm::measure],
         What::Memory => &[memory::measure],
         What::Latency => &[latency::measure],
         What::Identify => &[identify::measure],
+        What::Handshakes => &[handshakes::measure],
+        What::Reconnect => &[reconnect::measure],
+        What::TlsMemory => &[tls_memory::measure],
+        What::TlsCpu => &[tls_cpu::measure],
+        What::Wire => &[wire::measure],
     };
     run(&arguments, measurements)
 }
@@ -129,7 +169,7 @@ fn run(arguments: &Arguments, measurements: &[Measurement]) -> Result<ExitCode> 
 }
 
 const EXPLANATION: &str = "Vitalwire: devices send AES-CBC frames over TCP, which its gateway identifies, decrypts, \
-    checks and publishes. Mosquitto: devices publish over TLS 1.3 with a pre-shared key; no ACL, no connection log, \
+    checks and publishes; where a row says TLS, batches over TLS 1.3 with a pre-shared key, which it acknowledges too. Mosquitto: devices publish over TLS 1.3 with a pre-shared key; no ACL, no connection log, \
     unlimited queue; `set_tcp_nodelay` except in the CPU run; seven messages in one TLS record unless said. Server, \
     devices and subscriber are processes of one machine and share its cores, except in our storm and latency, which \
     `vitalwire demo` measures in one process. One subscriber at QoS 0.";

@@ -1,10 +1,15 @@
 //! The measurements, one a file, and how large they are.
 
 pub(crate) mod cpu;
+pub(crate) mod handshakes;
 pub(crate) mod identify;
 pub(crate) mod latency;
 pub(crate) mod memory;
+pub(crate) mod reconnect;
 pub(crate) mod storm;
+pub(crate) mod tls_cpu;
+pub(crate) mod tls_memory;
+pub(crate) mod wire;
 
 use std::path::Path;
 
@@ -26,6 +31,12 @@ pub(crate) struct Scale {
     pub(crate) latency_seconds: u64,
     pub(crate) identify_enrolled: [usize; 3],
     pub(crate) identify_connections: [usize; 3],
+    pub(crate) handshakes_enrolled: [usize; 2],
+    pub(crate) handshakes: usize,
+    pub(crate) reconnecting_devices: usize,
+    pub(crate) link_connections: usize,
+    /// Seconds of measurements; they are not waited for.
+    pub(crate) wire_seconds: u32,
 }
 
 impl Scale {
@@ -42,6 +53,11 @@ impl Scale {
         latency_seconds: 10,
         identify_enrolled: [10, 1_000, 100_000],
         identify_connections: [2_000, 1_000, 200],
+        handshakes_enrolled: [1_000, 100_000],
+        handshakes: 10_000,
+        reconnecting_devices: 2_000,
+        link_connections: 5_000,
+        wire_seconds: 60,
     };
 
     /// Shows that everything still runs, in less than a minute. Its figures mean nothing.
@@ -57,6 +73,11 @@ impl Scale {
         latency_seconds: 2,
         identify_enrolled: [10, 100, 1_000],
         identify_connections: [20, 20, 20],
+        handshakes_enrolled: [10, 100],
+        handshakes: 200,
+        reconnecting_devices: 50,
+        link_connections: 100,
+        wire_seconds: 5,
     };
 }
 

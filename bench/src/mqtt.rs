@@ -10,6 +10,8 @@ const KEEP_ALIVE_SECONDS: u16 = 3_600;
 pub(crate) enum Packet<'a> {
     /// CONNACK with its return code; 0 is welcome.
     ConnAck(u8),
+    /// PUBACK.
+    PubAck,
     /// SUBACK: whether every filter was granted.
     SubAck(bool),
     Publish {
@@ -53,6 +55,15 @@ pub(crate) fn publish(topic: &str, payload: &[u8], out: &mut Vec<u8>) -> Result<
     body.extend(payload);
     out.extend(packet(0x30, &body)?);
     Ok(())
+}
+
+/// PUBLISH at QoS 1 with packet identifier 1.
+pub(crate) fn publish_acknowledged(topic: &str, payload: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::with_capacity(4 + topic.len() + payload.len());
+    put_text(&mut body, topic.as_bytes())?;
+    body.extend([0, 1]);
+    body.extend(payload);
+    packet(0x32, &body)
 }
 
 fn put_text(out: &mut Vec<u8>, text: &[u8]) -> Result<()> {
@@ -101,6 +112,7 @@ fn meaning(first: u8, body: &[u8]) -> Result<Packet<'_>> {
     Ok(match first >> 4 {
         2 => Packet::ConnAck(*body.get(1).context(short)?),
         3 => publish_parts(first, body).context(short)?,
+        4 => Packet::PubAck,
         9 => Packet::SubAck(body.get(2..).context(short)?.iter().all(|code| code & 0x80 == 0)),
         13 => Packet::Other,
         kind => bail!("the broker sent a packet of kind {kind}, which a QoS 0 subscriber never gets"),

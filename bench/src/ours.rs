@@ -1,4 +1,4 @@
-//! Our side: the release binary as a user runs it, through its command line only. Never links the gateway.
+//! Our side: the release binary as a user runs it, through its command line. Never links the gateway.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::enrolment::key_file;
+use crate::link;
 use crate::process::{Started, free_address, output_within, run};
 use crate::psk::random_password;
 use crate::subscriber::Login;
@@ -24,18 +25,32 @@ pub(crate) struct Gateway {
     pub(crate) server: Started,
     pub(crate) devices: SocketAddr,
     pub(crate) login: Login,
+    protocol: Protocol,
     binary: PathBuf,
     keys: PathBuf,
     folder: TempDir,
 }
 
+/// What the devices speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The paper's frames.
+    Frames,
+    /// Batches over TLS.
+    Link,
+}
+
 impl Gateway {
-    /// Starts a server with `enrolled` devices and one reader.
+    /// Starts a server with `enrolled` devices with frames and one reader.
     pub(crate) fn start(binary: &Path, enrolled: usize) -> Result<Self> {
+        Self::start_with(binary, enrolled, Protocol::Frames)
+    }
+
+    /// Starts a server with `enrolled` devices and one reader.
+    pub(crate) fn start_with(binary: &Path, enrolled: usize, protocol: Protocol) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("vitalwire-bench").tempdir()?;
         let data = folder.path().join("data");
         let keys = folder.path().join("DEVICES_KEYS.txt");
-        fs::write(&keys, key_file(enrolled))?;
         let password = random_password()?;
         let vitalwire = |words: &[&str]| {
             let mut command = Command::new(binary);
@@ -43,7 +58,13 @@ impl Gateway {
             command
         };
         run("vitalwire init", &mut vitalwire(&["init"]), "")?;
-        run("vitalwire device import", vitalwire(&["device", "import"]).arg(&keys), "")?;
+        match protocol {
+            Protocol::Frames => {
+                fs::write(&keys, key_file(enrolled))?;
+                run("vitalwire device import", vitalwire(&["device", "import"]).arg(&keys), "")?;
+            }
+            Protocol::Link => link::enrol(&data, enrolled, &keys)?,
+        }
         let add = ["user", "add", USER, "--role", "reader", "--password-stdin"];
         run("vitalwire user add", &mut vitalwire(&add), &format!("{password}\n"))?;
         let (devices, mqtt, metrics) = (free_address()?, free_address()?, free_address()?);
@@ -55,7 +76,12 @@ impl Gateway {
         serve.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let server = Started::spawn("vitalwire serve", &mut serve)?;
         let login = Login { address: mqtt, user: USER.into(), password };
-        Ok(Self { server, devices, login, binary: binary.to_owned(), keys, folder })
+        Ok(Self { server, devices, login, protocol, binary: binary.to_owned(), keys, folder })
+    }
+
+    /// The devices' keys: of the paper's kind, or one of [`link::enrol`].
+    pub(crate) fn keys(&self) -> &Path {
+        &self.keys
     }
 
     /// Explains a failure with the last lines of the server's log.
@@ -70,7 +96,12 @@ impl Gateway {
     /// Starts the simulator's fleet against it, until it is dropped or `seconds` are over.
     pub(crate) fn fleet(&self, devices: usize, rate_hz: f64, seconds: f64) -> Result<Started> {
         let mut command = Command::new(&self.binary);
-        command.args(["simulate", "fleet", "--variant", "chained", "--keys"]).arg(&self.keys);
+        command.args(["simulate", "fleet"]);
+        match self.protocol {
+            Protocol::Frames => command.args(["--variant", "chained", "--keys"]),
+            Protocol::Link => command.args(["--protocol", "tls", "--links"]),
+        };
+        command.arg(&self.keys);
         command.args(["--devices", &devices.to_string(), "--rate", &rate_hz.to_string()]);
         command.args(["--target", &self.devices.to_string(), "--seconds", &seconds.to_string()]);
         let log = File::create(self.folder.path().join("fleet.log"))?;
@@ -100,7 +131,16 @@ pub(crate) struct Percentiles {
 /// Runs a demo to its end.
 pub(crate) fn demo(binary: &Path, devices: usize, rate_hz: f64, seconds: u64) -> Result<DemoReport> {
     let mut command = Command::new(binary);
-    command.args(["demo", "--json", "--devices", &devices.to_string(), "--rate", &rate_hz.to_string()]);
+    command.args([
+        "demo",
+        "--protocol",
+        "aes-cbc",
+        "--json",
+        "--devices",
+        &devices.to_string(),
+        "--rate",
+        &rate_hz.to_string(),
+    ]);
     command.args(["--seconds", &seconds.to_string()]);
     command.args([
         "--listen",

@@ -1,13 +1,14 @@
-//! A device of the peer: TLS with a pre-shared key straight to the broker, as a client would that has no gateway.
-//! Never a server, and the only file that names the TLS crate.
+//! TLS with a pre-shared key, as devices open it: to our gateway, and of the peer's devices straight to the broker.
+//! Never a server.
 
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::pin::Pin;
 
 use anyhow::{Context, Result, ensure};
 use openssl::ex_data::Index;
 use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVersion};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_openssl::SslStream;
 
@@ -17,9 +18,38 @@ use crate::mqtt::{self, Packet};
 /// A connection that the broker has accepted.
 pub(crate) type Connection = SslStream<TcpStream>;
 
-struct Identity {
-    name: String,
-    key: [u8; 16],
+/// Who a device says it is, and the key that proves it.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) key: Vec<u8>,
+}
+
+impl Identity {
+    /// Of the peer's device `index`.
+    pub(crate) fn of_peer(index: usize) -> Self {
+        Self { name: device_id(index), key: secret(index).0.to_vec() }
+    }
+}
+
+/// Collects what a client says first, and never answers.
+#[derive(Default)]
+struct Mute(Vec<u8>);
+
+impl Read for Mute {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Mute {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut self.0, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Makes connections; one context for all devices, as one context each would cost more than the connections.
@@ -56,16 +86,36 @@ impl Connector {
         socket.bind(source)?;
         let stream = socket.connect(target).await?;
         stream.set_nodelay(true)?;
-        let mut ssl = Ssl::new(&self.context)?;
-        ssl.set_ex_data(self.identity, Identity { name: device_id(index), key: secret(index).0 });
-        let mut stream = SslStream::new(ssl, stream)?;
-        Pin::new(&mut stream).connect().await.context("the broker refused the TLS handshake")?;
+        let mut stream = self.shake(Identity::of_peer(index), stream).await?;
         stream.write_all(&mqtt::connect(client_id, None)?).await?;
         let mut answer = [0; 4];
         stream.read_exact(&mut answer).await?;
         let welcome = mqtt::decode(&answer)?.map(|(packet, _)| packet);
         ensure!(welcome == Some(Packet::ConnAck(0)), "the broker refused the device: {welcome:?}");
         Ok(stream)
+    }
+
+    /// Shakes hands over `stream`.
+    pub(crate) async fn shake<S>(&self, identity: Identity, stream: S) -> Result<SslStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut stream = SslStream::new(self.ssl(identity)?, stream)?;
+        Pin::new(&mut stream).connect().await.context("the server refused the TLS handshake")?;
+        Ok(stream)
+    }
+
+    /// The first flight of a handshake: what a client sends that then falls silent.
+    pub(crate) fn first_flight(&self, identity: Identity) -> Result<Vec<u8>> {
+        let mut stream = openssl::ssl::SslStream::new(self.ssl(identity)?, Mute::default())?;
+        ensure!(stream.connect().is_err(), "a handshake cannot succeed without an answer");
+        Ok(std::mem::take(&mut stream.get_mut().0))
+    }
+
+    fn ssl(&self, identity: Identity) -> Result<Ssl> {
+        let mut ssl = Ssl::new(&self.context)?;
+        ssl.set_ex_data(self.identity, identity);
+        Ok(ssl)
     }
 }
 

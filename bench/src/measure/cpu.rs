@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use super::{Plan, RATE_HZ, Scale};
 use crate::load::{LoadArguments, Shape};
-use crate::ours::Gateway;
+use crate::ours::{Gateway, Protocol};
 use crate::peer::{Peer, Tuning};
 use crate::process::{Started, Talking};
 use crate::report::{Report, Row};
@@ -21,15 +21,15 @@ const LOAD_SECONDS: f64 = 600.0;
 const DELIVERED_SHARE_MIN: f64 = 0.98;
 
 /// What is compared with what.
-struct Comparison {
-    name: &'static str,
+pub(super) struct Comparison {
+    pub(super) name: &'static str,
     /// What our subscriber subscribes to, and the end of the topic that marks a sample.
-    filters: &'static [&'static str],
-    marker: &'static str,
+    pub(super) filters: &'static [&'static str],
+    pub(super) marker: &'static str,
     /// How the peer's devices publish.
-    shape: Shape,
+    pub(super) shape: Shape,
     /// At [`Scale::cpu_devices`].
-    goals: [&'static str; 2],
+    pub(super) goals: [&'static str; 2],
 }
 
 const TEMPERATURE: &str = "/Physiological_Data/Temperature";
@@ -66,16 +66,23 @@ const EXPLANATION: &str = "CPU a sample is of server and broker together. \"All 
 
 pub(crate) fn measure(plan: Plan<'_>, report: &mut Report) {
     report.note(EXPLANATION.into());
+    compare(plan, report, &COMPARISONS, Protocol::Frames);
+}
+
+pub(super) fn compare(plan: Plan<'_>, report: &mut Report, comparisons: &[Comparison], protocol: Protocol) {
     for (size, devices) in plan.scale.cpu_devices.into_iter().enumerate() {
-        let mut outcomes = COMPARISONS.map(|it| {
-            let goal = it.goals.get(size).copied().unwrap_or_default();
-            Outcome::new(Row::new(format!("CPU µs a sample, {devices} × 20 Hz, {}", it.name), goal))
-        });
+        let mut outcomes: Vec<_> = comparisons
+            .iter()
+            .map(|it| {
+                let goal = it.goals.get(size).copied().unwrap_or_default();
+                Outcome::new(Row::new(format!("CPU µs a sample, {devices} × 20 Hz, {}", it.name), goal))
+            })
+            .collect();
         for round in 1..=plan.scale.rounds {
-            for (comparison, outcome) in COMPARISONS.iter().zip(&mut outcomes) {
+            for (comparison, outcome) in comparisons.iter().zip(&mut outcomes) {
                 eprintln!("cpu: {devices} devices, round {round}: {}", comparison.name);
                 if let Some(binary) = plan.ours {
-                    let window = ours(binary, plan.scale, devices, comparison);
+                    let window = ours(binary, plan.scale, devices, comparison, protocol);
                     report.keep("our CPU", window).into_iter().for_each(|it| outcome.add_ours(it));
                 }
                 if plan.peer {
@@ -84,7 +91,7 @@ pub(crate) fn measure(plan: Plan<'_>, report: &mut Report) {
                 }
             }
         }
-        for (comparison, outcome) in COMPARISONS.iter().zip(outcomes) {
+        for (comparison, outcome) in comparisons.iter().zip(outcomes) {
             let expected = devices as f64 * RATE_HZ;
             for (side, least) in [("ours", outcome.ours_least), ("the peer", outcome.peer_least)] {
                 if least < expected * DELIVERED_SHARE_MIN {
@@ -127,8 +134,14 @@ struct Window {
     samples_per_second: f64,
 }
 
-fn ours(binary: &Path, scale: Scale, devices: usize, comparison: &Comparison) -> Result<Window> {
-    let gateway = Gateway::start(binary, devices)?;
+fn ours(
+    binary: &Path,
+    scale: Scale,
+    devices: usize,
+    comparison: &Comparison,
+    protocol: Protocol,
+) -> Result<Window> {
+    let gateway = Gateway::start_with(binary, devices, protocol)?;
     gateway.explain((|| {
         let mut subscriber = Subscriber::start(&gateway.login, comparison.filters, comparison.marker)?;
         let _fleet = gateway.fleet(devices, RATE_HZ, LOAD_SECONDS)?;

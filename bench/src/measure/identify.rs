@@ -63,7 +63,14 @@ fn ours_stranger(binary: &Path, enrolled: usize, count: usize) -> Result<f64> {
         let _subscriber = Subscriber::start(&gateway.login, &["Pico/#"], "/Physiological_Data/Temperature")?;
         let before = gateway.server.cpu()?;
         let target = gateway.devices;
-        Holder::open(HoldArguments { target, opening: Opening::Stranger, count, first: 0, stride: 1 })?;
+        Holder::open(HoldArguments {
+            target,
+            opening: Opening::Stranger,
+            count,
+            first: 0,
+            stride: 1,
+            links: None,
+        })?;
         Ok(milliseconds_each(gateway.server.cpu()? - before, count))
     })())
 }
@@ -75,8 +82,14 @@ fn ours_known(binary: &Path, enrolled: usize, count: usize) -> Result<f64> {
             Subscriber::start(&gateway.login, &["Pico/#"], "/Physiological_Data/Temperature")?;
         let before = gateway.server.cpu()?;
         let (target, stride) = (gateway.devices, enrolled / count);
-        let _holder =
-            Holder::open(HoldArguments { target, opening: Opening::Frame, count, first: 0, stride })?;
+        let _holder = Holder::open(HoldArguments {
+            target,
+            opening: Opening::Frame,
+            count,
+            first: 0,
+            stride,
+            links: None,
+        })?;
         subscriber.wait_for_samples(count, SERVED_TIMEOUT)?;
         Ok(milliseconds_each(gateway.server.cpu()? - before, count))
     })())
@@ -87,7 +100,8 @@ fn peer(enrolled: usize, count: usize, first: usize, stride: usize) -> Result<f6
     let peer = Peer::start(enrolled, Tuning::Latency)?;
     let mut subscriber = Subscriber::start(&peer.login, &["#"], Shape::SevenInOne.marker())?;
     let before = peer.broker.cpu()?;
-    let arguments = HoldArguments { target: peer.devices, opening: Opening::Psk, count, first, stride };
+    let arguments =
+        HoldArguments { target: peer.devices, opening: Opening::Psk, count, first, stride, links: None };
     let _holder = Holder::open(arguments)?;
     subscriber.wait_for_samples(count, SERVED_TIMEOUT)?;
     Ok(milliseconds_each(peer.broker.cpu()? - before, count))

@@ -1,6 +1,5 @@
 //! Resident memory that an idle connection costs.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use anyhow::{Context, Result};
 use super::Plan;
 use crate::hold::{HoldArguments, Holder, Opening};
 use crate::load::Shape;
-use crate::ours::Gateway;
+use crate::ours::{Gateway, Protocol};
 use crate::peer::{Peer, Tuning};
 use crate::process::{Started, wait_for};
 use crate::report::{Report, Row};
@@ -40,32 +39,32 @@ pub(crate) fn measure(plan: Plan<'_>, report: &mut Report) {
     report.add([silent, known]);
 }
 
-fn ours(binary: &Path, count: usize, opening: Opening) -> Result<f64> {
-    let gateway = Gateway::start(binary, count)?;
+pub(super) fn ours(binary: &Path, count: usize, opening: Opening) -> Result<f64> {
+    let is_link = matches!(opening, Opening::Link | Opening::StalledLink);
+    let protocol = if is_link { Protocol::Link } else { Protocol::Frames };
+    let gateway = Gateway::start_with(binary, count, protocol)?;
+    let links = is_link.then(|| gateway.keys().to_owned());
     gateway.explain((|| {
         let subscriber = Subscriber::start(&gateway.login, &["Pico/#"], "/Physiological_Data/Temperature")?;
-        grown_kib(&gateway.server, gateway.devices, subscriber, count, opening)
+        let holding = HoldArguments { target: gateway.devices, opening, count, first: 0, stride: 1, links };
+        grown_kib(&gateway.server, subscriber, holding)
     })())
 }
 
-fn peer(count: usize, opening: Opening) -> Result<f64> {
+pub(super) fn peer(count: usize, opening: Opening) -> Result<f64> {
     let peer = Peer::start(count, Tuning::Latency)?;
     let subscriber = Subscriber::start(&peer.login, &["#"], Shape::SevenInOne.marker())?;
-    grown_kib(&peer.broker, peer.devices, subscriber, count, opening)
+    let holding = HoldArguments { target: peer.devices, opening, count, first: 0, stride: 1, links: None };
+    grown_kib(&peer.broker, subscriber, holding)
 }
 
-fn grown_kib(
-    server: &Started,
-    target: SocketAddr,
-    mut subscriber: Subscriber,
-    count: usize,
-    opening: Opening,
-) -> Result<f64> {
+fn grown_kib(server: &Started, mut subscriber: Subscriber, holding: HoldArguments) -> Result<f64> {
+    let (count, opening) = (holding.count, holding.opening);
     let (before, files) = (server.resident_bytes()?, server.open_files()?);
-    let mut holder = Holder::open(HoldArguments { target, opening, count, first: 0, stride: 1 })?;
+    let mut holder = Holder::open(holding)?;
     let accepted = wait_for(ACCEPTED_TIMEOUT, || Ok((server.open_files()? >= files + count).then_some(())))?;
     accepted.with_context(|| format!("the server did not hold {count} connections at once"))?;
-    if opening != Opening::Silent {
+    if matches!(opening, Opening::Frame | Opening::Psk) {
         subscriber.wait_for_samples(count, ACCEPTED_TIMEOUT)?;
     }
     let after = server.resident_bytes()?;

@@ -161,10 +161,6 @@ impl Server {
             (addresses.mqtt, addresses.mqtt_tls, addresses.mqtt_websocket) =
                 (mqtt.plain, mqtt.tls, mqtt.websocket);
         }
-        let logins = match &publisher {
-            Publisher::Embedded(broker) => broker.logins(),
-            Publisher::External(_) => None,
-        };
         let context = Arc::new(Context {
             admissions: Arc::new(Admissions::new(&config.limits)),
             identifier: Identifier::new(directory.clone(), &config.limits),
@@ -184,11 +180,7 @@ impl Server {
         services.spawn(backfill::run(Arc::clone(&context)));
         services.spawn(tell_health(Arc::clone(&context)));
         services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
-        if let Some(logins) = logins {
-            let recording = context.enrolment.clone().record_users(logins);
-            let stop = context.stop.clone();
-            services.spawn(async move { stop.run_until_cancelled(recording).await });
-        }
+        services.spawn(record_logins(Arc::clone(&context)));
         if let Some(listener) = metrics_listener {
             services.spawn(http::run(listener, Arc::clone(&context)));
         }
@@ -295,6 +287,13 @@ async fn start_publisher(
             Publisher::External(External::start(broker, limits.backlog_bytes_max, metrics.clone())?)
         }
     })
+}
+
+/// Puts who logs in to the embedded broker into the audit log. An external one keeps its own record.
+async fn record_logins(context: Arc<Context>) {
+    let Publisher::Embedded(broker) = &context.publisher else { return };
+    let Some(logins) = broker.logins() else { return };
+    context.stop.run_until_cancelled(context.enrolment.clone().record_users(logins)).await;
 }
 
 /// Tells whoever watches when the journal takes no entries, and when it does again.

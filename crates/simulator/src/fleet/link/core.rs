@@ -209,7 +209,10 @@ impl Core {
                 is_configured = true;
             }
         }
-        self.tell_settled(Some(now));
+        // Of earlier boots' batches the observer knows nothing.
+        if self.outbox.delivered_boot() == self.outbox.boot() {
+            self.tell_settled(Some(now));
+        }
         Ok(is_configured)
     }
 

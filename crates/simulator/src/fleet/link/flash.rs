@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
@@ -52,8 +52,10 @@ impl SimulatedFlash {
                     ));
                 }
                 let path = path.join(format!("{id}.flash"));
-                let file =
-                    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+                let mut open = OpenOptions::new();
+                // It holds a patient's values.
+                open.read(true).write(true).create(true).truncate(false).mode(0o600);
+                let file = open.open(path)?;
                 let len = sectors(*len) * FLASH_SECTOR_LEN;
                 // New files are erased; of old ones all is kept that has room.
                 let old_len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
