@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVersion};
+use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -20,12 +20,11 @@ use super::PATIENCE;
 /// Milliseconds of the test devices' clocks when they say `Hello`.
 pub const HELLO_MS: u64 = 100_000;
 
-/// How a client shakes hands.
-#[derive(Clone, Copy, Default)]
-pub struct Handshake {
-    /// Offers psk_ke as well, RFC 8446's mode without a key exchange.
-    pub psk_ke_only: bool,
-    pub tls_1_2: bool,
+/// What a client speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    Tls13,
+    Tls12,
 }
 
 #[derive(Clone)]
@@ -91,19 +90,16 @@ impl AsyncWrite for Tap {
     }
 }
 
-pub fn client_context(identity: &str, key: [u8; 32], handshake: Handshake) -> SslContext {
+pub fn client_context(identity: &str, key: [u8; 32], version: Version) -> SslContext {
     let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
-    let version = if handshake.tls_1_2 { SslVersion::TLS1_2 } else { SslVersion::TLS1_3 };
-    builder.set_min_proto_version(Some(version)).unwrap();
-    builder.set_max_proto_version(Some(version)).unwrap();
-    if handshake.tls_1_2 {
-        builder.set_cipher_list("PSK-AES128-GCM-SHA256:ECDHE-PSK-CHACHA20-POLY1305").unwrap();
-    } else {
-        builder.set_ciphersuites("TLS_AES_128_GCM_SHA256").unwrap();
-    }
-    if handshake.psk_ke_only {
-        // SSL_OP_ALLOW_NO_DHE_KEX and SSL_OP_PREFER_NO_DHE_KEX of OpenSSL.
-        builder.set_options(SslOptions::from_bits_retain(0x400 | 1 << 35));
+    let wanted = if version == Version::Tls12 { SslVersion::TLS1_2 } else { SslVersion::TLS1_3 };
+    builder.set_min_proto_version(Some(wanted)).unwrap();
+    builder.set_max_proto_version(Some(wanted)).unwrap();
+    match version {
+        Version::Tls12 => {
+            builder.set_cipher_list("PSK-AES128-GCM-SHA256:ECDHE-PSK-CHACHA20-POLY1305").unwrap()
+        }
+        Version::Tls13 => builder.set_ciphersuites("TLS_AES_128_GCM_SHA256").unwrap(),
     }
     let identity = identity.to_owned();
     builder.set_psk_client_callback(move |_, _, id, out| {
@@ -124,7 +120,7 @@ pub async fn shake(stream: TcpStream, context: &SslContext) -> Result<Connection
 
 impl LinkDevice {
     pub fn context(&self) -> SslContext {
-        client_context(&self.link.id.to_string(), *self.link.psk.bytes(), Handshake::default())
+        client_context(&self.link.id.to_string(), *self.link.psk.bytes(), Version::Tls13)
     }
 
     pub async fn shake(&self) -> Connection {
