@@ -111,9 +111,11 @@ impl Serve {
         command
             .args(["serve", "--listen", local, "--metrics-listen", local])
             .args(["--mqtt-tls-listen", local, "--mqtt-websocket-listen", local, "--data"])
-            .arg(data);
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit());
         more(&mut command);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = lines.next().expect("serve ended before it was ready").unwrap();
         Self { child, line }
