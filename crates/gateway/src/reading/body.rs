@@ -103,4 +103,30 @@ mod tests {
             assert_eq!(Body::parse(&body.slice(..cut)).is_ok(), ends.contains(&cut), "cut at {cut}");
         }
     }
+
+    #[test]
+    fn a_batch_body_cut_anywhere_is_refused_or_holds_no_whole_message() {
+        let mut message = [0; 128];
+        let values = vitalwire_protocol::batch::Samples {
+            index: 0,
+            interval_us: 50_000,
+            delay_us: 0,
+            scale: -3,
+            values: &[36_600, 36_650],
+        };
+        let len = vitalwire_protocol::batch::encode_batch(7, 1_000, None, &[values], &mut message).unwrap();
+        let body = batch_body("pico", &message[..len]);
+        let name_len = body.len() - len;
+        for cut in 0..=body.len() {
+            match Body::parse(&body.slice(..cut)) {
+                Err(_) => assert!(cut < name_len, "cut at {cut}"),
+                Ok(Body::Samples { .. }) => panic!("a batch became samples, cut at {cut}"),
+                Ok(Body::Batch { profile, message }) => {
+                    assert_eq!(profile, "pico");
+                    let whole = vitalwire_protocol::batch::decode(&message).unwrap().is_some();
+                    assert_eq!(whole, cut == body.len(), "cut at {cut}");
+                }
+            }
+        }
+    }
 }
