@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{audit, demo, device, doctor, init, serve, simulate, subscribe, user};
+use crate::commands::{audit, demo, device, doctor, history, init, serve, simulate, subscribe, user};
 
 const OVERVIEW: &str = "\
 First steps:
@@ -48,6 +48,8 @@ pub(crate) enum Command {
     /// Show and verify the log of who enrolled, re-keyed, revoked, erased and logged in
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Show what a device measured, out of the journal
+    History(history::HistoryArgs),
     /// Run software devices against a gateway
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),

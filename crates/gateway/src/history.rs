@@ -1,21 +1,22 @@
 //! History: the values of one channel of one device in a range of time, out of the journal, thinned to a number of
 //! points that a screen can show. It invents nothing: where samples are missing there is a gap.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use vitalwire_journal::{
-    BUCKETS_MAX, Bucket, Buckets, HistoryCursor, HistoryQuery as EntriesQuery, JournalError,
-    READ_ENTRIES_MAX, Stored, downsample,
+    BUCKETS_MAX, Bucket, Buckets, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
+    JournalError, READ_ENTRIES_MAX, Stored, downsample,
 };
 use vitalwire_profile::Profile;
-use vitalwire_protocol::Channel;
 use vitalwire_registry::DeviceId;
 
 use crate::clock::utc_us;
-use crate::ingest::Ingest;
-use crate::profiles::{PICO, Profiles};
-use crate::reading::{BatchReading, Body, SourceRef};
+use crate::profiles::{PICO, Profiles, ProfilesError};
+use crate::reading::{BatchReading, Body, SampleBody, SourceRef};
+use crate::server::JOURNAL;
 use crate::topics::{DeviceTopics, Source};
 
 /// Entries that one query may read: a day of a device with 1 s batches. Past it the query is refused.
@@ -47,27 +48,76 @@ pub enum HistoryError {
     /// The range holds too many entries.
     #[error("the range holds more than {HISTORY_ENTRIES_MAX} batches; ask for a shorter one")]
     TooMany,
+    /// No profile that an entry names has such a channel.
+    #[error("no reading of the range has a channel `{wanted}`; there {}", channels_text(.known))]
+    UnknownChannel {
+        /// What was asked for.
+        wanted: String,
+        /// Channels of the profiles that the readings name.
+        known: BTreeSet<String>,
+    },
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The devices' profiles.
+    #[error(transparent)]
+    Profiles(#[from] ProfilesError),
 }
 
-/// Answers a query.
-pub(crate) async fn query(
-    ingest: &Ingest,
-    profiles: &Profiles,
-    query: &HistoryQuery,
-) -> Result<Vec<Bucket>, HistoryError> {
+fn channels_text(known: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    if names.is_empty() { "is no reading at all".to_owned() } else { format!("are {}", names.join(", ")) }
+}
+
+/// What a data folder's journal holds, also while a server writes it.
+#[derive(Clone, Debug)]
+pub struct History {
+    file: HistoryFile,
+    profiles: Profiles,
+}
+
+impl History {
+    /// Opens the history of a data folder for reading.
+    ///
+    /// # Errors
+    /// There is no journal (no server ran there yet), or a profile cannot be read.
+    pub fn open(data: &Path) -> Result<Self, HistoryError> {
+        Ok(Self::new(HistoryFile::open(&data.join(JOURNAL))?, Profiles::load(data)?))
+    }
+
+    pub(crate) fn new(file: HistoryFile, profiles: Profiles) -> Self {
+        Self { file, profiles }
+    }
+
+    /// The newest gaps in what a device sent, at most `limit`.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>, JournalError> {
+        self.file.gaps(device, limit).await
+    }
+
+    /// The values of a channel in a range of time, thinned. Empty when the device sent nothing then.
+    ///
+    /// # Errors
+    /// A range that makes no sense or is too long, a channel that the device's profile lacks; or the journal cannot be read.
+    pub async fn query(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
+        collect(self, query).await
+    }
+}
+
+async fn collect(history: &History, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
     let (from_us, to_us) = (utc_us(query.from), utc_us(query.to));
     if from_us >= to_us || !(1..=BUCKETS_MAX).contains(&query.points) {
         return Err(HistoryError::Range);
     }
     let (mut values, mut after, mut read) = (Vec::new(), None, 0);
     let mut interval_us = 0;
+    let mut known = BTreeSet::new();
     loop {
         let page =
             EntriesQuery { device: query.device.clone(), from_us, to_us, limit: READ_ENTRIES_MAX, after };
-        let entries = ingest.journal.history(page).await?;
+        let entries = history.file.history(page).await?;
         let Some(last) = entries.last() else { break };
         after = Some(HistoryCursor::after(last));
         read += entries.len();
@@ -75,10 +125,18 @@ pub(crate) async fn query(
             return Err(HistoryError::TooMany);
         }
         for stored in &entries {
-            let (found, interval) = values_of(profiles, stored, &query.channel);
-            values.extend(found);
-            interval_us = interval_us.max(interval);
+            let Some((profile, body)) = read_entry(&history.profiles, stored) else { continue };
+            match profile.channel_named(&query.channel) {
+                Some(channel) => {
+                    interval_us = interval_us.max(channel.interval_us());
+                    values.extend(values_of(&profile, channel.index, stored, body));
+                }
+                None => known.extend(profile.channels().iter().map(|channel| channel.name.clone())),
+            }
         }
+    }
+    if values.is_empty() && !known.is_empty() {
+        return Err(HistoryError::UnknownChannel { wanted: query.channel.clone(), known });
     }
     // Batches of two boots may overlap by the uncertainty of their clocks.
     values.sort_by_key(|(time_us, _)| *time_us);
@@ -86,20 +144,22 @@ pub(crate) async fn query(
     Ok(downsample(values, Buckets { from_us, to_us, count: query.points, gap_us }))
 }
 
-/// The values of a channel in an entry, with its interval. An entry that cannot be read has none.
-fn values_of(profiles: &Profiles, stored: &Stored, name: &str) -> (Vec<(i64, f64)>, u32) {
-    let entry = &stored.entry;
-    let Ok(body) = Body::parse(&entry.body) else { return (Vec::new(), 0) };
-    let profile_name = match &body {
+/// An entry's body with its profile. An entry that cannot be read has none.
+fn read_entry(profiles: &Profiles, stored: &Stored) -> Option<(Arc<Profile>, Body)> {
+    let body = Body::parse(&stored.entry.body).ok()?;
+    let name = match &body {
         Body::Batch { profile, .. } => profile.as_str(),
         Body::Samples { .. } => PICO,
     };
-    let Some(profile) = profiles.find(profile_name) else { return (Vec::new(), 0) };
-    let Some(channel) = profile.channel_named(name) else { return (Vec::new(), 0) };
-    let (index, interval_us) = (channel.index, channel.interval_us());
-    let values = match body {
+    Some((profiles.find(name)?, body))
+}
+
+/// The values of a channel in an entry, with their times.
+fn values_of(profile: &Arc<Profile>, index: u8, stored: &Stored, body: Body) -> Vec<(i64, f64)> {
+    let entry = &stored.entry;
+    match body {
         Body::Batch { message, .. } => BatchReading {
-            source: source(&entry.device, &profile),
+            source: source(&entry.device, profile),
             boot: entry.boot,
             first_us: entry.first_us,
             uncertainty_us: entry.uncertainty_us,
@@ -107,16 +167,15 @@ fn values_of(profiles: &Profiles, stored: &Stored, name: &str) -> (Vec<(i64, f64
         }
         .values_of(index),
         Body::Samples { samples, .. } => {
-            let place = Channel::ALL.len().min(usize::from(index));
-            let value = |sample: &crate::reading::SampleBody| {
-                let text = sample.text.split(|byte| *byte == b',').nth(place)?;
+            // The paper's channels are those of its profile, in order.
+            let value = |sample: &SampleBody| {
+                let text = sample.text.split(|byte| *byte == b',').nth(usize::from(index))?;
                 let value = std::str::from_utf8(text).ok()?.parse().ok()?;
                 Some((entry.first_us.saturating_add_unsigned(sample.offset_us), value))
             };
             samples.iter().filter_map(value).collect()
         }
-    };
-    (values, interval_us)
+    }
 }
 
 fn source(device: &DeviceId, profile: &Arc<Profile>) -> SourceRef {

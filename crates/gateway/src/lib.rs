@@ -31,10 +31,10 @@ mod ticket;
 mod tls;
 mod topics;
 
-pub use history::{HISTORY_ENTRIES_MAX, HistoryError, HistoryQuery};
+pub use history::{HISTORY_ENTRIES_MAX, History, HistoryError, HistoryQuery};
 pub use limits::Limits;
 pub use metrics::Stats;
 pub use profiles::ProfilesError;
 pub use publisher::external::{BrokerUrlError, ExternalBroker};
 pub use server::{Addresses, BrokerChoice, Server, ServerConfig, ServerError};
-pub use vitalwire_journal::{Bucket, Gap, GapState, JournalLimits};
+pub use vitalwire_journal::{BUCKETS_MAX, Bucket, Gap, GapState, JournalLimits};

@@ -17,7 +17,7 @@ use vitalwire_registry::{DeviceId, Directory, DirectoryWatch, MasterKey, Registr
 use crate::admission::Admissions;
 use crate::connection::Context;
 use crate::enrolment::Enrolment;
-use crate::history::{self, HistoryError, HistoryQuery};
+use crate::history::{History, HistoryError, HistoryQuery};
 use crate::identify::Identifier;
 use crate::ingest::Ingest;
 use crate::limits::Limits;
@@ -30,7 +30,7 @@ use crate::tls::Acceptor;
 use crate::{backfill, erasure, http, listener};
 
 /// The journal's file in the data folder.
-const JOURNAL: &str = "journal.db";
+pub(crate) const JOURNAL: &str = "journal.db";
 /// A session under an old key ends at most so long after the overlap's deadline.
 const STALE_CHECK: Duration = Duration::from_secs(10);
 
@@ -204,7 +204,7 @@ impl Server {
     /// # Errors
     /// A range that makes no sense or is too long; or the journal cannot be read.
     pub async fn history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
-        history::query(&self.context.ingest, &self.context.profiles, query).await
+        self.history_reader().query(query).await
     }
 
     /// The newest gaps in what a device sent, at most `limit`.
@@ -213,6 +213,10 @@ impl Server {
     /// The journal cannot be read.
     pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>, JournalError> {
         self.context.ingest.journal.gaps(device, limit).await
+    }
+
+    fn history_reader(&self) -> History {
+        History::new(self.context.ingest.journal.file(), self.context.profiles.clone())
     }
 
     /// Stops: accepts no more, takes what devices have sent already, publishes that they are offline, and

@@ -5,9 +5,10 @@ use crate::entry::{Entry, Outcome, Refusal, SEQUENCE_MAX, Stored};
 use crate::erase::Erased;
 use crate::error::{JournalError, Result};
 use crate::health::{Health, HealthState};
+use crate::history_file::HistoryFile;
 use crate::ledger::Ledger;
 use crate::limits::{BYTES_MIN, JournalLimits};
-use crate::query::{self, Gap, HistoryQuery};
+use crate::query::{Gap, HistoryQuery};
 use crate::read_pool::ReadPool;
 use crate::reader::{Reader, ReaderLag, lag_of};
 use crate::readers::{ReaderKind, ReaderTable, Start};
@@ -202,7 +203,7 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read, or the journal is closed.
     pub async fn history(&self, query: HistoryQuery) -> Result<Vec<Stored>> {
-        self.shared.pool.run(move |connection| query::history(connection, &query)).await
+        self.file().history(query).await
     }
 
     /// The gaps of a device's sequences, those noticed last first.
@@ -210,8 +211,13 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read, or the journal is closed.
     pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>> {
-        let device = device.clone();
-        self.shared.pool.run(move |connection| query::gaps(connection, &device, limit)).await
+        self.file().gaps(device, limit).await
+    }
+
+    /// Its file, to be asked by those that only read.
+    #[must_use]
+    pub fn file(&self) -> HistoryFile {
+        HistoryFile { pool: Arc::clone(&self.shared.pool) }
     }
 
     /// Removes all that is held of a device, and rebuilds the file so that no byte of it is left there. Reads and appends

@@ -17,6 +17,7 @@ mod entry;
 mod erase;
 mod error;
 mod health;
+mod history_file;
 mod journal;
 mod ledger;
 mod limits;
@@ -36,6 +37,7 @@ pub use entry::{
 pub use erase::Erased;
 pub use error::{JournalError, Result};
 pub use health::Health;
+pub use history_file::HistoryFile;
 pub use journal::{Journal, JournalStats, Receipt};
 pub use limits::{
     BOOTS_PER_DEVICE_MAX, BYTES_MIN, JournalLimits, READ_BYTES_MAX, READ_ENTRIES_MAX, READERS_MAX, RETRY_MS,

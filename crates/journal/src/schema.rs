@@ -163,6 +163,15 @@ fn prepare(connection: &Connection, path: &Path) -> Result<()> {
 }
 
 /// Connects for reading only.
+/// Refuses a file that is no journal of this version.
+pub(crate) fn check_journal(connection: &Connection, path: &Path) -> Result<()> {
+    let not_ours = || JournalError::NotAJournal { path: path.to_owned() };
+    let number =
+        |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
+    let is_ours = number("application_id")? == APPLICATION_ID && number("user_version")? == VERSION;
+    if is_ours { Ok(()) } else { Err(not_ours()) }
+}
+
 pub(crate) fn connect_reader(path: &Path) -> Result<Connection> {
     // Read-write, as a reader of a write-ahead log must be able to make its shared index; `query_only` keeps it a reader.
     let connection = Connection::open_with_flags(

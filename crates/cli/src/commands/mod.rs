@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod serve;
 pub(crate) mod simulate;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Device(command) => device::run(command),
         Command::User(command) => user::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::History(args) => history::run(&args),
         Command::Simulate(command) => simulate::run(command),
         Command::Subscribe(args) => subscribe::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -1,7 +1,7 @@
 //! History by device and time.
 
-use crate::fixture::{Fixture, T0_US, append, append_range, device, entry};
-use vitalwire_journal::{HistoryCursor, HistoryQuery, Journal};
+use crate::fixture::{Fixture, T0_US, append, append_range, device, entry, path_in};
+use vitalwire_journal::{HistoryCursor, HistoryFile, HistoryQuery, Journal, JournalError};
 
 async fn sequences(journal: &Journal, from_s: i64, to_s: i64) -> Vec<u64> {
     let query = HistoryQuery {
@@ -74,4 +74,19 @@ fn is_found_through_the_index() {
         )
         .unwrap();
     assert!(plan.contains("entries_by_time"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_file_is_read_while_it_is_written_and_only_a_journal_is() {
+    let fixture = Fixture::new();
+    let path = path_in(fixture.folder.path());
+    let file = HistoryFile::open(&path).unwrap();
+    append_range(&fixture.journal, "dev-1", 1..=3).await;
+    let all =
+        HistoryQuery { device: device("dev-1"), from_us: i64::MIN, to_us: i64::MAX, limit: 10, after: None };
+    assert_eq!(file.history(all).await.unwrap().len(), 3);
+    let other = path.with_file_name("other.db");
+    std::fs::write(&other, "no database at all, and longer than a header: ".repeat(20)).unwrap();
+    assert!(matches!(HistoryFile::open(&other), Err(JournalError::NotAJournal { .. })));
+    assert!(matches!(HistoryFile::open(&path.with_file_name("absent.db")), Err(JournalError::File { .. })));
 }

@@ -1,0 +1,172 @@
+//! `vitalwire history`: what a device measured, out of the journal, also while a server writes it. Changes nothing.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Serialize;
+use vitalwire_gateway::{Bucket, Gap, GapState, History, HistoryQuery};
+use vitalwire_registry::DeviceId;
+
+const EXAMPLES: &str = "\
+Examples:
+  vitalwire history bed_07 --data ./data                               # body temperature of the last hour
+  vitalwire history bed_07 --channel Pulse_Signal --last 10s --points 200 --data ./data
+  vitalwire history bed_07 --from 2026-11-24T21:00:00Z --to 2026-11-24T22:00:00Z --json --data ./data
+
+Thins the values to so many stretches of equal time, each with its least, mean and greatest value and how many there are. A line
+`· · ·` stands where readings are missing; what a device lost for good is listed below. Times are UTC. With --json one object a
+stretch, one a line. It holds patients' values: mind where you pipe it.";
+
+/// Gaps that are listed.
+const GAPS_SHOWN: usize = 20;
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Arguments of `vitalwire history`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct HistoryArgs {
+    /// The device
+    device: DeviceId,
+    /// A channel of its profile
+    #[arg(long, value_name = "NAME", default_value = "Temperature")]
+    channel: String,
+    /// So long back from now, such as 90s, 15m, 8h, 7d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    last: Duration,
+    /// From this time on (RFC 3339), instead of --last
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    from: Option<SystemTime>,
+    /// Up to this time (RFC 3339) [default: now]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
+    to: Option<SystemTime>,
+    /// How many stretches
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    points: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// The data folder
+    #[arg(long, value_name = "DIR", env = "VITALWIRE_DATA", hide_env_values = true)]
+    data: PathBuf,
+}
+
+/// Runs `vitalwire history`.
+///
+/// # Errors
+/// When there is no journal, the range makes no sense, or the device has no such channel.
+pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().build().context("cannot start the event loop")?;
+    let to = args.to.unwrap_or_else(SystemTime::now);
+    let from = match args.from {
+        Some(from) => from,
+        None => to.checked_sub(args.last).context("--last reaches further back than time does")?,
+    };
+    let query = HistoryQuery {
+        device: args.device.clone(),
+        channel: args.channel.clone(),
+        from,
+        to,
+        points: args.points,
+    };
+    let (buckets, gaps) = runtime.block_on(async {
+        let history = History::open(&args.data).with_context(|| {
+            format!("no history in {} (a server that ran there makes it)", args.data.display())
+        })?;
+        let buckets = history.query(&query).await?;
+        anyhow::Ok((buckets, history.gaps(&args.device, GAPS_SHOWN).await?))
+    })?;
+    if buckets.is_empty() && gaps.is_empty() {
+        bail!(
+            "{} sent nothing from {} to {}",
+            args.device,
+            humantime::format_rfc3339_seconds(from),
+            humantime::format_rfc3339_seconds(to)
+        );
+    }
+    if args.json {
+        for bucket in &buckets {
+            println!("{}", serde_json::to_string(&Row::from(bucket))?);
+        }
+    } else {
+        print!("{}", table(args, &buckets, &gaps));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A stretch of time for other programs.
+#[derive(Serialize)]
+struct Row {
+    start: String,
+    samples: u64,
+    min: f64,
+    mean: f64,
+    max: f64,
+    gap_before: bool,
+    gap_within: bool,
+}
+
+impl From<&Bucket> for Row {
+    fn from(bucket: &Bucket) -> Self {
+        let Bucket { start_us, samples, min, mean, max, gap_before, gap_within, .. } = *bucket;
+        Self { start: time(start_us), samples, min, mean, max, gap_before, gap_within }
+    }
+}
+
+fn time(utc_us: i64) -> String {
+    let since = Duration::from_micros(u64::try_from(utc_us).unwrap_or(0));
+    humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since).to_string()
+}
+
+fn table(args: &HistoryArgs, buckets: &[Bucket], gaps: &[Gap]) -> String {
+    let mut text = String::new();
+    let lowest = buckets.iter().map(|bucket| bucket.mean).fold(f64::INFINITY, f64::min);
+    let highest = buckets.iter().map(|bucket| bucket.mean).fold(f64::NEG_INFINITY, f64::max);
+    let mut line =
+        |arguments: std::fmt::Arguments<'_>| writeln!(text, "{arguments}").expect("a String takes all");
+    line(format_args!("{} of {}", args.channel, args.device));
+    line(format_args!("{:<24}  {:>10} {:>10} {:>10} {:>8}", "from (UTC)", "min", "mean", "max", "samples"));
+    for bucket in buckets {
+        if bucket.gap_before {
+            line(format_args!("· · ·"));
+        }
+        let Bucket { min, mean, max, samples, .. } = bucket;
+        let bar = bar((mean - lowest) / (highest - lowest).max(f64::EPSILON));
+        let mark = if bucket.gap_within { " with gaps" } else { "" };
+        line(format_args!(
+            "{:<24}  {min:>10.3} {mean:>10.3} {max:>10.3} {samples:>8} {bar}{mark}",
+            time(bucket.start_us)
+        ));
+    }
+    for gap in gaps {
+        let fate = match gap.state {
+            GapState::Open => "may still come".to_owned(),
+            GapState::GivenUp => "lost: the device no longer holds them".to_owned(),
+            GapState::Filled { closed_us } => format!("came late, at {}", time(closed_us)),
+        };
+        line(format_args!("batches {} to {} of boot {:016x}: {fate}", gap.first, gap.last, gap.boot));
+    }
+    text
+}
+
+/// A block as high as the share of the range, from 0 to 1.
+fn bar(share: f64) -> char {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 7")]
+    let place = (share.clamp(0.0, 1.0) * 7.0).round() as usize;
+    BARS.get(place).copied().unwrap_or(' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_high_as_its_share() {
+        assert_eq!([0.0, 0.5, 1.0, 2.0].map(bar), ['▁', '▅', '█', '█']);
+        assert_eq!(bar(f64::NAN), '▁');
+    }
+}

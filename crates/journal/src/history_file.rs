@@ -1,0 +1,62 @@
+//! A journal for reading only, also while another process has it open for writing. It never changes the file, and sees
+//! each time what was committed by then.
+
+use crate::entry::Stored;
+use crate::error::{JournalError, Result};
+use crate::query::{self, Gap, HistoryQuery};
+use crate::read_pool::ReadPool;
+use crate::schema;
+use rusqlite::ErrorCode;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use vitalwire_registry::DeviceId;
+
+/// Queries at once, of a reader that is not the writer's own.
+const READS_MAX: usize = 2;
+
+/// What a journal holds, to be asked by device and time. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HistoryFile {
+    pub(crate) pool: Arc<ReadPool>,
+}
+
+impl HistoryFile {
+    /// Opens a journal's file for reading.
+    ///
+    /// # Errors
+    /// When there is none, or it is no journal.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(JournalError::File { action: "open", path: path.to_owned(), source });
+        }
+        // Says at once what every query would say.
+        let checked =
+            schema::connect_reader(path).and_then(|connection| schema::check_journal(&connection, path));
+        checked.map_err(|error| match error {
+            JournalError::Database(cause) if cause.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+                JournalError::NotAJournal { path: path.to_owned() }
+            }
+            other => other,
+        })?;
+        Ok(Self { pool: Arc::new(ReadPool::new(path, READS_MAX)) })
+    }
+
+    /// A page of a device's entries, in the order of the time of their first sample.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn history(&self, query: HistoryQuery) -> Result<Vec<Stored>> {
+        self.pool.run(move |connection| query::history(connection, &query)).await
+    }
+
+    /// The gaps of a device's sequences, those noticed last first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>> {
+        let device = device.clone();
+        self.pool.run(move |connection| query::gaps(connection, &device, limit)).await
+    }
+}
