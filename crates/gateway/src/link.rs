@@ -162,11 +162,27 @@ impl Link<'_> {
         let arrival = self.arrival;
         let context = arrival.context;
         let session = context.sessions.replace(self.identity.credential(), arrival.leash).await;
+        if session.entered == Entered::TookOver {
+            context.metrics.takeovers.inc();
+        }
+        let identity = Arc::clone(&self.identity);
+        let cause = self.hold_session(&session, greeted).await;
+        // Also when it never was online itself: the connection that it replaced said nothing at its end.
+        if session.is_held() {
+            context.publisher.device_offline(&identity).await;
+        }
+        cause
+    }
+
+    async fn hold_session(&mut self, session: &Session, greeted: Greeted) -> Cause {
+        let arrival = self.arrival;
+        let context = arrival.context;
         if !context.identifier.is_current(self.identity.credential()) {
             return IdentifyError::Revoked.into();
         }
-        if session.entered == Entered::TookOver {
-            context.metrics.takeovers.inc();
+        // A newer one has replaced it while it waited, and must not find its own status overwritten.
+        if let Some(pull) = arrival.leash.cause() {
+            return pull.into();
         }
         let identity = Arc::clone(&self.identity);
         tracing::info!(
@@ -176,17 +192,13 @@ impl Link<'_> {
             firmware = greeted.firmware,
             "device connected"
         );
-        let mut conversation = match Conversation::open(self, &session, greeted).await {
+        let mut conversation = match Conversation::open(self, session, greeted).await {
             Ok(conversation) => conversation,
             Err(cause) => return cause,
         };
         let local = conversation.link.secured.socket().local_addr().ok();
         context.publisher.device_online(&identity, local).await;
-        let cause = conversation.run().await;
-        if session.is_held() {
-            context.publisher.device_offline(&identity).await;
-        }
-        cause
+        conversation.run().await
     }
 }
 
