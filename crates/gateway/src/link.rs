@@ -328,11 +328,15 @@ impl<'l, 'a> Conversation<'l, 'a> {
 
     /// Waits for everything that is on its way to the disk, whatever becomes of the connection, and acknowledges it.
     async fn settle_all(&mut self) -> Result<(), Cause> {
+        self.settle_pending().await;
+        self.acknowledge().await
+    }
+
+    async fn settle_pending(&mut self) {
         while !self.pending.is_empty() {
             let outcome = settled(&mut self.pending).await;
             self.note(outcome);
         }
-        self.acknowledge().await
     }
 
     /// Takes all whole messages out of the inbox, and leaves it small.
@@ -460,8 +464,12 @@ impl<'l, 'a> Conversation<'l, 'a> {
     /// is missing there is on record as given up, and no longer holds the acknowledgement back.
     async fn give_up(&mut self, oldest: Option<u64>, sequence: u64) {
         let skipped = sequence > self.last.max(self.held) + 1;
-        let below = if skipped { sequence } else { oldest.unwrap_or(0).min(sequence) };
-        if !skipped && below <= self.held + 1 {
+        if skipped {
+            self.settle_pending().await;
+        }
+        // What the journal refused the device still holds: a skipped number gives up nothing before it is sent again.
+        let below = if skipped && !self.owed { sequence } else { oldest.unwrap_or(0).min(sequence) };
+        if below <= self.held + 1 {
             return;
         }
         let Arrival { context, .. } = self.link.arrival;
