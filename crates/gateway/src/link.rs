@@ -434,10 +434,11 @@ impl<'l, 'a> Conversation<'l, 'a> {
         let number = BatchNumber { device: &entry.device, boot: entry.boot, sequence: entry.sequence };
         let last_us = entry.first_us.saturating_add_unsigned(entry.span_us);
         let ticket = match ingest.liveness(number, last_us, entry.received_us) {
-            // A device that did not wait for `Welcome` sends what is held already.
-            _ if entry.sequence <= self.held_before => Ticket::delivered(),
             Liveness::Published => Ticket::delivered(),
             Liveness::Backlog => Ticket::dropped(),
+            // A device that did not wait for `Welcome` sends what is held already. The journal knows: what was only given
+            // up it takes, and the backfill publishes it.
+            Liveness::Fresh if entry.sequence <= self.held_before => Ticket::dropped(),
             Liveness::Fresh => {
                 let ticket = Ticket::new();
                 let reading = Reading::Batch(BatchReading {
