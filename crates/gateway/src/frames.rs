@@ -88,6 +88,8 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
         }
     };
     if !context.identifier.is_current(identity.credential()) {
+        // The connection that it took over said nothing at its end.
+        context.publisher.device_offline(&identity).await;
         return IdentifyError::Revoked.into();
     }
     if session.entered == Entered::TookOver {

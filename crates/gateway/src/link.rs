@@ -162,11 +162,27 @@ impl Link<'_> {
         let arrival = self.arrival;
         let context = arrival.context;
         let session = context.sessions.replace(self.identity.credential(), arrival.leash).await;
+        if session.entered == Entered::TookOver {
+            context.metrics.takeovers.inc();
+        }
+        let identity = Arc::clone(&self.identity);
+        let cause = self.hold_session(&session, greeted).await;
+        // Also when it never was online itself: the connection that it replaced said nothing at its end.
+        if session.is_held() {
+            context.publisher.device_offline(&identity).await;
+        }
+        cause
+    }
+
+    async fn hold_session(&mut self, session: &Session, greeted: Greeted) -> Cause {
+        let arrival = self.arrival;
+        let context = arrival.context;
         if !context.identifier.is_current(self.identity.credential()) {
             return IdentifyError::Revoked.into();
         }
-        if session.entered == Entered::TookOver {
-            context.metrics.takeovers.inc();
+        // A newer one has replaced it while it waited, and must not find its own status overwritten.
+        if let Some(pull) = arrival.leash.cause() {
+            return pull.into();
         }
         let identity = Arc::clone(&self.identity);
         tracing::info!(
@@ -176,17 +192,13 @@ impl Link<'_> {
             firmware = greeted.firmware,
             "device connected"
         );
-        let mut conversation = match Conversation::open(self, &session, greeted).await {
+        let mut conversation = match Conversation::open(self, session, greeted).await {
             Ok(conversation) => conversation,
             Err(cause) => return cause,
         };
         let local = conversation.link.secured.socket().local_addr().ok();
         context.publisher.device_online(&identity, local).await;
-        let cause = conversation.run().await;
-        if session.is_held() {
-            context.publisher.device_offline(&identity).await;
-        }
-        cause
+        conversation.run().await
     }
 }
 
@@ -316,11 +328,15 @@ impl<'l, 'a> Conversation<'l, 'a> {
 
     /// Waits for everything that is on its way to the disk, whatever becomes of the connection, and acknowledges it.
     async fn settle_all(&mut self) -> Result<(), Cause> {
+        self.settle_pending().await;
+        self.acknowledge().await
+    }
+
+    async fn settle_pending(&mut self) {
         while !self.pending.is_empty() {
             let outcome = settled(&mut self.pending).await;
             self.note(outcome);
         }
-        self.acknowledge().await
     }
 
     /// Takes all whole messages out of the inbox, and leaves it small.
@@ -418,10 +434,11 @@ impl<'l, 'a> Conversation<'l, 'a> {
         let number = BatchNumber { device: &entry.device, boot: entry.boot, sequence: entry.sequence };
         let last_us = entry.first_us.saturating_add_unsigned(entry.span_us);
         let ticket = match ingest.liveness(number, last_us, entry.received_us) {
-            // A device that did not wait for `Welcome` sends what is held already.
-            _ if entry.sequence <= self.held_before => Ticket::delivered(),
             Liveness::Published => Ticket::delivered(),
             Liveness::Backlog => Ticket::dropped(),
+            // A device that did not wait for `Welcome` sends what is held already. The journal knows: what was only given
+            // up it takes, and the backfill publishes it.
+            Liveness::Fresh if entry.sequence <= self.held_before => Ticket::dropped(),
             Liveness::Fresh => {
                 let ticket = Ticket::new();
                 let reading = Reading::Batch(BatchReading {
@@ -448,8 +465,12 @@ impl<'l, 'a> Conversation<'l, 'a> {
     /// is missing there is on record as given up, and no longer holds the acknowledgement back.
     async fn give_up(&mut self, oldest: Option<u64>, sequence: u64) {
         let skipped = sequence > self.last.max(self.held) + 1;
-        let below = if skipped { sequence } else { oldest.unwrap_or(0).min(sequence) };
-        if !skipped && below <= self.held + 1 {
+        if skipped {
+            self.settle_pending().await;
+        }
+        // What the journal refused the device still holds: a skipped number gives up nothing before it is sent again.
+        let below = if skipped && !self.owed { sequence } else { oldest.unwrap_or(0).min(sequence) };
+        if below <= self.held + 1 {
             return;
         }
         let Arrival { context, .. } = self.link.arrival;

@@ -6,10 +6,12 @@ mod support;
 
 use std::time::Duration;
 
+use support::link::{HELLO_MS, batch_of};
 use support::mosquitto::{Mosquitto, clinic_at, clinic_with, free_port};
 use support::{JSON, Subscriber, eleven_topics};
 use tokio::io::AsyncWriteExt;
 use vitalwire_protocol::Variant;
+use vitalwire_protocol::batch::{MESSAGE_LEN_MAX, Samples, encode_batch};
 
 #[tokio::test]
 async fn mosquitto_carries_the_same_eleven_topics() {
@@ -63,6 +65,28 @@ async fn readings_wait_while_the_broker_is_away_and_arrive_in_order() {
     let stats = clinic.server().stats();
     assert_eq!(stats.dropped, 0);
     assert!(stats.backfilled > 0, "what came meanwhile was read from the journal");
+}
+
+#[tokio::test]
+async fn the_longest_waveform_reaches_the_broker_and_jams_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mosquitto = Mosquitto::start(folder.path(), free_port()).await;
+    let clinic = clinic_with(mosquitto.port).await;
+    let device = clinic.enrol_link("d").await;
+    let waveform = "vitalwire/v1/d/waveform/Pulse_Signal";
+    let mut subscriber = Subscriber::connect(mosquitto.port, &[waveform], true).await;
+    clinic.until("the broker is there", |stats| stats.broker_connected).await;
+    let (mut connection, _) = device.greet(1).await;
+    // Each value is written with 20 characters, as many as there can be.
+    let samples = Samples { index: 2, interval_us: 2_000, delay_us: 0, scale: 9, values: &[i32::MIN; 5_000] };
+    let mut message = vec![0; MESSAGE_LEN_MAX];
+    let len = encode_batch(1, HELLO_MS - 10_000, None, &[samples], &mut message).unwrap();
+    connection.send(&message[..len]).await;
+    connection.acknowledged(1).await;
+    connection.send(&batch_of(2, HELLO_MS, &[(2, 50_000, &[1_800])], None)).await;
+    connection.acknowledged(2).await;
+    assert!(subscriber.value(waveform).await.len() > 5_000 * 20);
+    assert!(subscriber.value(waveform).await.contains("1.800"));
 }
 
 #[tokio::test]

@@ -148,6 +148,40 @@ async fn a_full_journal_acknowledges_nothing_publishes_live_and_recovers_by_itse
 }
 
 #[tokio::test]
+async fn a_skipped_number_gives_up_nothing_that_the_full_journal_refused() {
+    let mut clinic = Clinic::closed();
+    let url = format!("mqtt://watcher@127.0.0.1:{}", free_port());
+    let broker = ExternalBroker::from_url(&url, support::PASSWORD.to_owned().into()).unwrap();
+    let limits = JournalLimits { bytes_max: 1 << 20, ..JournalLimits::default() };
+    clinic.start_with(Limits::default(), Some(BrokerChoice::External(broker)), limits).await;
+    let device = clinic.enrol_link("d").await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    let values: Vec<i32> = (0..4_000).map(|n| (n * 7_919) % 65_537).collect();
+    let large = |sequence| batch_of(sequence, HELLO_MS - 8_000, &[(2, 2_000, &values)], None);
+    let mut sequence = 0;
+    while clinic.server().stats().unjournaled == 0 {
+        sequence += 1;
+        connection.send(&large(sequence)).await;
+        let settled = |stats: vitalwire_gateway::Stats| stats.journaled + stats.unjournaled >= sequence;
+        clinic.until("its fate is known", settled).await;
+    }
+    let held = sequence - 1;
+    // One more is refused, and before its fate is known the device goes on after a gap.
+    let mut two = large(sequence + 1);
+    two.extend_from_slice(&large(sequence + 3));
+    connection.send(&two).await;
+    clinic.until("they are refused", |stats| stats.unjournaled >= 3).await;
+    let (mut connection, now) = device.greet(BOOT).await;
+    assert_eq!(now, Some(held), "what was refused is still the device's");
+    let mut two = large(sequence);
+    two.extend_from_slice(&large(sequence + 2));
+    connection.send(&two).await;
+    clinic.until("they are refused", |stats| stats.unjournaled >= 5).await;
+    let (_, now) = device.greet(BOOT).await;
+    assert_eq!(now, Some(held), "what was refused is still the device's");
+}
+
+#[tokio::test]
 async fn connections_cut_at_random_bytes_lose_and_double_nothing() {
     let mut random = ChaCha8Rng::seed_from_u64(seed());
     let cuts = length(60, 1_000);

@@ -186,6 +186,37 @@ async fn the_newest_session_of_a_device_ends_the_one_before() {
 }
 
 #[tokio::test]
+async fn a_device_whose_newest_connection_fails_is_offline() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut status = clinic.subscribe(&["vitalwire/v1/d/status"]).await;
+    let (_old, _) = device.greet(BOOT).await;
+    assert_eq!(status.value("vitalwire/v1/d/status").await, "online");
+    let mut newest = device.shake().await;
+    newest.send(&hello(BOOT)).await;
+    // Reset before the welcome comes.
+    newest.tap().socket.set_zero_linger().unwrap();
+    drop(newest);
+    while status.value("vitalwire/v1/d/status").await != "offline" {}
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_though_it_was_given_up_is_published() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
+    let mut connection = device.shake().await;
+    let hello =
+        Hello { boot: BOOT, profile: "pico", firmware: "t", time_ms: HELLO_MS, oldest: Some(8), past: false };
+    connection.send(&hello_of(&hello)).await;
+    assert_eq!(connection.answer().await, Answer::Welcome(Some(7)));
+    connection.send(&batch(3)).await;
+    clinic.until("the journal takes it", |stats| stats.journaled == 1).await;
+    let reading = subscriber.value("vitalwire/v1/d/reading").await;
+    assert!(reading.contains(r#""sequence":3,"#), "{reading}");
+}
+
+#[tokio::test]
 async fn bad_messages_end_their_connection_only() {
     let clinic = Clinic::open().await;
     let (good, bad) = (clinic.enrol_link("good").await, clinic.enrol_link("bad").await);

@@ -20,8 +20,9 @@ use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Ticket;
 
-/// The largest message we send is a reading of some 500 bytes.
-const PACKET_LEN_MAX: usize = 64 * 1024;
+/// The largest message we send is a waveform of a whole channel: 5,000 values of at most 20 characters and a comma. One that
+/// did not fit would end each connection anew, and nothing would be published any more.
+const PACKET_LEN_MAX: usize = 128 * 1024;
 /// Also how soon a broker notices that this machine is gone (after one and a half of it).
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
