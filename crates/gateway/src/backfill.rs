@@ -5,6 +5,7 @@
 //! once. Live readings do not wait for it. A subscriber may get a reading twice (after kill -9), never not at all.
 
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,18 +26,22 @@ const SETTLE: Duration = Duration::from_millis(500);
 const READ_ENTRIES: usize = 256;
 /// Entries handed to the publisher and not yet with the broker.
 const WINDOW_ENTRIES: usize = 64;
+/// After a failure the journal is read again so much later.
+const RETRY: Duration = Duration::from_secs(1);
 /// Sources remembered; when full, all are forgotten.
 const SOURCES_MAX: usize = 4_096;
 
-/// Runs until the journal is closed or the server stops.
+/// Runs until the server stops.
 pub(crate) async fn run(context: Arc<Context>) {
-    let outcome = tokio::select! {
-        outcome = Backfill::follow(&context) => outcome,
-        () = context.stop.cancelled() => return,
+    let follow = async {
+        loop {
+            let Err(error) = Backfill::follow(&context).await;
+            // It must not end: entries stay until it has read them, so the journal would fill up and take no more.
+            tracing::error!(%error, "the journal cannot be read: late readings are not published; trying again");
+            tokio::time::sleep(RETRY).await;
+        }
     };
-    if let Err(error) = outcome {
-        tracing::error!(%error, "the journal is no longer read: late readings are not published until a restart");
-    }
+    context.stop.run_until_cancelled(follow).await;
 }
 
 struct Backfill<'a> {
@@ -50,7 +55,7 @@ struct Backfill<'a> {
 }
 
 impl<'a> Backfill<'a> {
-    async fn follow(context: &'a Context) -> Result<(), JournalError> {
+    async fn follow(context: &'a Context) -> Result<Infallible, JournalError> {
         let reader = context.ingest.journal.reader(READER, ReaderKind::Holding, Start::Oldest).await?;
         let at = reader.position();
         let mut backfill = Self { context, reader, at, window: VecDeque::new(), sources: HashMap::new() };

@@ -30,6 +30,8 @@ use crate::tls::{Acceptor, HandshakeError};
 
 /// On a stop, how long to wait for bytes already on their way.
 pub(crate) const DRAIN_WAIT: Duration = Duration::from_millis(20);
+/// And how long in all, when more bytes come all the time.
+pub(crate) const DRAIN_MAX: Duration = Duration::from_millis(500);
 
 /// What every connection needs of the server.
 pub(crate) struct Context {

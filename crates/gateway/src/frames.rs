@@ -10,7 +10,7 @@ use vitalwire_journal::{Assurance, Entry, SEQUENCE_FIRST};
 use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_variant};
 
 use crate::clock::utc_us;
-use crate::connection::{Arrival, Cause, DRAIN_WAIT};
+use crate::connection::{Arrival, Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::identify::{Candidate, IdentifyError, Identity};
 use crate::leash::Pull;
 use crate::reading::{Reading, SampleBody, SampleReading, SourceRef, samples_body};
@@ -246,7 +246,11 @@ impl Collector<'_> {
         }
         // Lets the reactor learn of bytes that it has not heard of yet; an error shows in the read.
         let _ = tokio::time::timeout(DRAIN_WAIT, self.stream.readable()).await;
+        let end = Instant::now() + DRAIN_MAX;
         loop {
+            if Instant::now() >= end {
+                return pull.into();
+            }
             match self.receive_and_publish().await {
                 Ok(0) => return pull.into(),
                 Ok(_) => {}

@@ -16,7 +16,7 @@ use vitalwire_protocol::batch::{
 use vitalwire_registry::DeviceId;
 
 use crate::clock::{DeviceClock, utc_us};
-use crate::connection::{Arrival, Cause, DRAIN_WAIT};
+use crate::connection::{Arrival, Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::identify::{IdentifyError, Identity};
 use crate::ingest::{BatchNumber, Liveness, Pending};
 use crate::leash::Pull;
@@ -309,21 +309,25 @@ impl<'l, 'a> Conversation<'l, 'a> {
         }
     }
 
-    /// On a stop, what the device has already sent is still taken and acknowledged.
+    /// On a stop, what the device has already sent is still taken and acknowledged. One that never stops sending is not
+    /// waited for: it sends the rest again to whoever comes next.
     async fn finish(&mut self) -> Cause {
-        loop {
-            let more = tokio::time::timeout(DRAIN_WAIT, self.link.receive()).await;
-            if !matches!(more, Ok(Ok(_))) {
-                break;
-            }
+        let end = Instant::now() + DRAIN_MAX;
+        let taken = loop {
             if let Err(cause) = self.take_messages().await {
-                return cause;
+                break Some(cause);
             }
-        }
-        match self.settle_all().await {
-            Ok(()) => Pull::Stopped.into(),
-            Err(cause) => cause,
-        }
+            if self.pending.len() >= PENDING_MAX {
+                self.settle_pending().await;
+                continue;
+            }
+            let more = tokio::time::timeout(DRAIN_WAIT, self.link.receive()).await;
+            if !matches!(more, Ok(Ok(_))) || Instant::now() >= end {
+                break None;
+            }
+        };
+        let settled = self.settle_all().await;
+        taken.or(settled.err()).unwrap_or_else(|| Pull::Stopped.into())
     }
 
     /// Waits for everything that is on its way to the disk, whatever becomes of the connection, and acknowledges it.

@@ -182,6 +182,23 @@ async fn a_skipped_number_gives_up_nothing_that_the_full_journal_refused() {
 }
 
 #[tokio::test]
+async fn a_journal_that_could_not_be_read_for_a_while_is_read_again() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    let (there, aside) = (clinic.data().join("journal.db"), clinic.data().join("aside"));
+    std::fs::rename(&there, &aside).unwrap();
+    // So old that only the backfill publishes it.
+    connection.send(&batch_of(1, HELLO_MS - 60_000, &[(0, 50_000, &[36_600])], None)).await;
+    connection.acknowledged(1).await;
+    // Time for the backfill to fail; too little shows nothing, and fails nothing.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    std::fs::rename(&aside, &there).unwrap();
+    assert_eq!(number_of(&subscriber.next().await.1), (1, 0));
+}
+
+#[tokio::test]
 async fn connections_cut_at_random_bytes_lose_and_double_nothing() {
     let mut random = ChaCha8Rng::seed_from_u64(seed());
     let cuts = length(60, 1_000);

@@ -217,6 +217,27 @@ async fn a_batch_that_comes_though_it_was_given_up_is_published() {
 }
 
 #[tokio::test]
+async fn a_stop_does_not_wait_for_a_device_that_never_stops_sending() {
+    let mut clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut status = clinic.subscribe(&["vitalwire/v1/d/status"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    assert_eq!(status.value("vitalwire/v1/d/status").await, "online");
+    let flood = tokio::spawn(async move {
+        let mut sequence = 0;
+        loop {
+            sequence += 1;
+            connection.try_send(&batch(sequence)).await;
+            tokio::task::yield_now().await;
+        }
+    });
+    clinic.until("batches are taken", |stats| stats.journaled > 100).await;
+    clinic.stop().await;
+    assert_eq!(status.value("vitalwire/v1/d/status").await, "offline");
+    flood.abort();
+}
+
+#[tokio::test]
 async fn bad_messages_end_their_connection_only() {
     let clinic = Clinic::open().await;
     let (good, bad) = (clinic.enrol_link("good").await, clinic.enrol_link("bad").await);
