@@ -185,13 +185,15 @@ pub(crate) async fn serve(
 impl Arrival<'_> {
     async fn serve(&self, stream: TcpStream) -> (Option<DeviceId>, Cause) {
         let deadline = tokio::time::Instant::now() + self.context.limits.first_frame_timeout;
+        // Steps are boxed, here and in both protocols, so that a connection takes memory for its present one only: what
+        // thousands of them do is wait.
         match self.before(deadline, first_byte(&stream)).await {
-            Ok(Detected::Tls) => link::serve(self, stream, deadline).await,
-            Ok(_) => match self.before(deadline, frames::identify(self, &stream)).await {
+            Ok(Detected::Tls) => Box::pin(link::serve(self, stream, deadline)).await,
+            Ok(_) => match Box::pin(self.before(deadline, frames::identify(self, &stream))).await {
                 Ok(greeting) => {
                     self.admission.identified();
                     let device = greeting.identity.id().clone();
-                    (Some(device), frames::run_session(self, &stream, greeting).await)
+                    (Some(device), Box::pin(frames::run_session(self, &stream, greeting)).await)
                 }
                 Err(cause) => (None, cause),
             },

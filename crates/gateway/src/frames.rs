@@ -83,21 +83,21 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     let session = match entered {
         Ok(session) => session,
         Err(refused) => {
-            context.publisher.event(&identity, "second-connection-refused", &refused).await;
+            Box::pin(context.publisher.event(&identity, "second-connection-refused", &refused)).await;
             return refused.into();
         }
     };
     if !context.identifier.is_current(identity.credential()) {
         // The connection that it took over said nothing at its end.
-        context.publisher.device_offline(&identity).await;
+        Box::pin(context.publisher.device_offline(&identity)).await;
         return IdentifyError::Revoked.into();
     }
     if session.entered == Entered::TookOver {
         context.metrics.takeovers.inc();
-        context.publisher.event(&identity, "connection-taken-over", &Pull::TakenOver).await;
+        Box::pin(context.publisher.event(&identity, "connection-taken-over", &Pull::TakenOver)).await;
     }
     tracing::info!(peer = %arrival.peer, device = %identity.id(), variant = %greeting.variant, "device connected");
-    context.publisher.device_online(&identity, stream.local_addr().ok()).await;
+    Box::pin(context.publisher.device_online(&identity, stream.local_addr().ok())).await;
     let decoder = Box::new(FrameDecoder::new(&secret, greeting.variant));
     let source = Arc::new(Source::new(&identity.topics, &context.profiles.pico()));
     let collector = Collector {
@@ -199,7 +199,7 @@ impl Collector<'_> {
     /// Serves the connection to its end, and journals what still waits then.
     async fn run(mut self, greeting: Vec<u8>) -> Cause {
         let cause = self.collect(greeting).await;
-        self.journal().await;
+        Box::pin(self.journal()).await;
         cause
     }
 
@@ -223,10 +223,10 @@ impl Collector<'_> {
                     Ok(()) => if let Err(cause) = self.receive_and_publish().await { return cause },
                     Err(error) => return error.into(),
                 },
-                pull = &mut pulled => return self.finish(pull).await,
+                pull = &mut pulled => return Box::pin(self.finish(pull)).await,
                 () = &mut timer => {
                     if heard.elapsed() >= idle_timeout { return Cause::Idle(idle_timeout) }
-                    if self.group.is_due(Instant::now()) { self.journal().await }
+                    if self.group.is_due(Instant::now()) { Box::pin(self.journal()).await }
                     timer.as_mut().reset(self.group.due_or(heard + idle_timeout).into());
                     continue;
                 }
@@ -298,7 +298,7 @@ impl Collector<'_> {
             self.group.add(&sample, now);
             context.publisher.live(Reading::Sample(sample), &self.group.ticket, durable).await;
             if self.group.samples.len() >= GROUP_SAMPLES {
-                self.journal().await;
+                Box::pin(self.journal()).await;
             }
         }
         self.readings = readings;

@@ -45,7 +45,7 @@ pub(crate) async fn serve(
     // Acknowledgements are short and wanted at once.
     let _ = stream.set_nodelay(true);
     let context = arrival.context;
-    let (secured, proven) = match arrival.before(deadline, context.acceptor.accept(stream)).await {
+    let (secured, proven) = match Box::pin(arrival.before(deadline, context.acceptor.accept(stream))).await {
         Ok(accepted) => accepted,
         Err(cause) => return (None, cause),
     };
@@ -58,14 +58,14 @@ pub(crate) async fn serve(
     note_use(arrival, &identity, &proven);
     let device = identity.id().clone();
     let mut link = Link { arrival, identity, secured, inbox: BytesMut::new(), begun_us };
-    let cause = match link.greet(deadline).await {
+    let cause = match Box::pin(link.greet(deadline)).await {
         Ok(greeted) => link.run_session(greeted).await,
         Err(cause) => cause,
     };
     if let Some(kind) = cause.event() {
-        context.publisher.event(&link.identity, kind, &cause).await;
+        Box::pin(context.publisher.event(&link.identity, kind, &cause)).await;
     }
-    link.secured.close().await;
+    Box::pin(link.secured.close()).await;
     (Some(device), cause)
 }
 
@@ -169,7 +169,7 @@ impl Link<'_> {
         let cause = self.hold_session(&session, greeted).await;
         // Also when it never was online itself: the connection that it replaced said nothing at its end.
         if session.is_held() {
-            context.publisher.device_offline(&identity).await;
+            Box::pin(context.publisher.device_offline(&identity)).await;
         }
         cause
     }
@@ -192,12 +192,12 @@ impl Link<'_> {
             firmware = greeted.firmware,
             "device connected"
         );
-        let mut conversation = match Conversation::open(self, session, greeted).await {
+        let mut conversation = match Box::pin(Conversation::open(self, session, greeted)).await {
             Ok(conversation) => conversation,
             Err(cause) => return cause,
         };
         let local = conversation.link.secured.socket().local_addr().ok();
-        context.publisher.device_online(&identity, local).await;
+        Box::pin(context.publisher.device_online(&identity, local)).await;
         conversation.run().await
     }
 }
@@ -265,10 +265,10 @@ impl<'l, 'a> Conversation<'l, 'a> {
     async fn run(&mut self) -> Cause {
         match self.converse().await {
             Ok(never) => match never {},
-            Err(Cause::Pulled(Pull::Stopped)) => self.finish().await,
+            Err(Cause::Pulled(Pull::Stopped)) => Box::pin(self.finish()).await,
             Err(cause) => {
                 // The device is told of what came before the end, if it still listens.
-                let _ = self.settle_all().await;
+                let _ = Box::pin(self.settle_all()).await;
                 cause
             }
         }
@@ -282,13 +282,13 @@ impl<'l, 'a> Conversation<'l, 'a> {
         let timer = tokio::time::sleep(idle_timeout);
         tokio::pin!(pulled, timer);
         loop {
-            self.take_messages().await?;
+            Box::pin(self.take_messages()).await?;
             tokio::select! {
                 outcome = settled(&mut self.pending), if !self.pending.is_empty() => {
                     self.note(outcome);
                     // One acknowledgement for many: a commit brings them together.
                     if self.pending.is_empty() || self.held >= self.acknowledged + PENDING_MAX as u64 / 2 {
-                        self.acknowledge().await?;
+                        Box::pin(self.acknowledge()).await?;
                     }
                 }
                 received = self.link.receive(), if self.pending.len() < PENDING_MAX => {
