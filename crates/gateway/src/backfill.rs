@@ -78,7 +78,7 @@ impl<'a> Backfill<'a> {
                 self.at = head;
             }
             for stored in stored {
-                let ticket = self.context.ingest.claims.take(stored.position);
+                let ticket = self.context.ingest.take_ticket(stored.position, &stored.entry);
                 self.at = stored.position;
                 self.deliver(&stored, ticket).await;
                 self.note_progress();

@@ -22,6 +22,9 @@ pub(crate) struct Ingest {
     pub(crate) claims: Arc<Claims>,
     metrics: Metrics,
     memory: Mutex<HashMap<DeviceId, Memory>>,
+    /// The tickets of what is on its way to the disk, by device, boot and sequence: the backfill may find an entry
+    /// before its connection has learnt of the commit. Bounded by what connections have on their way.
+    under_way: Mutex<HashMap<(DeviceId, u64, u64), Arc<Ticket>>>,
 }
 
 /// What is remembered of a device across its connections.
@@ -63,14 +66,21 @@ pub(crate) enum Liveness {
 /// An entry on its way to the disk.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    pub(crate) sequence: u64,
+    /// Device, boot and sequence.
+    number: (DeviceId, u64, u64),
     receipt: Receipt,
     ticket: Arc<Ticket>,
 }
 
 impl Ingest {
     pub(crate) fn new(journal: Journal, metrics: Metrics) -> Self {
-        Self { journal, claims: Arc::default(), metrics, memory: Mutex::default() }
+        Self {
+            journal,
+            claims: Arc::default(),
+            metrics,
+            memory: Mutex::default(),
+            under_way: Mutex::default(),
+        }
     }
 
     /// Whether the journal takes entries.
@@ -80,17 +90,19 @@ impl Ingest {
 
     /// Hands an entry to the journal; waits while its queue is full, so that its device is read no further.
     pub(crate) async fn append(&self, entry: Entry, ticket: Arc<Ticket>) -> Pending {
-        let sequence = entry.sequence;
-        Pending { sequence, receipt: self.journal.append(entry).await, ticket }
+        let number = (entry.device.clone(), entry.boot, entry.sequence);
+        self.under_way().entry(number.clone()).or_insert_with(|| Arc::clone(&ticket));
+        Pending { number, receipt: self.journal.append(entry).await, ticket }
     }
 
     /// Waits for an entry's fate and lets the backfill know who published it.
     pub(crate) async fn settle(&self, pending: Pending) -> (u64, Outcome) {
-        let outcome = pending.receipt.await;
+        let Pending { number, receipt, ticket } = pending;
+        let outcome = receipt.await;
         match &outcome {
             Outcome::Committed { position } => {
-                if pending.ticket.state() != Delivery::Dropped {
-                    self.claims.claim(*position, pending.ticket);
+                if ticket.state() != Delivery::Dropped {
+                    self.claims.claim(*position, Arc::clone(&ticket));
                 }
                 self.metrics.journaled.inc();
             }
@@ -100,7 +112,21 @@ impl Ingest {
                 tracing::debug!(refusal = refusal.label(), "the journal refused an entry");
             }
         }
-        (pending.sequence, outcome)
+        let sequence = number.2;
+        let mut under_way = self.under_way();
+        if under_way.get(&number).is_some_and(|known| Arc::ptr_eq(known, &ticket)) {
+            under_way.remove(&number);
+        }
+        drop(under_way);
+        (sequence, outcome)
+    }
+
+    /// Takes the ticket of an entry in the journal; `None` when nobody published it.
+    pub(crate) fn take_ticket(&self, position: u64, entry: &Entry) -> Option<Arc<Ticket>> {
+        let number = (entry.device.clone(), entry.boot, entry.sequence);
+        let under_way = || self.under_way().get(&number).cloned();
+        // The claim comes before it is no longer under way, so that it is found the second time.
+        self.claims.take(position).or_else(under_way).or_else(|| self.claims.take(position))
     }
 
     pub(crate) fn liveness(&self, number: BatchNumber<'_>, last_us: i64, now_us: i64) -> Liveness {
@@ -144,6 +170,10 @@ impl Ingest {
             Some(memory) => note(memory),
             None => note(devices.entry(device.clone()).or_default()),
         }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, HashMap<(DeviceId, u64, u64), Arc<Ticket>>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bounded by the number of devices ever enrolled while the process runs.
