@@ -438,7 +438,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
         let number = BatchNumber { device: &entry.device, boot: entry.boot, sequence: entry.sequence };
         let last_us = entry.first_us.saturating_add_unsigned(entry.span_us);
         let ticket = match ingest.liveness(number, last_us, entry.received_us) {
-            Liveness::Published => Ticket::delivered(),
+            Liveness::Published => ingest.ticket_again(number),
             Liveness::Backlog => Ticket::dropped(),
             // A device that did not wait for `Welcome` sends what is held already. The journal knows: what was only given
             // up it takes, and the backfill publishes it.
