@@ -28,6 +28,9 @@ pub(crate) struct Ingest {
     /// The tickets of what is on its way to the disk, by device, boot and sequence: the backfill may find an entry
     /// before its connection has learnt of the commit. Bounded by what connections have on their way.
     under_way: Mutex<HashMap<(DeviceId, u64, u64), Arc<Ticket>>>,
+    /// Counts erasures. Held while something out of the journal is handed to the publisher, which must not be what was
+    /// read before an erasure.
+    pub(crate) erasures: tokio::sync::Mutex<u64>,
 }
 
 /// What is remembered of a device across its connections.
@@ -79,13 +82,8 @@ pub(crate) struct Pending {
 
 impl Ingest {
     pub(crate) fn new(journal: Journal, metrics: Metrics) -> Self {
-        Self {
-            journal,
-            claims: Arc::default(),
-            metrics,
-            memory: Mutex::default(),
-            under_way: Mutex::default(),
-        }
+        let (claims, memory, under_way) = (Arc::default(), Mutex::default(), Mutex::default());
+        Self { journal, claims, metrics, memory, under_way, erasures: tokio::sync::Mutex::default() }
     }
 
     /// Whether the journal takes entries.
