@@ -72,15 +72,18 @@ impl<'a> Backfill<'a> {
             if self.skip_published(head).await {
                 continue;
             }
+            let erasures = *self.context.ingest.erasures.lock().await;
             let stored = self.reader.read(self.at, READ_ENTRIES).await?;
             if stored.is_empty() {
                 // The rest was removed: by age, by size, or with its device.
                 self.at = head;
             }
             for stored in stored {
-                let ticket = self.context.ingest.claims.take(stored.position);
+                let ticket = self.context.ingest.take_ticket(stored.position, &stored.entry);
+                if !self.deliver(&stored, ticket, erasures).await {
+                    break;
+                }
                 self.at = stored.position;
-                self.deliver(&stored, ticket).await;
                 self.note_progress();
             }
         }
@@ -106,24 +109,31 @@ impl<'a> Backfill<'a> {
         self.at > begun
     }
 
-    async fn deliver(&mut self, stored: &Stored, published: Option<Arc<Ticket>>) {
+    /// Publishes an entry that was not published yet; false when it may have been erased since it was read.
+    async fn deliver(&mut self, stored: &Stored, published: Option<Arc<Ticket>>, erasures: u64) -> bool {
         if let Some(published) = published
             && published.settled().await == Delivery::Delivered
         {
-            return;
+            return true;
         }
         let readings = self.readings(stored);
         let ticket = Ticket::new();
+        let now = self.context.ingest.erasures.lock().await;
+        if *now != erasures {
+            return false;
+        }
         for reading in readings {
             self.context.metrics.backfilled.inc();
             self.context.publisher.backlog(reading, &ticket).await;
         }
+        drop(now);
         self.window.push_back((stored.position, ticket));
         while self.window.len() >= WINDOW_ENTRIES {
             self.shrink_window().await;
         }
         // In one process with the broker nothing ever waits, and live readings need the thread too.
         tokio::task::yield_now().await;
+        true
     }
 
     async fn shrink_window(&mut self) {

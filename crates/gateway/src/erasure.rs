@@ -69,6 +69,8 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
             return Err(ErasureError::StillThere);
         }
     }
+    // What the backfill had read before is handed to nobody from here on.
+    *context.ingest.erasures.lock().await += 1;
     let messages = match &context.publisher {
         Publisher::Embedded(broker) => {
             let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));

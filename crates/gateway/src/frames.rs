@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
-use vitalwire_journal::{Assurance, Entry, SEQUENCE_FIRST};
+use vitalwire_journal::{Assurance, Entry, SEQUENCE_FIRST, SPAN_US_MAX};
 use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_variant};
 
 use crate::clock::utc_us;
@@ -141,6 +141,13 @@ impl Group {
             ticket: Ticket::new(),
             due: Instant::now(),
         }
+    }
+
+    /// Whether a sample is near enough in time. A system clock that was set forward must not make an entry that the
+    /// journal refuses as too long.
+    fn takes(&self, sample: &SampleReading) -> bool {
+        let offset_us = sample.received_us.saturating_sub(self.first_us);
+        self.samples.is_empty() || u64::try_from(offset_us).unwrap_or(0) <= SPAN_US_MAX
     }
 
     fn add(&mut self, sample: &SampleReading, now: Instant) {
@@ -295,6 +302,9 @@ impl Collector<'_> {
         let durable = context.ingest.is_healthy();
         let mut readings = std::mem::take(&mut self.readings);
         for sample in readings.drain(..) {
+            if !self.group.takes(&sample) {
+                self.journal().await;
+            }
             self.group.add(&sample, now);
             context.publisher.live(Reading::Sample(sample), &self.group.ticket, durable).await;
             if self.group.samples.len() >= GROUP_SAMPLES {
@@ -331,4 +341,28 @@ fn receive(stream: &TcpStream, take: impl FnOnce(&[u8])) -> io::Result<usize> {
     let len = stream.try_read(&mut buffer)?;
     take(buffer.get(..len).unwrap_or_default());
     Ok(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topics::DeviceTopics;
+    use vitalwire_profile::Profile;
+
+    #[test]
+    fn a_clock_set_forward_makes_no_entry_that_is_too_long() {
+        let topics = Arc::new(DeviceTopics::new(&"d".parse().unwrap()));
+        let source: SourceRef = Arc::new(Source::new(&topics, &Arc::new(Profile::builtin("pico").unwrap())));
+        let at = |received_us| SampleReading {
+            source: SourceRef::clone(&source),
+            received_us,
+            sequence: 1,
+            text: "1,2,3,4,5,6,7".into(),
+        };
+        let mut group = Group::new();
+        assert!(group.takes(&at(1_000_000)));
+        group.add(&at(1_000_000), Instant::now());
+        assert!(group.takes(&at(1_050_000)) && group.takes(&at(0)));
+        assert!(!group.takes(&at(3_600_000_000)), "an hour later by a clock that was set");
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
@@ -32,6 +32,10 @@ const READ_LEN: usize = 16 * 1024;
 const ANSWER_LEN_MAX: usize = 64;
 /// Batches on their way to the disk; with so many the device is not read until one is there.
 const PENDING_MAX: usize = 64;
+/// Events that a device may make in [`EVENTS_TIME`]; more are dropped, so that no device floods those who watch, and the
+/// log. What they lose is no reading.
+const EVENTS_MAX: u32 = 20;
+const EVENTS_TIME: Duration = Duration::from_secs(10);
 /// Empty receive buffers up to this size are kept.
 const INBOX_KEPT: usize = 512;
 
@@ -221,6 +225,8 @@ struct Conversation<'l, 'a> {
     /// The journal refused a batch: the device has to send it again.
     owed: bool,
     heard: Instant,
+    /// Events since this moment.
+    events: (Instant, u32),
 }
 
 impl<'l, 'a> Conversation<'l, 'a> {
@@ -259,6 +265,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
             pending: VecDeque::new(),
             owed: false,
             heard: Instant::now(),
+            events: (Instant::now(), 0),
         })
     }
 
@@ -349,10 +356,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
             match self.next_step()? {
                 None => break,
                 Some(Step::Skip) => {}
-                Some(Step::Event(detail)) => {
-                    let publisher = &self.link.arrival.context.publisher;
-                    publisher.event(&self.link.identity, "device", &detail).await;
-                }
+                Some(Step::Event(detail)) => self.event("device", &detail).await,
                 Some(Step::Take { taken, oldest }) => {
                     self.give_up(oldest, taken.entry.sequence).await;
                     self.take(taken).await;
@@ -363,6 +367,17 @@ impl<'l, 'a> Conversation<'l, 'a> {
             self.link.inbox = BytesMut::new();
         }
         Ok(())
+    }
+
+    /// Publishes what the device told or did, unless it does so too often.
+    async fn event(&mut self, kind: &str, detail: &str) {
+        if self.events.0.elapsed() >= EVENTS_TIME {
+            self.events = (Instant::now(), 0);
+        }
+        self.events.1 = self.events.1.saturating_add(1);
+        if self.events.1 <= EVENTS_MAX {
+            self.link.arrival.context.publisher.event(&self.link.identity, kind, &detail).await;
+        }
     }
 
     /// Takes the next whole message out of the inbox.
@@ -433,12 +448,12 @@ impl<'l, 'a> Conversation<'l, 'a> {
         if jumped {
             let detail =
                 format!("batch {}: the device's clock is ahead of the time of reception", entry.sequence);
-            context.publisher.event(&self.link.identity, "clock-jump", &detail).await;
+            self.event("clock-jump", &detail).await;
         }
         let number = BatchNumber { device: &entry.device, boot: entry.boot, sequence: entry.sequence };
         let last_us = entry.first_us.saturating_add_unsigned(entry.span_us);
         let ticket = match ingest.liveness(number, last_us, entry.received_us) {
-            Liveness::Published => Ticket::delivered(),
+            Liveness::Published => ingest.ticket_again(number),
             Liveness::Backlog => Ticket::dropped(),
             // A device that did not wait for `Welcome` sends what is held already. The journal knows: what was only given
             // up it takes, and the backfill publishes it.

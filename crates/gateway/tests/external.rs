@@ -90,6 +90,35 @@ async fn the_longest_waveform_reaches_the_broker_and_jams_nothing() {
 }
 
 #[tokio::test]
+async fn what_waits_of_an_erased_device_never_reaches_the_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let mosquitto = Mosquitto::start(folder.path(), free_port()).await;
+    let port = mosquitto.port;
+    let mut subscriber = Subscriber::connect(port, &["vitalwire/v1/+/reading"], false).await;
+    mosquitto.stop();
+    let clinic = clinic_with(port).await;
+    let (device, other) = (clinic.enrol_link("d").await, clinic.enrol_link("other").await);
+    // More than the backfill hands to the publisher at once, and old, so that only the backfill publishes them.
+    let old = |sequence| batch_of(sequence, HELLO_MS - 60_000, &[(0, 50_000, &[36_600])], None);
+    let (mut connection, _) = device.greet(1).await;
+    for sequence in 1..=200 {
+        connection.send(&old(sequence)).await;
+    }
+    connection.acknowledged(200).await;
+    clinic.until("the backfill waits for the broker", |stats| stats.backfilled >= 60).await;
+    let id = "d".parse().unwrap();
+    clinic.registry.request_erasure(&id).unwrap();
+    let done = || clinic.registry.erasure(&id).unwrap().is_some_and(|erasure| erasure.done.is_some());
+    clinic.eventually("the erasure is done", done).await;
+    let (mut connection, _) = other.greet(1).await;
+    connection.send(&old(1)).await;
+    connection.acknowledged(1).await;
+    let _mosquitto = Mosquitto::start(folder.path(), port).await;
+    let (topic, _) = subscriber.next().await;
+    assert_eq!(topic, "vitalwire/v1/other/reading");
+}
+
+#[tokio::test]
 async fn a_broker_over_tls_is_used_only_with_a_certificate_that_we_trust() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["127.0.0.1".to_owned()];

@@ -11,7 +11,7 @@ use support::{Clinic, PATIENCE, closes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vitalwire_gateway::{GapState, HistoryQuery};
-use vitalwire_protocol::batch::{Hello, encode_ack, encode_welcome};
+use vitalwire_protocol::batch::{Event, Hello, encode_ack, encode_event, encode_welcome};
 use vitalwire_registry::AuditKind;
 
 const TEMPERATURE: &str = "Pico/d/Physiological_Data/Temperature";
@@ -235,6 +235,24 @@ async fn a_stop_does_not_wait_for_a_device_that_never_stops_sending() {
     clinic.stop().await;
     assert_eq!(status.value("vitalwire/v1/d/status").await, "offline");
     flood.abort();
+}
+
+#[tokio::test]
+async fn a_device_floods_nobody_with_events() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/event", "vitalwire/v1/d/reading"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    let mut event = [0; 64];
+    let len = encode_event(&Event { code: 2, text: "DS18B20", time_ms: 1 }, &mut event).unwrap();
+    connection.send(&event[..len].repeat(2_000)).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    let mut events = 0;
+    while subscriber.next().await.0 != "vitalwire/v1/d/reading" {
+        events += 1;
+    }
+    assert!((1..1_000).contains(&events), "{events}");
 }
 
 #[tokio::test]

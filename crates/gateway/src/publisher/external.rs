@@ -19,6 +19,7 @@ use crate::identify::Identity;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Ticket;
+use crate::topics::ROOT;
 
 /// The largest message we send is a waveform of a whole channel: 5,000 values of at most 20 characters and a comma. One that
 /// did not fit would end each connection anew, and nothing would be published any more.
@@ -153,9 +154,11 @@ impl External {
         self.shared.enqueue(Item::Message(message));
     }
 
-    /// Lets go what waits of a device.
+    /// Lets go what waits of a device, also what is on its way and would be sent again.
     pub(crate) fn erase(&self, device: &DeviceId) {
         self.shared.queue().erase(device);
+        let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));
+        self.shared.flight.erase(|topic| topic.starts_with(&ours) || topic.starts_with(&papers));
     }
 
     /// Opens the connection whose will says that the device is offline.

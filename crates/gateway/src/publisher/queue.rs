@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vitalwire_registry::DeviceId;
 
 use super::Message;
+use super::sender::Flight;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Ticket;
@@ -17,6 +18,7 @@ use crate::ticket::Ticket;
 #[derive(Debug)]
 pub(super) struct Shared {
     queue: Mutex<Queue>,
+    pub(super) flight: Flight,
     /// Told when something joins the queue; only the sending task waits for it.
     pub(super) queued: Notify,
     /// Told when nothing waits and nothing is on its way; only a stop waits for it.
@@ -60,6 +62,7 @@ impl Shared {
     pub(super) fn new(bytes_max: usize, metrics: Metrics) -> Self {
         Self {
             queue: Mutex::new(Queue { bytes_max, ..Queue::default() }),
+            flight: Flight::default(),
             queued: Notify::new(),
             emptied: Notify::new(),
             stop: CancellationToken::new(),

@@ -32,7 +32,7 @@ pub(super) struct Sender {
 
 /// Messages on their way to the broker over one connection, the oldest first.
 #[derive(Debug, Default)]
-struct Flight {
+pub(super) struct Flight {
     messages: Mutex<FlightMessages>,
     /// Told when the window has room again.
     room: Notify,
@@ -83,13 +83,31 @@ impl FlightMessages {
         let mut all: VecDeque<_> = self.sent.drain(..).map(|(_, message)| message).collect();
         all.append(&mut self.handed);
         all.append(&mut self.waiting);
+        all.retain(|message| !message.topic.is_empty());
         self.waiting = all;
+    }
+
+    /// Lets go what waits on these topics, and marks what the client has by an empty topic: it is not sent again.
+    fn erase(&mut self, concerned: impl Fn(&str) -> bool) {
+        let under_way = self.handed.iter_mut().chain(self.sent.iter_mut().map(|(_, message)| message));
+        for message in under_way.chain(self.waiting.iter_mut()).filter(|message| concerned(&message.topic)) {
+            message.topic = Arc::from("");
+            if let Some(ticket) = message.ticket.take() {
+                ticket.drop_reading();
+            }
+        }
+        self.waiting.retain(|message| !message.topic.is_empty());
     }
 }
 
 impl Flight {
     fn messages(&self) -> MutexGuard<'_, FlightMessages> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`FlightMessages::erase`].
+    pub(super) fn erase(&self, concerned: impl Fn(&str) -> bool) {
+        self.messages().erase(concerned);
     }
 
     /// Takes the next item of the queue when none waits here; false when there is none or no need.
@@ -105,16 +123,16 @@ impl Sender {
     }
 
     pub(super) async fn run(mut self) {
-        let flight = Flight::default();
         let stop = self.shared.stop.clone();
         let mut delay = RECONNECT_DELAY_MIN;
         loop {
             let (client, mut events) = AsyncClient::new(self.options.clone(), usize::from(INFLIGHT_MAX));
             let shared = Arc::clone(&self.shared);
+            let flight = &shared.flight;
             // Neither future is dropped while the connection lasts: rumqttc's poll may lose a packet then.
             let error = tokio::select! {
-                error = self.poll(&mut events, &flight, &mut delay) => error,
-                never = feed(&shared, &client, &flight) => match never {},
+                error = self.poll(&mut events, flight, &mut delay) => error,
+                never = feed(&shared, &client, flight) => match never {},
                 () = stop.cancelled() => return say_goodbye(&client, &mut events).await,
             };
             flight.messages().recall();
