@@ -5,7 +5,7 @@
 //! connection's first byte and before the gateway received it, so the true offset lies between the two: the middle
 //! is taken, half of the stretch is its uncertainty. It then grows by what the two clocks may drift apart.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How far a device's quartz and the server's may drift apart, in parts per million: cheap quartzes are specified
 /// to 50 and lose more over temperature.
@@ -15,6 +15,10 @@ const DRIFT_PPM: u64 = 100;
 const UNKNOWN_US: u64 = 366 * 24 * 3_600_000_000;
 /// The device's clock has a resolution of a millisecond.
 const RESOLUTION_US: u64 = 1_000;
+
+/// By how much the server's clock may differ from what has passed since, in microseconds, before it counts as set. NTP
+/// sets it for more than 128 ms, and lets it run faster or slower for less.
+const SET_US: i64 = 250_000;
 
 /// UTC in microseconds since 1970.
 pub(crate) fn utc_us(time: SystemTime) -> i64 {
@@ -28,6 +32,32 @@ pub(crate) fn utc_us(time: SystemTime) -> i64 {
 pub(crate) fn rfc3339_millis(utc_us: i64) -> humantime::Rfc3339Timestamp {
     let since = std::time::Duration::from_micros(u64::try_from(utc_us).unwrap_or(0));
     humantime::format_rfc3339_millis(UNIX_EPOCH + since)
+}
+
+/// A look at the server's clock, to notice later that it was set meanwhile: devices' clocks were mapped by it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ServerClock {
+    pub(crate) utc_us: i64,
+    /// The look was between the two: the system may let us wait there.
+    before: Instant,
+    after: Instant,
+}
+
+impl ServerClock {
+    pub(crate) fn read() -> Self {
+        let before = Instant::now();
+        let utc_us = utc_us(SystemTime::now());
+        Self { utc_us, before, after: Instant::now() }
+    }
+
+    /// Whether it was set between the two looks.
+    pub(crate) fn is_set_since(&self, earlier: &Self) -> bool {
+        let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let least_us = us(self.before.saturating_duration_since(earlier.after));
+        let most_us = us(self.after.saturating_duration_since(earlier.before));
+        let passed_us = self.utc_us.saturating_sub(earlier.utc_us);
+        passed_us < least_us.saturating_sub(SET_US) || passed_us > most_us.saturating_add(SET_US)
+    }
 }
 
 /// The mapping of one connection.
@@ -123,6 +153,27 @@ mod tests {
             let clock = DeviceClock::new(time_ms, i64::MIN, i64::MAX);
             let _ = clock.map(u64::MAX, u64::MAX, i64::MIN);
             let _ = clock.map(0, 0, i64::MAX);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_noticed_and_a_wait_is_not_taken_for_it() {
+        let begun = Instant::now();
+        let look = |utc_us, before_us, after_us| {
+            let [before, after] = [before_us, after_us].map(|us| begun + Duration::from_micros(us));
+            ServerClock { utc_us, before, after }
+        };
+        let hello = look(HOUR_US, 0, 10);
+        for (utc_us, before_us, after_us, is_set) in [
+            (HOUR_US + 60_000_000, 60_000_000, 60_000_010, false),
+            (HOUR_US + 60_200_000, 60_000_000, 60_000_010, false),
+            (HOUR_US + 60_000_000, 60_000_000, 95_000_000, false),
+            (2 * HOUR_US, 60_000_000, 60_000_010, true),
+            (0, 60_000_000, 60_000_010, true),
+            (HOUR_US + 61_000_000, 60_000_000, 60_000_010, true),
+            (HOUR_US + 59_000_000, 60_000_000, 60_000_010, true),
+        ] {
+            assert_eq!(look(utc_us, before_us, after_us).is_set_since(&hello), is_set, "{utc_us}");
         }
     }
 }

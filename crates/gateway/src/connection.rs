@@ -95,6 +95,10 @@ pub(crate) enum Cause {
     SlowReader(Duration),
     #[error("the journal takes entries again: the device is to send what was not acknowledged")]
     JournalBack,
+    #[error(
+        "the server's clock was set: the device is to say Hello again, so that its times are mapped by the new one"
+    )]
+    ClockSet,
     #[error("the journal cannot be read: {0}")]
     Journal(#[from] vitalwire_journal::JournalError),
 }
@@ -127,6 +131,7 @@ impl Cause {
             Self::SpanTooLong { .. } => End::SpanTooLong,
             Self::SlowReader(_) => End::SlowReader,
             Self::JournalBack => End::JournalBack,
+            Self::ClockSet => End::ClockSet,
             Self::Journal(_) => End::JournalFailed,
         }
     }

@@ -15,7 +15,7 @@ use vitalwire_protocol::batch::{
 };
 use vitalwire_registry::DeviceId;
 
-use crate::clock::{DeviceClock, utc_us};
+use crate::clock::{DeviceClock, ServerClock, utc_us};
 use crate::connection::{Arrival, Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::identify::{IdentifyError, Identity};
 use crate::ingest::{BatchNumber, Liveness, Pending};
@@ -98,6 +98,8 @@ struct Greeted {
     boot: u64,
     source: SourceRef,
     clock: DeviceClock,
+    /// When `clock` was mapped.
+    mapped: ServerClock,
     oldest: Option<u64>,
     firmware: String,
 }
@@ -140,18 +142,19 @@ impl Link<'_> {
         let profiles = &self.arrival.context.profiles;
         let profile =
             profiles.find(hello.profile).ok_or_else(|| Cause::UnknownProfile(hello.profile.to_owned()))?;
+        let mapped = ServerClock::read();
         Ok(Greeted {
             boot: hello.boot,
             source: Arc::new(Source::new(&self.identity.topics, &profile)),
-            clock: self.clock(hello),
+            clock: self.clock(hello, mapped.utc_us),
+            mapped,
             oldest: hello.oldest,
             firmware: hello.firmware.to_owned(),
         })
     }
 
-    fn clock(&self, hello: &Hello<'_>) -> DeviceClock {
+    fn clock(&self, hello: &Hello<'_>, now_us: i64) -> DeviceClock {
         let (ingest, device) = (&self.arrival.context.ingest, self.identity.id());
-        let now_us = utc_us(SystemTime::now());
         if hello.past {
             let known = ingest.clock_of(device, hello.boot);
             return known.unwrap_or_else(|| DeviceClock::of_past(hello.time_ms, now_us));
@@ -415,7 +418,11 @@ impl<'l, 'a> Conversation<'l, 'a> {
         if span_us > SPAN_US_MAX {
             return Err(Cause::SpanTooLong { span_us });
         }
-        let received_us = utc_us(SystemTime::now());
+        let now = ServerClock::read();
+        if now.is_set_since(&self.greeted.mapped) {
+            return Err(Cause::ClockSet);
+        }
+        let received_us = now.utc_us;
         let device_us = batch.time_ms.saturating_mul(1_000).saturating_add(span.first_us);
         let mapped = clock.map(device_us, span_us, received_us);
         if mapped.jumped {

@@ -28,6 +28,7 @@ pub(crate) enum End {
     SpanTooLong,
     SlowReader,
     JournalBack,
+    ClockSet,
     JournalFailed,
     Replaced,
     BadFrame,
