@@ -44,6 +44,22 @@ pub(crate) async fn run(context: Arc<Context>) {
     context.stop.run_until_cancelled(follow).await;
 }
 
+/// At a stop, when nothing more comes: steps over what was published at once, so that the next start does not publish it
+/// again.
+pub(crate) async fn finish(context: &Context) {
+    let Ok(reader) = context.ingest.journal.reader(READER, ReaderKind::Holding, Start::Oldest).await else {
+        return;
+    };
+    let mut at = reader.position();
+    while let Some(ticket) = context.ingest.claims.take(at + 1) {
+        if ticket.state() != Delivery::Delivered {
+            break;
+        }
+        at += 1;
+    }
+    reader.advance(at);
+}
+
 struct Backfill<'a> {
     context: &'a Context,
     reader: Reader,

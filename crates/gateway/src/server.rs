@@ -236,13 +236,18 @@ impl Server {
         }
         stale_sessions.abort();
         drop(watch);
-        // Commits what is queued and the backfill's position.
-        if tokio::time::timeout(patience, context.ingest.journal.clone().close()).await.is_err() {
-            tracing::warn!("stopped before the journal was closed; what was acknowledged is on the disk");
-        }
+        // First the broker: what it has on the disk, or elsewhere, the next start need not publish.
         match &context.publisher {
             Publisher::Embedded(broker) => broker.stop().await,
             Publisher::External(external) => external.stop(EXTERNAL_STOP_PATIENCE).await,
+        }
+        // Commits what is queued and the backfill's position.
+        let close = async {
+            backfill::finish(&context).await;
+            context.ingest.journal.clone().close().await;
+        };
+        if tokio::time::timeout(patience, close).await.is_err() {
+            tracing::warn!("stopped before the journal was closed; what was acknowledged is on the disk");
         }
     }
 }

@@ -6,7 +6,9 @@ mod support;
 
 use std::time::{Duration, SystemTime};
 
-use support::link::{Answer, HELLO_MS, Version, batch, batch_of, client_context, hello, hello_of, shake};
+use support::link::{
+    Answer, HELLO_MS, LinkDevice, Version, batch, batch_of, client_context, hello, hello_of, shake,
+};
 use support::{Clinic, PATIENCE, closes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -253,6 +255,25 @@ async fn a_device_floods_nobody_with_events() {
         events += 1;
     }
     assert!((1..1_000).contains(&events), "{events}");
+}
+
+#[tokio::test]
+async fn an_ordinary_restart_publishes_nothing_twice() {
+    let mut clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    clinic.stop().await;
+    clinic.start(vitalwire_gateway::Limits::default(), None).await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
+    let device = LinkDevice { address: clinic.server().addresses().devices, ..device };
+    let (mut connection, held) = device.greet(BOOT).await;
+    assert_eq!(held, Some(1));
+    // So old that the backfill publishes it, after whatever came before.
+    connection.send(&batch_of(2, HELLO_MS - 60_000, &[(0, 50_000, &[36_600])], None)).await;
+    let reading = subscriber.value("vitalwire/v1/d/reading").await;
+    assert!(reading.contains(r#""sequence":2,"#), "{reading}");
 }
 
 #[tokio::test]
