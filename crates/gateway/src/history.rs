@@ -10,7 +10,7 @@ use vitalwire_journal::{
     BUCKETS_MAX, Bucket, Buckets, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
     JournalError, READ_ENTRIES_MAX, Stored, downsample,
 };
-use vitalwire_profile::Profile;
+use vitalwire_profile::{ChannelProfile, Profile};
 use vitalwire_registry::DeviceId;
 
 use crate::clock::utc_us;
@@ -128,8 +128,9 @@ async fn collect(history: &History, query: &HistoryQuery) -> Result<Vec<Bucket>,
             let Some((profile, body)) = read_entry(&history.profiles, stored) else { continue };
             match profile.channel_named(&query.channel) {
                 Some(channel) => {
-                    interval_us = interval_us.max(channel.interval_us());
-                    values.extend(values_of(&profile, channel.index, stored, body));
+                    let (found, interval) = values_of(&profile, channel, stored, body);
+                    interval_us = interval_us.max(interval);
+                    values.extend(found);
                 }
                 None => known.extend(profile.channels().iter().map(|channel| channel.name.clone())),
             }
@@ -154,9 +155,15 @@ fn read_entry(profiles: &Profiles, stored: &Stored) -> Option<(Arc<Profile>, Bod
     Some((profiles.find(name)?, body))
 }
 
-/// The values of a channel in an entry, with their times.
-fn values_of(profile: &Arc<Profile>, index: u8, stored: &Stored, body: Body) -> Vec<(i64, f64)> {
-    let entry = &stored.entry;
+/// The values of a channel in an entry, with their times, and the interval between them: a batch says it, frames come at
+/// the profile's rate.
+fn values_of(
+    profile: &Arc<Profile>,
+    channel: &ChannelProfile,
+    stored: &Stored,
+    body: Body,
+) -> (Vec<(i64, f64)>, u32) {
+    let (entry, index) = (&stored.entry, channel.index);
     match body {
         Body::Batch { message, .. } => BatchReading {
             source: source(&entry.device, profile),
@@ -173,7 +180,7 @@ fn values_of(profile: &Arc<Profile>, index: u8, stored: &Stored, body: Body) -> 
                 let value = std::str::from_utf8(text).ok()?.parse().ok()?;
                 Some((entry.first_us.saturating_add_unsigned(sample.offset_us), value))
             };
-            samples.iter().filter_map(value).collect()
+            (samples.iter().filter_map(value).collect(), channel.interval_us())
         }
     }
 }

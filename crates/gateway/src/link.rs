@@ -276,6 +276,11 @@ impl<'l, 'a> Conversation<'l, 'a> {
         match self.converse().await {
             Ok(never) => match never {},
             Err(Cause::Pulled(Pull::Stopped)) => Box::pin(self.finish()).await,
+            // Half an acknowledgement may be on its way already, and nobody reads.
+            Err(cause @ (Cause::SlowReader(_) | Cause::Lost(_))) => {
+                Box::pin(self.settle_pending()).await;
+                cause
+            }
             Err(cause) => {
                 // The device is told of what came before the end, if it still listens.
                 let _ = Box::pin(self.settle_all()).await;

@@ -94,13 +94,16 @@ impl BatchReading {
         }
     }
 
-    /// All values with their times (UTC, microseconds) of the channel of this index.
-    pub(crate) fn values_of(&self, index: u8) -> Vec<(i64, f64)> {
-        let Ok(Some((Received::Batch(batch), _))) = decode(&self.message) else { return Vec::new() };
+    /// All values with their times (UTC, microseconds) of the channel of this index, and its interval in microseconds.
+    pub(crate) fn values_of(&self, index: u8) -> (Vec<(i64, f64)>, u32) {
+        let Ok(Some((Received::Batch(batch), _))) = decode(&self.message) else { return (Vec::new(), 0) };
+        let interval_us =
+            batch.channels().find(|channel| channel.index == index).map_or(0, |it| it.interval_us);
         let span = BatchSpan::of(&batch);
         let mut points = self.points(&batch);
         points.retain(|point| point.channel.index == index);
-        points.iter().map(|point| (self.utc_us(span, point.offset_us), point.value.to_f64())).collect()
+        let value = |point: &Point<'_>| (self.utc_us(span, point.offset_us), point.value.to_f64());
+        (points.iter().map(value).collect(), interval_us)
     }
 
     fn points(&self, batch: &Batch<'_>) -> Vec<Point<'_>> {
