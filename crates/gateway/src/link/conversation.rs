@@ -1,0 +1,414 @@
+//! What is said on the secure link between `Welcome` and the end: batches are checked, given their place in time, published
+//! at once and handed to the journal, and acknowledged when it has them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::sync::watch;
+use vitalwire_journal::{Assurance, Entry, Health, Outcome, SPAN_US_MAX};
+use vitalwire_protocol::batch::{
+    self, Batch, Event, Message, Welcome, decode, encode_ack, encode_configure, encode_welcome,
+};
+
+use super::{Greeted, Link, name_of};
+use crate::clock::{ServerClock, utc_us};
+use crate::connection::{Arrival, Cause, DRAIN_MAX, DRAIN_WAIT};
+use crate::ingest::{BatchNumber, Liveness, Pending};
+use crate::leash::Pull;
+use crate::reading::{BatchReading, BatchSpan, Reading, SourceRef, batch_body};
+use crate::session::Session;
+use crate::ticket::{Delivery, Ticket};
+
+/// Bytes of the longest message that the server sends.
+const ANSWER_LEN_MAX: usize = 64;
+/// Batches on their way to the disk; with so many the device is not read until one is there.
+const PENDING_MAX: usize = 64;
+/// Events that a device may make in [`EVENTS_TIME`]; more are dropped, so that no device floods those who watch, and the
+/// log. What they lose is no reading.
+const EVENTS_MAX: u32 = 20;
+const EVENTS_TIME: Duration = Duration::from_secs(10);
+/// Empty receive buffers up to this size are kept.
+const INBOX_KEPT: usize = 512;
+
+type Settled = Pin<Box<dyn Future<Output = (u64, Outcome)> + Send>>;
+
+/// What is said between `Welcome` and the end.
+pub(super) struct Conversation<'l, 'a> {
+    link: &'l mut Link<'a>,
+    session: &'l Session,
+    greeted: Greeted,
+    /// Up to here every batch of this boot is held, or was given up by the device.
+    held: u64,
+    /// `held` when the connection began.
+    held_before: u64,
+    acknowledged: u64,
+    /// The last batch of this connection.
+    last: u64,
+    /// On their way to the disk, in order.
+    pending: VecDeque<Settled>,
+    /// The journal refused a batch: the device has to send it again.
+    owed: bool,
+    heard: Instant,
+    /// Events since this moment.
+    events: (Instant, u32),
+}
+
+impl<'l, 'a> Conversation<'l, 'a> {
+    /// Answers the `Hello`.
+    pub(super) async fn open(
+        link: &'l mut Link<'a>,
+        session: &'l Session,
+        greeted: Greeted,
+    ) -> Result<Self, Cause> {
+        let context = link.arrival.context;
+        let (journal, device) = (&context.ingest.journal, link.identity.id().clone());
+        let mut held = journal.last_sequence(&device, greeted.boot).await?;
+        if let Some(oldest) = greeted.oldest
+            && oldest > held.unwrap_or(0) + 1
+            && let Ok(given_up) = journal.give_up(&device, greeted.boot, oldest).await
+        {
+            let last = held.unwrap_or(0);
+            let detail =
+                format!("the device holds no batch below {oldest} any more; the last taken is {last}");
+            context.publisher.event(&link.identity, "batches-lost", &detail).await;
+            held = given_up;
+        }
+        let utc_ms = u64::try_from(utc_us(SystemTime::now()) / 1_000).unwrap_or(0);
+        let mut answer = [0; ANSWER_LEN_MAX];
+        let len = encode_welcome(&Welcome { utc_ms, sequence: held }, &mut answer)?;
+        link.send(answer.get(..len).unwrap_or_default()).await?;
+        if context.batch_ms.is_some() {
+            let len = encode_configure(context.batch_ms, &[], &mut answer)?;
+            link.send(answer.get(..len).unwrap_or_default()).await?;
+        }
+        let held = held.unwrap_or(0);
+        Ok(Self {
+            link,
+            session,
+            greeted,
+            held,
+            held_before: held,
+            acknowledged: held,
+            last: 0,
+            pending: VecDeque::new(),
+            owed: false,
+            heard: Instant::now(),
+            events: (Instant::now(), 0),
+        })
+    }
+
+    pub(super) async fn run(&mut self) -> Cause {
+        match self.converse().await {
+            Ok(never) => match never {},
+            Err(Cause::Pulled(Pull::Stopped)) => Box::pin(self.finish()).await,
+            // Half an acknowledgement may be on its way already, and nobody reads.
+            Err(cause @ (Cause::SlowReader(_) | Cause::Lost(_))) => {
+                Box::pin(self.settle_pending()).await;
+                cause
+            }
+            Err(cause) => {
+                // The device is told of what came before the end, if it still listens.
+                let _ = Box::pin(self.settle_all()).await;
+                cause
+            }
+        }
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, Cause> {
+        let arrival = self.link.arrival;
+        let idle_timeout = arrival.context.limits.link_idle_timeout;
+        let mut health = arrival.context.ingest.journal.health();
+        let pulled = arrival.leash.pulled();
+        let timer = tokio::time::sleep(idle_timeout);
+        tokio::pin!(pulled, timer);
+        loop {
+            Box::pin(self.take_messages()).await?;
+            tokio::select! {
+                outcome = settled(&mut self.pending), if !self.pending.is_empty() => {
+                    self.note(outcome);
+                    // One acknowledgement for many: a commit brings them together.
+                    if self.pending.is_empty() || self.held >= self.acknowledged + PENDING_MAX as u64 / 2 {
+                        Box::pin(self.acknowledge()).await?;
+                    }
+                }
+                received = self.link.receive(), if self.pending.len() < PENDING_MAX => {
+                    received?;
+                    self.heard = Instant::now();
+                }
+                pull = &mut pulled => return Err(pull.into()),
+                () = recovered(&mut health), if self.owed && self.pending.is_empty() => {
+                    return Err(Cause::JournalBack);
+                }
+                () = &mut timer => {
+                    if self.heard.elapsed() >= idle_timeout {
+                        return Err(Cause::Idle(idle_timeout));
+                    }
+                    timer.as_mut().reset((self.heard + idle_timeout).into());
+                }
+            }
+        }
+    }
+
+    /// On a stop, what the device has already sent is still taken and acknowledged. One that never stops sending is not
+    /// waited for: it sends the rest again to whoever comes next.
+    async fn finish(&mut self) -> Cause {
+        let end = Instant::now() + DRAIN_MAX;
+        let taken = loop {
+            if let Err(cause) = self.take_messages().await {
+                break Some(cause);
+            }
+            if self.pending.len() >= PENDING_MAX {
+                self.settle_pending().await;
+                continue;
+            }
+            let more = tokio::time::timeout(DRAIN_WAIT, self.link.receive()).await;
+            if !matches!(more, Ok(Ok(_))) || Instant::now() >= end {
+                break None;
+            }
+        };
+        let settled = self.settle_all().await;
+        taken.or(settled.err()).unwrap_or_else(|| Pull::Stopped.into())
+    }
+
+    /// Waits for everything that is on its way to the disk, whatever becomes of the connection, and acknowledges it.
+    async fn settle_all(&mut self) -> Result<(), Cause> {
+        self.settle_pending().await;
+        self.acknowledge().await
+    }
+
+    async fn settle_pending(&mut self) {
+        while !self.pending.is_empty() {
+            let outcome = settled(&mut self.pending).await;
+            self.note(outcome);
+        }
+    }
+
+    /// Takes all whole messages out of the inbox, and leaves it small.
+    async fn take_messages(&mut self) -> Result<(), Cause> {
+        while self.pending.len() < PENDING_MAX {
+            match self.next_step()? {
+                None => break,
+                Some(Step::Skip) => {}
+                Some(Step::Event(detail)) => self.event("device", &detail).await,
+                Some(Step::Take { taken, oldest }) => {
+                    self.give_up(oldest, taken.entry.sequence).await;
+                    self.take(taken).await;
+                }
+            }
+        }
+        if self.link.inbox.is_empty() && self.link.inbox.capacity() > INBOX_KEPT {
+            self.link.inbox = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Publishes what the device told or did, unless it does so too often.
+    async fn event(&mut self, kind: &str, detail: &str) {
+        if self.events.0.elapsed() >= EVENTS_TIME {
+            self.events = (Instant::now(), 0);
+        }
+        self.events.1 = self.events.1.saturating_add(1);
+        if self.events.1 <= EVENTS_MAX {
+            self.link.arrival.context.publisher.event(&self.link.identity, kind, &detail).await;
+        }
+    }
+
+    /// Takes the next whole message out of the inbox.
+    fn next_step(&mut self) -> Result<Option<Step>, Cause> {
+        let Some((message, len)) = decode(&self.link.inbox)? else { return Ok(None) };
+        let step = match message {
+            Message::Batch(batch) => {
+                let bytes = self.link.inbox.get(..len).unwrap_or_default();
+                Step::Take { taken: self.examine(&batch, bytes)?, oldest: batch.oldest }
+            }
+            Message::Event(event) => Step::Event(detail_of(&event)),
+            Message::Unknown { kind } => {
+                tracing::debug!(device = %self.link.identity.id(), kind, "a later version's message is skipped");
+                Step::Skip
+            }
+            other => return Err(Cause::OutOfTurn { what: name_of(&other) }),
+        };
+        self.link.inbox.advance(len);
+        Ok(Some(step))
+    }
+
+    /// Checks a batch and gives it its place in time.
+    fn examine(&self, batch: &Batch<'_>, bytes: &[u8]) -> Result<Taken, Cause> {
+        let Greeted { boot, source, clock, .. } = &self.greeted;
+        let sequence = batch.sequence;
+        if sequence <= self.last {
+            return Err(Cause::SequenceBack { sequence, last: self.last });
+        }
+        if let Some(channel) = batch.channels().find(|channel| source.channel(channel.index).is_none()) {
+            let profile = source.profile.name().to_owned();
+            return Err(Cause::UnknownChannel { profile, index: channel.index });
+        }
+        let span = BatchSpan::of(batch);
+        let span_us = span.last_us - span.first_us;
+        if span_us > SPAN_US_MAX {
+            return Err(Cause::SpanTooLong { span_us });
+        }
+        let now = ServerClock::read();
+        if now.is_set_since(&self.greeted.mapped) {
+            return Err(Cause::ClockSet);
+        }
+        let received_us = now.utc_us;
+        let device_us = batch.time_ms.saturating_mul(1_000).saturating_add(span.first_us);
+        let mapped = clock.map(device_us, span_us, received_us);
+        if mapped.jumped {
+            tracing::warn!(device = %self.link.identity.id(), sequence, "the device's clock is ahead of its batch");
+        }
+        let entry = Entry {
+            device: self.link.identity.id().clone(),
+            boot: *boot,
+            sequence,
+            received_us,
+            first_us: mapped.utc_us,
+            span_us,
+            uncertainty_us: mapped.uncertainty_us,
+            samples: u32::try_from(span.values).unwrap_or(u32::MAX),
+            assurance: Assurance::Authenticated,
+            body: batch_body(source.profile.name(), bytes),
+        };
+        let message = entry.body.slice(entry.body.len() - bytes.len()..);
+        Ok(Taken { entry, message, moments: span.moments as u64, jumped: mapped.jumped })
+    }
+
+    /// Publishes a batch if it is new, and hands it to the journal.
+    async fn take(&mut self, taken: Taken) {
+        let Taken { entry, message, moments, jumped } = taken;
+        let context = self.link.arrival.context;
+        let ingest = &context.ingest;
+        self.session.delivered(Instant::now());
+        context.metrics.batches.inc();
+        context.metrics.readings.inc_by(moments);
+        if jumped {
+            let detail =
+                format!("batch {}: the device's clock is ahead of the time of reception", entry.sequence);
+            self.event("clock-jump", &detail).await;
+        }
+        let number = BatchNumber { device: &entry.device, boot: entry.boot, sequence: entry.sequence };
+        let last_us = entry.first_us.saturating_add_unsigned(entry.span_us);
+        let ticket = match ingest.liveness(number, last_us, entry.received_us) {
+            Liveness::Published => ingest.ticket_again(number),
+            Liveness::Backlog => Ticket::dropped(),
+            // A device that did not wait for `Welcome` sends what is held already. The journal knows: what was only given
+            // up it takes, and the backfill publishes it.
+            Liveness::Fresh if entry.sequence <= self.held_before => Ticket::dropped(),
+            Liveness::Fresh => {
+                let ticket = Ticket::new();
+                let reading = Reading::Batch(BatchReading {
+                    source: SourceRef::clone(&self.greeted.source),
+                    boot: entry.boot,
+                    first_us: entry.first_us,
+                    uncertainty_us: entry.uncertainty_us,
+                    message,
+                });
+                context.publisher.live(reading, &ticket, ingest.is_healthy()).await;
+                if ticket.state() != Delivery::Dropped {
+                    ingest.note_live(number);
+                }
+                ticket
+            }
+        };
+        self.last = entry.sequence;
+        let pending: Pending = ingest.append(entry, ticket).await;
+        let ingest = Arc::clone(ingest);
+        self.pending.push_back(Box::pin(async move { ingest.settle(pending).await }));
+    }
+
+    /// The device holds nothing below `oldest`, nor, as it sends in order, between its last batch and this one. What
+    /// is missing there is on record as given up, and no longer holds the acknowledgement back.
+    async fn give_up(&mut self, oldest: Option<u64>, sequence: u64) {
+        let skipped = sequence > self.last.max(self.held) + 1;
+        if skipped {
+            self.settle_pending().await;
+        }
+        // What the journal refused the device still holds: a skipped number gives up nothing before it is sent again.
+        let below = if skipped && !self.owed { sequence } else { oldest.unwrap_or(0).min(sequence) };
+        if below <= self.held + 1 {
+            return;
+        }
+        let Arrival { context, .. } = self.link.arrival;
+        let detail = format!(
+            "the device holds no batch below {below} any more; the last taken is {}",
+            self.last.max(self.held)
+        );
+        context.publisher.event(&self.link.identity, "batches-lost", &detail).await;
+        let ingest = &context.ingest;
+        match ingest.journal.give_up(self.link.identity.id(), self.greeted.boot, below).await {
+            Ok(held) => self.held = self.held.max(held.unwrap_or(0)),
+            Err(refusal) => {
+                tracing::debug!(refusal = refusal.label(), "a gap is not given up yet");
+                self.owed = true;
+            }
+        }
+    }
+
+    /// Notes what became of a batch.
+    fn note(&mut self, (sequence, outcome): (u64, Outcome)) {
+        match outcome {
+            Outcome::Committed { .. } | Outcome::Duplicate if sequence == self.held + 1 => {
+                self.held = sequence
+            }
+            Outcome::Committed { .. } | Outcome::Duplicate => {}
+            Outcome::Refused(_) => self.owed = true,
+        }
+    }
+
+    async fn acknowledge(&mut self) -> Result<(), Cause> {
+        if self.held <= self.acknowledged {
+            return Ok(());
+        }
+        let mut answer = [0; ANSWER_LEN_MAX];
+        let len = encode_ack(self.held, &mut answer)?;
+        self.link.send(answer.get(..len).unwrap_or_default()).await?;
+        self.link.arrival.context.metrics.acknowledgements.inc();
+        self.acknowledged = self.held;
+        Ok(())
+    }
+}
+
+/// What a message asks for.
+enum Step {
+    Take { taken: Taken, oldest: Option<u64> },
+    Event(String),
+    Skip,
+}
+
+/// A checked batch.
+struct Taken {
+    entry: Entry,
+    message: Bytes,
+    moments: u64,
+    jumped: bool,
+}
+
+/// Waits until the journal takes entries. The sender lives as long as the journal does.
+async fn recovered(health: &mut watch::Receiver<Health>) {
+    let _ = health.wait_for(|health| *health == Health::Ok).await;
+}
+
+/// The fate of the oldest batch that is on its way to the disk; a dropped future has taken nothing.
+async fn settled(pending: &mut VecDeque<Settled>) -> (u64, Outcome) {
+    let Some(oldest) = pending.front_mut() else { return std::future::pending().await };
+    let outcome = oldest.await;
+    pending.pop_front();
+    outcome
+}
+
+fn detail_of(event: &Event<'_>) -> String {
+    use batch::event_code::{BATTERY_LOW, OUTBOX_FULL, SENSOR_FOUND, SENSOR_LOST, STARTED};
+    let what = match event.code {
+        STARTED => "started",
+        SENSOR_LOST => "sensor lost",
+        SENSOR_FOUND => "sensor found",
+        OUTBOX_FULL => "outbox full: batches were dropped",
+        BATTERY_LOW => "battery low",
+        _ => "event of the profile",
+    };
+    format!("{what} (code {}) at {} ms: {}", event.code, event.time_ms, event.text)
+}
