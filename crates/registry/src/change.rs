@@ -12,6 +12,7 @@ use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, Sealer};
 use crate::secret::{Secret, TlsSecret};
 use crate::store::DEVICES_MAX;
 use crate::time::{from_unix_seconds, unix_seconds};
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
@@ -130,17 +131,16 @@ impl Change<'_> {
         self.record(AuditKind::DeviceEnrolled, id.as_str(), &describe(secret, generation))
     }
 
+    /// One column of an enrolled device.
+    fn enrolled<T: FromSql>(&self, id: &DeviceId, column: &str) -> Result<T> {
+        let sql = format!("SELECT {column} FROM devices WHERE id = ?1 AND sealed IS NOT NULL");
+        let found = self.transaction.query_row(&sql, [id.as_str()], |row| row.get(0)).optional()?;
+        found.ok_or_else(|| RegistryError::DeviceUnknown(id.clone()))
+    }
+
     /// What an enrolled device speaks.
     pub(crate) fn protocol(&self, id: &DeviceId) -> Result<Protocol> {
-        let stored: Option<String> = self
-            .transaction
-            .query_row(
-                "SELECT protocol FROM devices WHERE id = ?1 AND sealed IS NOT NULL",
-                [id.as_str()],
-                |row| row.get(0),
-            )
-            .optional()?;
-        let stored = stored.ok_or_else(|| RegistryError::DeviceUnknown(id.clone()))?;
+        let stored: String = self.enrolled(id, "protocol")?;
         stored.parse().map_err(|cause| RegistryError::DeviceBroken { id: id.clone(), cause })
     }
 
@@ -170,15 +170,7 @@ impl Change<'_> {
         secret: &Secret,
         previous: Option<&RetiredLink>,
     ) -> Result<()> {
-        let last: Option<i64> = self
-            .transaction
-            .query_row(
-                "SELECT generation FROM devices WHERE id = ?1 AND sealed IS NOT NULL",
-                [id.as_str()],
-                |row| row.get(0),
-            )
-            .optional()?;
-        let last = last.ok_or_else(|| RegistryError::DeviceUnknown(id.clone()))?;
+        let last: i64 = self.enrolled(id, "generation")?;
         let generation = next_generation(id, last)?;
         let fingerprint = self.free_fingerprint(id, secret)?;
         self.transaction.execute(
