@@ -15,9 +15,8 @@ use vitalwire_registry::DeviceId;
 
 use crate::clock::utc_us;
 use crate::profiles::{PICO, Profiles, ProfilesError};
-use crate::reading::{BatchReading, Body, SampleBody, SourceRef};
+use crate::reading::{Body, SampleBody, channel_values, number_at};
 use crate::server::JOURNAL;
-use crate::topics::{DeviceTopics, Source};
 
 /// Entries that one query may read: a day of a device with 1 s batches. Past it the query is refused.
 pub const HISTORY_ENTRIES_MAX: usize = 100_000;
@@ -102,47 +101,43 @@ impl History {
     /// # Errors
     /// A range that makes no sense or is too long, a channel that the device's profile lacks; or the journal cannot be read.
     pub async fn query(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
-        collect(self, query).await
-    }
-}
-
-async fn collect(history: &History, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
-    let (from_us, to_us) = (utc_us(query.from), utc_us(query.to));
-    if from_us >= to_us || !(1..=BUCKETS_MAX).contains(&query.points) {
-        return Err(HistoryError::Range);
-    }
-    let (mut values, mut after, mut read) = (Vec::new(), None, 0);
-    let mut interval_us = 0;
-    let mut known = BTreeSet::new();
-    loop {
-        let page =
-            EntriesQuery { device: query.device.clone(), from_us, to_us, limit: READ_ENTRIES_MAX, after };
-        let entries = history.file.history(page).await?;
-        let Some(last) = entries.last() else { break };
-        after = Some(HistoryCursor::after(last));
-        read += entries.len();
-        if read > HISTORY_ENTRIES_MAX {
-            return Err(HistoryError::TooMany);
+        let (from_us, to_us) = (utc_us(query.from), utc_us(query.to));
+        if from_us >= to_us || !(1..=BUCKETS_MAX).contains(&query.points) {
+            return Err(HistoryError::Range);
         }
-        for stored in &entries {
-            let Some((profile, body)) = read_entry(&history.profiles, stored) else { continue };
-            match profile.channel_named(&query.channel) {
-                Some(channel) => {
-                    let (found, interval) = values_of(&profile, channel, stored, body);
-                    interval_us = interval_us.max(interval);
-                    values.extend(found);
+        let (mut values, mut after, mut read) = (Vec::new(), None, 0);
+        let mut interval_us = 0;
+        let mut known = BTreeSet::new();
+        loop {
+            let page =
+                EntriesQuery { device: query.device.clone(), from_us, to_us, limit: READ_ENTRIES_MAX, after };
+            let entries = self.file.history(page).await?;
+            let Some(last) = entries.last() else { break };
+            after = Some(HistoryCursor::after(last));
+            read += entries.len();
+            if read > HISTORY_ENTRIES_MAX {
+                return Err(HistoryError::TooMany);
+            }
+            for stored in &entries {
+                let Some((profile, body)) = read_entry(&self.profiles, stored) else { continue };
+                match profile.channel_named(&query.channel) {
+                    Some(channel) => {
+                        let (found, interval) = values_of(channel, stored, &body);
+                        interval_us = interval_us.max(interval);
+                        values.extend(found);
+                    }
+                    None => known.extend(profile.channels().iter().map(|channel| channel.name.clone())),
                 }
-                None => known.extend(profile.channels().iter().map(|channel| channel.name.clone())),
             }
         }
+        if values.is_empty() && !known.is_empty() {
+            return Err(HistoryError::UnknownChannel { wanted: query.channel.clone(), known });
+        }
+        // Batches of two boots may overlap by the uncertainty of their clocks.
+        values.sort_by_key(|(time_us, _)| *time_us);
+        let gap_us = u64::from(interval_us) * GAP_INTERVALS;
+        Ok(downsample(values, Buckets { from_us, to_us, count: query.points, gap_us }))
     }
-    if values.is_empty() && !known.is_empty() {
-        return Err(HistoryError::UnknownChannel { wanted: query.channel.clone(), known });
-    }
-    // Batches of two boots may overlap by the uncertainty of their clocks.
-    values.sort_by_key(|(time_us, _)| *time_us);
-    let gap_us = u64::from(interval_us) * GAP_INTERVALS;
-    Ok(downsample(values, Buckets { from_us, to_us, count: query.points, gap_us }))
 }
 
 /// An entry's body with its profile. An entry that cannot be read has none.
@@ -157,34 +152,17 @@ fn read_entry(profiles: &Profiles, stored: &Stored) -> Option<(Arc<Profile>, Bod
 
 /// The values of a channel in an entry, with their times, and the interval between them: a batch says it, frames come at
 /// the profile's rate.
-fn values_of(
-    profile: &Arc<Profile>,
-    channel: &ChannelProfile,
-    stored: &Stored,
-    body: Body,
-) -> (Vec<(i64, f64)>, u32) {
-    let (entry, index) = (&stored.entry, channel.index);
+fn values_of(channel: &ChannelProfile, stored: &Stored, body: &Body) -> (Vec<(i64, f64)>, u32) {
+    let (first_us, index) = (stored.entry.first_us, channel.index);
     match body {
-        Body::Batch { message, .. } => BatchReading {
-            source: source(&entry.device, profile),
-            boot: entry.boot,
-            first_us: entry.first_us,
-            uncertainty_us: entry.uncertainty_us,
-            message,
-        }
-        .values_of(index),
+        Body::Batch { message, .. } => channel_values(message, first_us, index),
         Body::Samples { samples, .. } => {
             // The paper's channels are those of its profile, in order.
             let value = |sample: &SampleBody| {
-                let text = sample.text.split(|byte| *byte == b',').nth(usize::from(index))?;
-                let value = std::str::from_utf8(text).ok()?.parse().ok()?;
-                Some((entry.first_us.saturating_add_unsigned(sample.offset_us), value))
+                let value = number_at(&sample.text, usize::from(index))?;
+                Some((first_us.saturating_add_unsigned(sample.offset_us), value))
             };
             (samples.iter().filter_map(value).collect(), channel.interval_us())
         }
     }
-}
-
-fn source(device: &DeviceId, profile: &Arc<Profile>) -> SourceRef {
-    Arc::new(Source::new(&Arc::new(DeviceTopics::new(device)), profile))
 }

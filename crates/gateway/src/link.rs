@@ -105,6 +105,12 @@ impl Link<'_> {
         }
     }
 
+    /// Tells whoever watches over the device that it holds nothing below `below` any more.
+    async fn tell_lost(&self, below: u64, last: u64) {
+        let detail = format!("the device holds no batch below {below} any more; the last taken is {last}");
+        self.arrival.context.publisher.event(&self.identity, "batches-lost", &detail).await;
+    }
+
     /// Waits for the device's `Hello`.
     async fn greet(&mut self, deadline: tokio::time::Instant) -> Result<Greeted, Cause> {
         let arrival = self.arrival;

@@ -14,9 +14,9 @@ use vitalwire_registry::DeviceId;
 use crate::publisher::Message;
 use crate::topics::Source;
 
-pub(crate) use batch::{BatchReading, BatchSpan};
+pub(crate) use batch::{BatchReading, BatchSpan, channel_values};
 pub(crate) use body::{Body, SampleBody, batch_body, samples_body};
-pub(crate) use sample::SampleReading;
+pub(crate) use sample::{SampleReading, number_at};
 
 /// What one frame or one batch brought.
 #[derive(Clone, Debug)]

@@ -212,7 +212,7 @@ impl Server {
     /// # Errors
     /// The journal cannot be read.
     pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>, JournalError> {
-        self.context.ingest.journal.gaps(device, limit).await
+        self.history_reader().gaps(device, limit).await
     }
 
     fn history_reader(&self) -> History {

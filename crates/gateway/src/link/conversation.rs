@@ -15,7 +15,7 @@ use vitalwire_protocol::batch::{
 
 use super::{Greeted, Link, name_of};
 use crate::clock::{ServerClock, utc_us};
-use crate::connection::{Arrival, Cause, DRAIN_MAX, DRAIN_WAIT};
+use crate::connection::{Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::ingest::{BatchNumber, Liveness, Pending};
 use crate::leash::Pull;
 use crate::reading::{BatchReading, BatchSpan, Reading, SourceRef, batch_body};
@@ -70,10 +70,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
             && oldest > held.unwrap_or(0) + 1
             && let Ok(given_up) = journal.give_up(&device, greeted.boot, oldest).await
         {
-            let last = held.unwrap_or(0);
-            let detail =
-                format!("the device holds no batch below {oldest} any more; the last taken is {last}");
-            context.publisher.event(&link.identity, "batches-lost", &detail).await;
+            link.tell_lost(oldest, held.unwrap_or(0)).await;
             held = given_up;
         }
         let utc_ms = u64::try_from(utc_us(SystemTime::now()) / 1_000).unwrap_or(0);
@@ -332,14 +329,9 @@ impl<'l, 'a> Conversation<'l, 'a> {
         if below <= self.held + 1 {
             return;
         }
-        let Arrival { context, .. } = self.link.arrival;
-        let detail = format!(
-            "the device holds no batch below {below} any more; the last taken is {}",
-            self.last.max(self.held)
-        );
-        context.publisher.event(&self.link.identity, "batches-lost", &detail).await;
-        let ingest = &context.ingest;
-        match ingest.journal.give_up(self.link.identity.id(), self.greeted.boot, below).await {
+        self.link.tell_lost(below, self.last.max(self.held)).await;
+        let journal = &self.link.arrival.context.ingest.journal;
+        match journal.give_up(self.link.identity.id(), self.greeted.boot, below).await {
             Ok(held) => self.held = self.held.max(held.unwrap_or(0)),
             Err(refusal) => {
                 tracing::debug!(refusal = refusal.label(), "a gap is not given up yet");

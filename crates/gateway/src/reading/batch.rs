@@ -50,6 +50,32 @@ impl BatchSpan {
             }
         })
     }
+
+    /// When a value was measured, the batch's first value having been measured at `first_us`.
+    fn utc_us(self, first_us: i64, offset_us: u64) -> i64 {
+        first_us.saturating_add_unsigned(offset_us - self.first_us)
+    }
+}
+
+/// The values of a channel, each with its microseconds after the batch's `time_ms`.
+fn values(channel: &ChannelData<'_>) -> impl Iterator<Item = (u64, Decimal)> {
+    let (delay_us, interval_us, scale) =
+        (u64::from(channel.delay_us), u64::from(channel.interval_us), channel.scale);
+    channel.values.clone().enumerate().filter_map(move |(number, digits)| {
+        Some((delay_us + number as u64 * interval_us, Decimal::new(digits, scale)?))
+    })
+}
+
+/// The values of one channel in a batch message whose first value was measured at `first_us`, with their times (UTC,
+/// microseconds), and the channel's interval in microseconds.
+pub(crate) fn channel_values(message: &[u8], first_us: i64, index: u8) -> (Vec<(i64, f64)>, u32) {
+    let Ok(Some((Received::Batch(batch), _))) = decode(message) else { return (Vec::new(), 0) };
+    let span = BatchSpan::of(&batch);
+    let Some(channel) = batch.channels().find(|channel| channel.index == index) else {
+        return (Vec::new(), 0);
+    };
+    let value = |(offset_us, value): (u64, Decimal)| (span.utc_us(first_us, offset_us), value.to_f64());
+    (values(&channel).map(value).collect(), channel.interval_us)
 }
 
 /// One value of one channel, `offset_us` after the batch's `time_ms`.
@@ -94,37 +120,22 @@ impl BatchReading {
         }
     }
 
-    /// All values with their times (UTC, microseconds) of the channel of this index, and its interval in microseconds.
-    pub(crate) fn values_of(&self, index: u8) -> (Vec<(i64, f64)>, u32) {
-        let Ok(Some((Received::Batch(batch), _))) = decode(&self.message) else { return (Vec::new(), 0) };
-        let interval_us =
-            batch.channels().find(|channel| channel.index == index).map_or(0, |it| it.interval_us);
-        let span = BatchSpan::of(&batch);
-        let mut points = self.points(&batch);
-        points.retain(|point| point.channel.index == index);
-        let value = |point: &Point<'_>| (self.utc_us(span, point.offset_us), point.value.to_f64());
-        (points.iter().map(value).collect(), interval_us)
-    }
-
     fn points(&self, batch: &Batch<'_>) -> Vec<Point<'_>> {
         let mut data: Vec<_> = batch.channels().collect();
         let order = |index: u8| self.source.channels().position(|(channel, _)| channel.index == index);
         data.sort_by_key(|channel| order(channel.index));
         let mut points = Vec::with_capacity(data.iter().map(|channel| channel.values.len()).sum());
-        for ChannelData { index, interval_us, delay_us, scale, values } in data {
+        for data in data {
             // The link refuses channels that the profile lacks; the profile may have changed since.
-            let Some((channel, topics)) = self.source.channel(index) else { continue };
-            for (number, digits) in values.enumerate() {
-                let offset_us = u64::from(delay_us) + number as u64 * u64::from(interval_us);
-                let Some(value) = Decimal::new(digits, scale) else { continue };
-                points.push(Point { offset_us, channel, topics, value });
-            }
+            let Some((channel, topics)) = self.source.channel(data.index) else { continue };
+            let point = |(offset_us, value)| Point { offset_us, channel, topics, value };
+            points.extend(values(&data).map(point));
         }
         points
     }
 
     fn utc_us(&self, span: BatchSpan, offset_us: u64) -> i64 {
-        self.first_us.saturating_add_unsigned(offset_us - span.first_us)
+        span.utc_us(self.first_us, offset_us)
     }
 
     fn reading(&self, batch: &Batch<'_>, span: BatchSpan, index: usize, moment: &[Point<'_>]) -> String {
@@ -161,8 +172,7 @@ impl BatchReading {
                 Assurance::Authenticated,
             ),
         );
-        for (number, digits) in channel.values.clone().enumerate() {
-            let Some(value) = Decimal::new(digits, channel.scale) else { continue };
+        for (number, (_, value)) in values(channel).enumerate() {
             write(&mut json, format_args!("{}{value}", if number > 0 { "," } else { "" }));
         }
         json.push_str("]}");

@@ -11,6 +11,15 @@ use crate::publisher::Message;
 /// Stands between the values of a sample's text; no number holds it.
 const SEPARATOR: u8 = b',';
 
+fn texts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == SEPARATOR)
+}
+
+/// The value at this place of a sample's text.
+pub(crate) fn number_at(text: &[u8], place: usize) -> Option<f64> {
+    std::str::from_utf8(texts(text).nth(place)?).ok()?.parse().ok()
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct SampleReading {
     pub(crate) source: SourceRef,
@@ -37,7 +46,7 @@ impl SampleReading {
 
     /// The values' text in the order of [`Channel::ALL`], sharing the reading's memory.
     pub(crate) fn texts(&self) -> impl Iterator<Item = Bytes> {
-        self.text.split(|byte| *byte == SEPARATOR).map(|text| self.text.slice_ref(text))
+        texts(&self.text).map(|text| self.text.slice_ref(text))
     }
 
     pub(super) fn messages(&self, messages: &mut Vec<Message>) {
