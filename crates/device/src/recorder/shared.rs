@@ -174,14 +174,9 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
         self.more.signal(());
     }
 
-    /// The oldest event that was not taken yet.
-    pub(crate) fn event(&self) -> Option<SensorEvent> {
-        self.events.lock(|events| events.borrow().front().copied())
-    }
-
-    /// The oldest event is told.
-    pub(crate) fn told(&self) {
-        self.events.lock(|events| events.borrow_mut().pop_front());
+    /// Takes the oldest event that nobody was told of yet.
+    pub(crate) fn take_event(&self) -> Option<SensorEvent> {
+        self.events.lock(|events| events.borrow_mut().pop_front())
     }
 
     pub(crate) fn wake(&self) {
