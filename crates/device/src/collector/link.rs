@@ -177,10 +177,9 @@ where
             return Ok(Some(encode_event(&event.event(), buffer)?));
         }
         let now_ms = self.clock.now_ms();
-        let next = |session: &mut Session| {
-            self.shared.with_outbox(|outbox| session.next_message(outbox, now_ms, buffer))
-        };
-        Ok(next(&mut session.borrow_mut())?.map(|outgoing| outgoing.len()))
+        let mut session = session.borrow_mut();
+        let outgoing = self.shared.with_outbox(|outbox| session.next_message(outbox, now_ms, buffer))?;
+        Ok(outgoing.map(|outgoing| outgoing.len()))
     }
 
     /// Returns when the server has said nothing for too long; gives signs of life meanwhile.
