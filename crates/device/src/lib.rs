@@ -12,6 +12,7 @@ pub mod batcher;
 pub mod clock;
 pub mod flash;
 pub mod identity;
+pub mod modem;
 pub mod outbox;
 pub mod session;
 pub mod settings;
