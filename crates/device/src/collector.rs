@@ -6,6 +6,9 @@
 
 mod frames;
 mod link;
+mod over_modem;
+#[cfg(test)]
+mod tests;
 
 use core::cell::{Cell, RefCell};
 use core::future::Future;
@@ -32,7 +35,9 @@ pub use frames::{NOT_MEASURED_MILLI, SAMPLE_LEN_MAX, write_sample};
 /// The profile of this device: its channels are those of the paper's.
 pub const PROFILE: &str = "pico";
 /// Joining or connecting that takes longer has failed, in milliseconds; the network has shorter limits of its own.
-const STEP_MS_MAX: u64 = 60_000;
+const STEP_MS_MAX: u64 = 120_000;
+/// After so many failures in a row the network is joined anew, though it says that it is there.
+const FAILURES_MAX: u32 = 5;
 /// The collector gives a sign of life so often, in milliseconds, and looks after the server's deadlines.
 const WATCH_EVERY_MS: u64 = 2_000;
 /// A courtesy to the server may take so long, in milliseconds.
@@ -60,6 +65,9 @@ pub trait Network {
 
     /// Ready when the Wi-Fi network is lost.
     fn lost(&self) -> impl Future<Output = ()>;
+
+    /// Forgets what it thinks it has after this trouble, so that the next [`Self::join`] begins anew.
+    fn start_over(&self, trouble: Trouble) -> impl Future<Output = ()>;
 }
 
 /// The collector's buffers.
@@ -138,18 +146,22 @@ where
         K: FnMut(Option<Trouble>),
     {
         let keep_trouble = RefCell::new(keep_trouble);
-        let mut backoff = Backoff::new(self.limits.backoff);
+        let (mut backoff, mut failures) = (Backoff::new(self.limits.backoff), 0);
         loop {
             let delivering = Delivering { keep_trouble: &keep_trouble, since_ms: Cell::new(None) };
             let ended = self.try_once(rng, memory, &delivering).await;
             let lived_ms = delivering.since_ms.get().map_or(0, |since_ms| self.clock.now_ms() - since_ms);
             let Err(trouble) = ended else {
-                backoff = Backoff::new(self.limits.backoff);
+                (backoff, failures) = (Backoff::new(self.limits.backoff), 0);
                 continue;
             };
             self.status.set_trouble(trouble);
             (keep_trouble.borrow_mut())(Some(trouble));
             backoff.failed(lived_ms);
+            failures = if lived_ms > 0 { 1 } else { failures + 1 };
+            if trouble == Trouble::Modem || failures % FAILURES_MAX == 0 {
+                let _ = self.step(self.network.start_over(trouble)).await;
+            }
             self.pause(backoff.wait_ms(rng.next_u32()).into()).await;
         }
     }
@@ -166,11 +178,9 @@ where
         K: FnMut(Option<Trouble>),
     {
         self.begin(Activity::Joining);
-        let joined = within(&self.clock, STEP_MS_MAX, self.network.join(self.settings)).await;
-        joined.map_err(|_| Trouble::Modem)??;
+        self.step(self.network.join(self.settings)).await??;
         self.begin(Activity::Connecting);
-        let connected = within(&self.clock, STEP_MS_MAX, self.network.connect(self.settings)).await;
-        let socket = connected.map_err(|_| Trouble::Modem)??;
+        let socket = self.step(self.network.connect(self.settings)).await??;
         self.begin(Activity::Connecting);
         let ended = {
             let served = async {
@@ -192,6 +202,14 @@ where
         // A network that cannot close now will not hold the connection against us.
         let _ = within(&self.clock, CLOSE_MS_MAX, self.network.close(socket)).await;
         ended
+    }
+
+    /// Waits for something that takes its time, with signs of life; it ends, or is dropped at its limit.
+    async fn step<T>(&self, step: impl Future<Output = T>) -> Result<T, Trouble> {
+        match select(step, self.pause(STEP_MS_MAX)).await {
+            Either::First(ended) => Ok(ended),
+            Either::Second(()) => Err(Trouble::Modem),
+        }
     }
 
     /// Something new begins: that is a sign of life.
