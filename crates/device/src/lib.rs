@@ -23,4 +23,6 @@ pub mod sensors;
 pub mod session;
 pub mod settings;
 pub mod status;
+#[cfg(test)]
+mod test_clock;
 pub mod tls;
