@@ -92,10 +92,11 @@ impl Write for TestSocket {
             return Err(ErrorKind::BrokenPipe);
         }
         self.0.received.borrow_mut().push((self.1.now_ms(), bytes.to_vec()));
-        if let Some(Meeting::Closes(len)) = self.0.meeting.get() {
-            if self.0.received.borrow().iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= len {
-                self.0.close();
-            }
+        let len: usize = self.0.received.borrow().iter().map(|(_, bytes)| bytes.len()).sum();
+        if let Some(Meeting::Closes(len_max)) = self.0.meeting.get()
+            && len >= len_max
+        {
+            self.0.close();
         }
         Ok(bytes.len())
     }
