@@ -10,9 +10,11 @@
 pub mod backoff;
 pub mod batcher;
 pub mod clock;
+pub mod crc;
 pub mod flash;
 pub mod identity;
 pub mod outbox;
 pub mod session;
 pub mod settings;
 pub mod status;
+pub mod store;
