@@ -16,5 +16,6 @@ pub mod identity;
 pub mod outbox;
 pub mod session;
 pub mod settings;
+pub mod setup;
 pub mod status;
 pub mod store;
