@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod batcher;
 pub mod clock;
 pub mod collector;
+pub mod crc;
 pub mod flash;
 pub mod identity;
 pub mod led;
@@ -22,7 +23,9 @@ pub mod recorder;
 pub mod sensors;
 pub mod session;
 pub mod settings;
+pub mod setup;
 pub mod status;
+pub mod store;
 #[cfg(test)]
 mod test_clock;
 pub mod tls;
