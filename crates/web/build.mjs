@@ -4,21 +4,25 @@
 //   node build.mjs FOLDER     writes configuration.gz and configuration.rs there
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join } from 'node:path';
 import { constants, deflateRawSync, gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+
+const sources = import.meta.dirname;
 
 // Gives the cipher the few tools that it needs of its own file, see there.
 const slimCipher = {
   name: 'slim-cipher',
   setup: ({ onResolve }) =>
     onResolve({ filter: /^\.\/utils\.js$/ }, ({ importer }) =>
-      importer.includes('@noble') ? { path: resolve('configuration/noble-utils.js') } : undefined,
+      importer.includes('@noble') ? { path: join(sources, 'configuration/noble-utils.js') } : undefined,
     ),
 };
 
-const minified = async (entry) => {
+// A file of the page with what it imports, as small as it gets.
+export const bundle = async (entry) => {
   const { outputFiles } = await build({
+    absWorkingDir: sources,
     entryPoints: [entry],
     bundle: true,
     minify: true,
@@ -45,37 +49,38 @@ const smallest = (html) =>
     .replace(/\n/g, '')
     .replace(/="([^" >=]+)"/g, '=$1');
 
-const folder = process.argv[2];
-const script = await minified('configuration/page.js');
-const style = await minified('configuration/page.css');
-const page = smallest(readFileSync('configuration/page.html', 'utf8'))
-  .replace('<!--style-->', () => `<style>${style}</style>`)
-  .replace('<!--script-->', () => `<script type=module>${script}</script>`);
+// Writes both files.
+const buildPage = async (folder) => {
+  const script = await bundle('configuration/page.js');
+  const style = await bundle('configuration/page.css');
+  const page = smallest(readFileSync(join(sources, 'configuration/page.html'), 'utf8'))
+    .replace('<!--style-->', () => `<style>${style}</style>`)
+    .replace('<!--script-->', () => `<script type=module>${script}</script>`);
 
-// The CRC-32 stands in the trailer of any gzip member (RFC 1952 §2.3).
-const crc32 = gzipSync(page).readUInt32LE(gzipSync(page).length - 8);
-const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
-const deflated = deflateRawSync(page, { level: 9, memLevel: 9, finishFlush: constants.Z_SYNC_FLUSH });
-const policy = [
-  "default-src 'none'",
-  `script-src ${hash(script)}`,
-  `style-src ${hash(style)}`,
-  "connect-src 'self'",
-  'img-src data:',
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join(';');
+  // The CRC-32 stands in the trailer of any gzip member (RFC 1952 §2.3).
+  const crc32 = gzipSync(page).readUInt32LE(gzipSync(page).length - 8);
+  const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255]);
+  const deflated = deflateRawSync(page, { level: 9, memLevel: 9, finishFlush: constants.Z_SYNC_FLUSH });
+  const policy = [
+    "default-src 'none'",
+    `script-src ${hash(script)}`,
+    `style-src ${hash(style)}`,
+    "connect-src 'self'",
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join(';');
 
-writeFileSync(`${folder}/configuration.gz`, Buffer.concat([header, deflated]));
-writeFileSync(
-  `${folder}/configuration.rs`,
-  `Page {
-    gzip: include_bytes!("configuration.gz"),
-    len: ${Buffer.byteLength(page)},
-    crc32: ${crc32},
-    content_security_policy: "${policy}",
-}
-`,
-);
-console.log(`configuration page: ${Buffer.byteLength(page)} bytes, ${header.length + deflated.length} compressed`);
+  writeFileSync(`${folder}/configuration.gz`, Buffer.concat([header, deflated]));
+  const fields = [
+    'gzip: include_bytes!("configuration.gz")',
+    `len: ${Buffer.byteLength(page)}`,
+    `crc32: ${crc32}`,
+    `content_security_policy: "${policy}"`,
+  ];
+  writeFileSync(`${folder}/configuration.rs`, `Page { ${fields.join(', ')} }\n`);
+  console.log(`configuration page: ${Buffer.byteLength(page)} bytes, ${header.length + deflated.length} compressed`);
+};
+
+if (process.argv[2]) await buildPage(process.argv[2]);
