@@ -59,3 +59,64 @@ impl core::fmt::Debug for Credentials {
         })
     }
 }
+
+/// What a sector with an identity begins with.
+const MAGIC: [u8; 4] = *b"VWID";
+const VERSION: u8 = 1;
+
+/// The record does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an identity needs more room than {len} bytes")]
+pub struct IdentityRoom {
+    /// The room there was, in bytes.
+    pub len: usize,
+}
+
+impl Identity {
+    /// Writes the record to the beginning of `sector`; returns its length.
+    ///
+    /// # Errors
+    /// It has not room enough.
+    pub fn encode(&self, sector: &mut [u8]) -> Result<usize, IdentityRoom> {
+        let room = IdentityRoom { len: sector.len() };
+        let (head, rest) = sector.split_at_mut_checked(6).ok_or(room)?;
+        let mut encoder = minicbor::Encoder::new(minicbor::encode::write::Cursor::new(&mut *rest));
+        self.encode_cbor(&mut encoder).map_err(|_| room)?;
+        let len = encoder.writer().position();
+        let crc = crc_32(rest.get(..len).unwrap_or_default()).to_le_bytes();
+        rest.get_mut(len..len + crc.len()).ok_or(room)?.copy_from_slice(&crc);
+        let (magic, length) = head.split_at_mut(MAGIC.len());
+        magic.copy_from_slice(&MAGIC);
+        length.copy_from_slice(&u16::try_from(len).map_err(|_| room)?.to_le_bytes());
+        Ok(head.len() + len + crc.len())
+    }
+
+    fn encode_cbor<W: minicbor::encode::Write>(
+        &self,
+        encoder: &mut minicbor::Encoder<W>,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        encoder.map(5 + u64::from(self.access_point_password.is_some()))?;
+        encoder.u8(0)?.u8(VERSION)?.u8(1)?.str(&self.name)?;
+        encoder.u8(2)?.bytes(&self.setup_key)?.u8(3)?.bytes(&self.seed)?;
+        if let Some(password) = &self.access_point_password {
+            encoder.u8(4)?.str(password)?;
+        }
+        match &self.credentials {
+            Credentials::Link { id, psk } => {
+                let id = core::str::from_utf8(id).unwrap_or_default();
+                encoder.u8(5)?.array(2)?.str(id)?.bytes(psk)?;
+            }
+            Credentials::Frames { key, iv } => {
+                encoder.u8(6)?.array(2)?.bytes(key)?.bytes(iv)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// CRC-32 of IEEE 802.3.
+fn crc_32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
