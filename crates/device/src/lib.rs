@@ -10,11 +10,13 @@
 pub mod backoff;
 pub mod batcher;
 pub mod clock;
+pub mod collector;
 pub mod crc;
 pub mod flash;
 pub mod identity;
 pub mod led;
 pub mod mode;
+pub mod modem;
 pub mod outbox;
 pub mod random;
 pub mod recorder;
@@ -23,3 +25,4 @@ pub mod session;
 pub mod settings;
 pub mod status;
 pub mod store;
+pub mod tls;
