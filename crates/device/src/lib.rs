@@ -23,6 +23,7 @@ pub mod recorder;
 pub mod sensors;
 pub mod session;
 pub mod settings;
+pub mod setup;
 pub mod status;
 pub mod store;
 pub mod tls;
