@@ -26,6 +26,4 @@ pub mod settings;
 pub mod setup;
 pub mod status;
 pub mod store;
-#[cfg(test)]
-mod test_clock;
 pub mod tls;

@@ -6,5 +6,6 @@
 
 pub mod fleet;
 pub mod modem;
+pub mod hardware;
 pub mod patient;
 pub mod recording;
