@@ -5,7 +5,6 @@ use embassy_rp::Peri;
 use embassy_rp::interrupt::typelevel::{Binding, USBCTRL_IRQ};
 use embassy_rp::peripherals::USB;
 use embassy_rp::usb::{Driver, InterruptHandler};
-use embassy_time::Timer;
 use embassy_usb::class::cdc_acm::{CdcAcmClass, State};
 use embassy_usb::{Builder, Config};
 use static_cell::StaticCell;
@@ -18,7 +17,6 @@ const PRODUCT: u16 = 0x0001;
 const PACKET_LEN_MAX: u16 = 64;
 /// A packet that is not full ends a transfer, so that the computer shows it at once.
 const PIECE_LEN_MAX: usize = 63;
-const TERMINAL_EACH_MS: u64 = 100;
 
 struct Buffers {
     configuration: [u8; 128],
@@ -56,12 +54,9 @@ pub(crate) async fn serve(
 async fn copy<'d, D: embassy_usb::driver::Driver<'d>>(mut class: CdcAcmClass<'d, D>) -> ! {
     loop {
         class.wait_connection().await;
-        // Without a terminal, what is sent would be lost in the computer.
-        while !class.dtr() {
-            Timer::after_millis(TERMINAL_EACH_MS).await;
-        }
+        // A computer on which nobody reads the port asks for no packet: then this waits, and the log keeps its newest lines.
         let piece = log::oldest::<PIECE_LEN_MAX>().await;
-        if class.dtr() && class.write_packet(piece.bytes()).await.is_ok() {
+        if class.write_packet(piece.bytes()).await.is_ok() {
             log::take(&piece);
         }
     }
