@@ -10,6 +10,7 @@
 pub mod backoff;
 pub mod batcher;
 pub mod clock;
+pub mod crc;
 pub mod flash;
 pub mod identity;
 pub mod led;
@@ -21,3 +22,4 @@ pub mod sensors;
 pub mod session;
 pub mod settings;
 pub mod status;
+pub mod store;
