@@ -15,6 +15,7 @@ pub mod flash;
 pub mod identity;
 pub mod led;
 pub mod mode;
+pub mod modem;
 pub mod outbox;
 pub mod random;
 pub mod recorder;
