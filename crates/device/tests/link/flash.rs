@@ -12,9 +12,6 @@ pub(crate) struct Flash<const UNIT: usize, const SECTOR: usize> {
     pub(crate) power: Option<u64>,
     /// Power is lost: nothing works.
     pub(crate) is_dead: bool,
-    /// A word whose writing was cut off, and which reads as erased, may be written again. Chips allow it; who needs it
-    /// trusts that such a word is as good as a fresh one.
-    pub(crate) may_write_torn_again: bool,
     /// Words and erasures so far.
     pub(crate) operations: u64,
     random: u32,
@@ -27,7 +24,6 @@ impl<const UNIT: usize, const SECTOR: usize> Flash<UNIT, SECTOR> {
             is_written: vec![false; sectors * SECTOR / UNIT],
             power: None,
             is_dead: false,
-            may_write_torn_again: false,
             operations: 0,
             random: 0x9e37_79b9,
         }
@@ -129,8 +125,6 @@ impl<const UNIT: usize, const SECTOR: usize> NorFlash for Flash<UNIT, SECTOR> {
                 self.bytes[byte] = content | mask;
             }
             if !whole {
-                let torn = &self.bytes[word * UNIT..(word + 1) * UNIT];
-                self.is_written[word] = !(self.may_write_torn_again && torn.iter().all(|byte| *byte == 0xff));
                 return Err(NorFlashErrorKind::Other);
             }
         }
