@@ -3,7 +3,6 @@
 
 use embassy_rp::clocks::RoscRng;
 use embassy_time::Instant;
-use rand_core::RngCore as _;
 
 /// Bytes of a sample. Even at a hundredth of a bit of entropy a bit there are enough for a key of 128 bits and more.
 pub(crate) const SAMPLE_LEN: usize = 2_048;

@@ -1,7 +1,6 @@
 //! The modem's line: UART0 at 115,200 baud. What comes in is put into a ring by the UART's interrupt, and by DMA while the flash
 //! is written and no interrupt can be served: the line has no flow control, and its FIFO overflows after 2.8 ms.
 
-use core::convert::Infallible;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::task::Poll;
@@ -12,7 +11,7 @@ use embassy_rp::peripherals::{DMA_CH0, DMA_CH1, PIN_0, PIN_1, UART0};
 use embassy_rp::uart::{Async, Config, UartTx};
 use embassy_rp::{Peri, dma, interrupt, pac};
 use embassy_sync::waitqueue::AtomicWaker;
-use embedded_io_async::{ErrorType, Read, Write};
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
 /// Bits of an index into the ring; the DMA wraps at a power of two.
 const RING_BITS: u8 = 13;
@@ -28,6 +27,8 @@ static RING: Ring = Ring([const { AtomicU8::new(0) }; RING_LEN]);
 /// once) moves the first, only the reader the second.
 static CAME: AtomicU32 = AtomicU32::new(0);
 static READ: AtomicU32 = AtomicU32::new(0);
+/// How many bytes had come when one was lost last, and how many were lost since that was reported.
+static LOST_AT: AtomicU32 = AtomicU32::new(0);
 static LOST: AtomicU32 = AtomicU32::new(0);
 static WAKER: AtomicWaker = AtomicWaker::new();
 
@@ -46,9 +47,31 @@ fn room() -> u32 {
     (1_u32 << RING_BITS).saturating_sub(kept)
 }
 
-/// Counts a byte that came and has no place. Only the interrupt does.
+/// Notes that a byte came and had no place. Only the interrupt does.
 fn lose() {
+    LOST_AT.store(CAME.load(Ordering::Relaxed), Ordering::Relaxed);
     LOST.store(LOST.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+}
+
+/// Bytes were lost before what is read next: nobody read the ring in time, or interrupts were held back for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// So many at least.
+    pub(crate) count: u32,
+}
+
+impl core::fmt::Display for Lost {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} bytes of the modem's were lost at least", self.count)
+    }
+}
+
+impl core::error::Error for Lost {}
+
+impl embedded_io_async::Error for Lost {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
 }
 
 /// The part that hears.
@@ -75,7 +98,10 @@ pub(crate) fn open(
         pad.set_ie(true);
         pad.set_pue(true);
     });
-    pac::IO_BANK0.gpio(1).ctrl().write(|ctrl| ctrl.set_funcsel(pac::io::vals::Gpio1ctrlFuncsel::UART0_RX as u8));
+    pac::IO_BANK0
+        .gpio(1)
+        .ctrl()
+        .write(|ctrl| ctrl.set_funcsel(pac::io::vals::Gpio1ctrlFuncsel::UART0_RX as u8));
     pac::UART0.uartcr().modify(|control| control.set_rxe(true));
     pac::UART0.uartimsc().write(listen);
     interrupt::UART0_IRQ.unpend();
@@ -143,7 +169,7 @@ pub(crate) fn collecting<T>(operation: impl FnOnce() -> T) -> T {
                 ctrl.0
             });
             pac::DMA.chan_abort().write(|abort| abort.set_chan_abort(1 << COLLECTING_CHANNEL));
-            while pac::DMA.chan_abort().read().chan_abort() != 0 {}
+            while channel.ctrl_trig().read().busy() {}
             let collected = room - channel.trans_count().read().min(room);
             CAME.store(came.wrapping_add(collected), Ordering::Release);
         }
@@ -170,29 +196,39 @@ fn address<T>(pointer: *mut T) -> u32 {
     pointer as usize as u32
 }
 
-/// Bytes of the modem's that were lost since this was asked last, because nobody read the ring.
-pub(crate) fn lost() -> u32 {
+/// What there is to be read: so many bytes, none yet, or a loss right before the next.
+fn readable() -> Option<Result<u32, Lost>> {
     critical_section::with(|_| {
-        let lost = LOST.load(Ordering::Relaxed);
+        let read = READ.load(Ordering::Relaxed);
+        let came = CAME.load(Ordering::Relaxed).wrapping_sub(read);
+        let count = LOST.load(Ordering::Relaxed);
+        if count == 0 {
+            return (came > 0).then_some(Ok(came));
+        }
+        // What came before the last loss is read first, that the reader begins anew behind it.
+        let before = LOST_AT.load(Ordering::Relaxed).wrapping_sub(read);
+        if before > 0 {
+            return Some(Ok(before));
+        }
         LOST.store(0, Ordering::Relaxed);
-        lost
+        Some(Err(Lost { count }))
     })
 }
 
 impl ErrorType for Hearing {
-    type Error = Infallible;
+    type Error = Lost;
 }
 
 impl Read for Hearing {
-    async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Infallible> {
+    async fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Lost> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         let count = poll_fn(|context| {
             WAKER.register(context.waker());
-            match CAME.load(Ordering::Acquire).wrapping_sub(READ.load(Ordering::Relaxed)) {
-                0 if !bytes.is_empty() => Poll::Pending,
-                count => Poll::Ready(count),
-            }
+            readable().map_or(Poll::Pending, Poll::Ready)
         })
-        .await;
+        .await?;
         let mut read = READ.load(Ordering::Relaxed);
         let mut taken = 0;
         for (byte, _) in bytes.iter_mut().zip(0..count) {

@@ -2,7 +2,7 @@
 
 use embassy_time::Instant;
 use embedded_storage::nor_flash::ReadNorFlash as _;
-use vitalwire_device::flash::{IDENTITY, SETTINGS};
+use vitalwire_device::flash::IDENTITY;
 use vitalwire_device::identity::{Identity, RECORD_LEN_MAX};
 use vitalwire_device::random::{Drbg, Entropy};
 use vitalwire_device::store::SettingsStore;
@@ -22,7 +22,9 @@ pub(crate) fn identity(flash: &'static Shared) -> Option<Identity> {
     let identity = match read.map(|()| Identity::decode(&record)) {
         Ok(Ok(Some(identity))) => Some(identity),
         Ok(Ok(None)) => {
-            log!("this device has no identity: enrol it, provision it, and drop the identity's UF2 on its drive");
+            log!(
+                "this device has no identity: enrol it, provision it, and drop the identity's UF2 on its drive"
+            );
             None
         }
         Ok(Err(error)) => {

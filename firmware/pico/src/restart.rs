@@ -96,7 +96,8 @@ pub(crate) fn panic_place() -> Option<String<PLACE_LEN_MAX>> {
     let [mark, len, sum, words @ ..] = &PLACE;
     let is_marked = mark.load(Ordering::Relaxed) == PLACE_MARK;
     mark.store(0, Ordering::Relaxed);
-    let len = usize::try_from(len.load(Ordering::Relaxed)).ok().filter(|len| is_marked && *len <= PLACE_LEN_MAX)?;
+    let len =
+        usize::try_from(len.load(Ordering::Relaxed)).ok().filter(|len| is_marked && *len <= PLACE_LEN_MAX)?;
     let mut total = 0_u32;
     let mut bytes: heapless::Vec<u8, PLACE_LEN_MAX> = heapless::Vec::new();
     for word in words.iter().take(len.div_ceil(4)) {
@@ -128,12 +129,20 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     restart(Restart::Panicked)
 }
 
-/// What the processor does not forgive: an access outside of all memory, such as beyond the end of the stack.
-#[exception]
-#[expect(unsafe_code, reason = "cortex-m-rt wants it: a handler must not return to what faulted")]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    let mut place: String<PLACE_LEN_MAX> = String::new();
-    let _ = write!(place, "hard fault at {:#010x}, called from {:#010x}", frame.pc(), frame.lr());
-    keep(&place);
-    restart(Restart::Panicked)
+#[expect(
+    unsafe_code,
+    reason = "cortex-m-rt wants an unsafe function: a handler must not return to what faulted"
+)]
+mod fault {
+    use super::*;
+
+    /// What the processor does not forgive: an access outside of all memory, such as beyond the end of the stack.
+    // SAFETY: it never returns, and uses the interrupted program's data nowhere but in words that need no consistency.
+    #[exception]
+    unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+        let mut place: String<PLACE_LEN_MAX> = String::new();
+        let _ = write!(place, "hard fault at {:#010x}, called from {:#010x}", frame.pc(), frame.lr());
+        keep(&place);
+        restart(Restart::Panicked)
+    }
 }

@@ -29,7 +29,11 @@ impl Converter {
         interrupts: impl Binding<ADC_IRQ_FIFO, adc::InterruptHandler>,
     ) -> Self {
         let pulse = Channel::new_pin(pulse, Pull::None);
-        Self { adc: Adc::new(adc, interrupts, adc::Config::default()), pulse, mcu: Channel::new_temp_sensor(mcu) }
+        Self {
+            adc: Adc::new(adc, interrupts, adc::Config::default()),
+            pulse,
+            mcu: Channel::new_temp_sensor(mcu),
+        }
     }
 }
 

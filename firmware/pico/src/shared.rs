@@ -27,7 +27,5 @@ pub(crate) fn mount(boot: u64, flash: &'static SharedFlash, now_ms: u64) -> &'st
     static MEMORY: StaticCell<[u8; OUTBOX_LEN]> = StaticCell::new();
     static SHARED: StaticCell<Shared> = StaticCell::new();
     let memory: &'static mut [u8] = MEMORY.init_with(|| [0; OUTBOX_LEN]);
-    SHARED.init_with(|| {
-        Shared::new(Outbox::mount(boot, memory, Part::new(flash, flash::OUTBOX)), now_ms)
-    })
+    SHARED.init_with(|| Shared::new(Outbox::mount(boot, memory, Part::new(flash, flash::OUTBOX)), now_ms))
 }

@@ -31,8 +31,12 @@ pub(crate) async fn serve(
     interrupts: impl Binding<USBCTRL_IRQ, InterruptHandler<USB>> + 'static,
 ) -> ! {
     static BUFFERS: StaticCell<Buffers> = StaticCell::new();
-    let buffers =
-        BUFFERS.init(Buffers { configuration: [0; 128], bos: [0; 32], control: [0; 64], state: State::new() });
+    let buffers = BUFFERS.init(Buffers {
+        configuration: [0; 128],
+        bos: [0; 32],
+        control: [0; 64],
+        state: State::new(),
+    });
     let mut config = Config::new(VENDOR, PRODUCT);
     config.manufacturer = Some("Vitalwire");
     config.product = Some("Vitalwire device log");
