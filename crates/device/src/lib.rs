@@ -22,5 +22,6 @@ pub mod recorder;
 pub mod sensors;
 pub mod session;
 pub mod settings;
+pub mod setup;
 pub mod status;
 pub mod store;

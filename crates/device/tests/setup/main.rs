@@ -3,4 +3,8 @@
 
 #[path = "../link/flash.rs"]
 mod flash;
+mod saves;
+mod server;
+mod socket;
 mod store;
+mod world;
