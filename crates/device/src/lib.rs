@@ -10,6 +10,7 @@
 pub mod backoff;
 pub mod batcher;
 pub mod clock;
+pub mod collector;
 pub mod crc;
 pub mod flash;
 pub mod identity;
@@ -25,3 +26,6 @@ pub mod settings;
 pub mod setup;
 pub mod status;
 pub mod store;
+pub mod tls;
+#[cfg(test)]
+mod test_clock;

@@ -9,7 +9,7 @@ mod adc;
 mod ds18b20;
 mod mpu6050;
 #[cfg(test)]
-mod virtual_sensors;
+pub(crate) mod virtual_sensors;
 mod watch;
 
 use core::cell::Cell;

@@ -245,23 +245,11 @@ impl Session {
         Ok(Some(Outgoing::Batch { sequence, len }))
     }
 
-    /// Writes an event of the present boot into `out` and returns its length. `None`: not now, as before the `Welcome`, and
-    /// while an earlier boot is delivered, whose clock was another. Events are not acknowledged: what a connection loses is
-    /// lost.
-    ///
-    /// # Errors
-    /// `out` is too small, or the event outside the protocol's limits.
-    pub fn tell<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash>(
-        &self,
-        outbox: &Outbox<R, F>,
-        event: &Event<'_>,
-        out: &mut [u8],
-    ) -> Result<Option<usize>, SessionError> {
-        let is_present = self.course.is_welcome && outbox.delivered_boot() == outbox.boot();
-        if !is_present {
-            return Ok(None);
-        }
-        Ok(Some(encode_event(event, out)?))
+    /// Whether an event of the present boot may go out now: not before the `Welcome`, and not while an earlier boot is
+    /// delivered, whose clock was another. Events are not acknowledged: what a connection loses is lost.
+    #[must_use]
+    pub fn takes_events<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash>(&self, outbox: &Outbox<R, F>) -> bool {
+        self.course.is_welcome && outbox.delivered_boot() == outbox.boot()
     }
 
     /// Takes bytes of the server off `bytes` up to the end of a message that means something to the device; `None` when

@@ -19,8 +19,8 @@ use crate::sensors::Sensor;
 /// A recorder that gave no sign of life for so long is dead, in milliseconds. Erasing flash stops it for 0.4 s at most
 /// (W25Q16JV datasheet §9.6), several times in a row when the outbox is full.
 pub const RECORDER_SILENT_MS_MAX: u64 = 5_000;
-/// The same for the collector: longer than anything that it waits for.
-pub const COLLECTOR_SILENT_MS_MAX: u64 = 90_000;
+/// The same for the collector: longer than anything for which it waits without a sign, of which a handshake is the longest.
+pub const COLLECTOR_SILENT_MS_MAX: u64 = 60_000;
 
 /// Events that wait for a connection. When there are more, the oldest goes: the newest say how it is.
 const EVENTS_MAX: usize = 8;
@@ -174,14 +174,9 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
         self.more.signal(());
     }
 
-    /// The oldest event that was not taken yet.
-    pub(crate) fn event(&self) -> Option<SensorEvent> {
-        self.events.lock(|events| events.borrow().front().copied())
-    }
-
-    /// The oldest event is told.
-    pub(crate) fn told(&self) {
-        self.events.lock(|events| events.borrow_mut().pop_front());
+    /// Takes the oldest event that nobody was told of yet.
+    pub(crate) fn take_event(&self) -> Option<SensorEvent> {
+        self.events.lock(|events| events.borrow_mut().pop_front())
     }
 
     pub(crate) fn wake(&self) {

@@ -64,7 +64,7 @@ mod tests {
             assert!((milli - celsius * 1_000.0).abs() <= 0.501, "{raw}: {milli} is not {celsius}");
         }
         // 0.706 V is 27 °C.
-        assert_eq!(mcu_temperature_milli(876), 27_139);
-        assert_eq!(mcu_temperature_milli(877), 26_671);
+        assert_eq!(mcu_temperature_milli(876), 27_138);
+        assert_eq!(mcu_temperature_milli(877), 26_670);
     }
 }
