@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use support::{Data, stderr, vitalwire};
+use vitalwire_device::identity::{Credentials, Identity};
 
 /// Provisions a device; the sector, and what the file for the boot loader puts at its place.
 fn provisioned(data: &Data, id: &str, more: &[&str]) -> (Vec<u8>, Vec<u8>) {
@@ -37,10 +38,44 @@ fn a_sector_of_the_flash_holds_the_identity_of_either_protocol() {
     for (id, more) in [("bed_07", &["--wpa2"][..]), ("old_01", &[])] {
         let (sector, programmed) = provisioned(&data, id, more);
         assert_eq!((sector.len(), sector == programmed), (4_096, true));
-        let len = usize::from(u16::from_le_bytes([sector[4], sector[5]]));
-        assert_eq!(&sector[..4], b"VWID");
-        assert!(sector[6 + len + 4..].iter().all(|byte| *byte == 0xff));
+        let identity = Identity::decode(&sector).unwrap().unwrap();
+        match &identity.credentials {
+            Credentials::Link { id: link, psk } => {
+                let shown = data.must(&["device", "psk", id]);
+                let (link, psk) = (std::str::from_utf8(link).unwrap(), hex(psk));
+                assert_eq!((identity.name.as_str(), id), (link, "bed_07"));
+                assert!(shown.contains(link) && shown.contains(&psk), "the identity is the registry's");
+            }
+            Credentials::Frames { key, iv } => {
+                assert_eq!((identity.name.as_str(), id), ("old_01", "old_01"));
+                let line = data.must(&["device", "rotate", id]);
+                assert!(!line.contains(std::str::from_utf8(key).unwrap()) && key != iv);
+            }
+        }
+        assert_eq!(identity.access_point_password.is_some(), more.contains(&"--wpa2"));
     }
+}
+
+#[test]
+fn each_provisioning_draws_a_fresh_seed_and_the_setup_key_is_that_of_the_label() {
+    let data = Data::new();
+    data.must(&["device", "add", "bed_07"]);
+    let identities = ["a.bin", "b.bin"].map(|name| {
+        let path = data.folder().with_file_name(name);
+        data.must(&["device", "provision", "bed_07", "--wpa2", "--bin", path.to_str().unwrap()]);
+        Identity::decode(&std::fs::read(path).unwrap()).unwrap().unwrap()
+    });
+    let [one, other] = &identities;
+    assert_ne!(one.seed, other.seed);
+    assert_eq!(one.setup_key, other.setup_key);
+    let label = data.must(&["device", "label", "bed_07", "--setup", "--wpa2"]);
+    let password = one.access_point_password.as_deref().unwrap();
+    assert!(label.contains(&format!("http://192.168.4.1/#{}", hex(&one.setup_key))), "{label}");
+    assert!(label.contains(&format!("password: {password}")), "{label}");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
