@@ -1,7 +1,7 @@
 //! What several tasks of the firmware share. All of it may be used in interrupts too.
 
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 use vitalwire_device::outbox::Outbox;
 use vitalwire_device::sensors::Readings;
 use vitalwire_device::status::Status;
@@ -24,8 +24,8 @@ pub(crate) static READINGS: Readings<Mutex> = Readings::new();
 
 /// The outbox of a boot with this number, with what earlier boots left in flash.
 pub(crate) fn mount(boot: u64, flash: &'static SharedFlash, now_ms: u64) -> &'static Shared {
-    static MEMORY: StaticCell<[u8; OUTBOX_LEN]> = StaticCell::new();
+    static MEMORY: ConstStaticCell<[u8; OUTBOX_LEN]> = ConstStaticCell::new([0; OUTBOX_LEN]);
     static SHARED: StaticCell<Shared> = StaticCell::new();
-    let memory: &'static mut [u8] = MEMORY.init_with(|| [0; OUTBOX_LEN]);
+    let memory: &'static mut [u8] = MEMORY.take();
     SHARED.init_with(|| Shared::new(Outbox::mount(boot, memory, Part::new(flash, flash::OUTBOX)), now_ms))
 }

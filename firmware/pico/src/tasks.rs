@@ -7,7 +7,7 @@ use embassy_rp::interrupt::{InterruptExt as _, Priority};
 use embassy_rp::peripherals::{DMA_CH0, I2C1, PIO0, USB};
 use embassy_rp::{Peri, adc, bind_interrupts, dma, i2c, interrupt, pio};
 use embassy_time::Timer;
-use static_cell::StaticCell;
+use static_cell::ConstStaticCell;
 use vitalwire_device::identity::Identity;
 use vitalwire_device::random::Drbg;
 use vitalwire_device::recorder::{self, Memory, Plan};
@@ -116,8 +116,8 @@ pub(crate) async fn watchdog(watchdog: embassy_rp::watchdog::Watchdog, shared: O
 /// Measuring.
 #[embassy_executor::task]
 pub(crate) async fn record(adc: Converter, shared: &'static Shared, plan: Plan) -> ! {
-    static MEMORY: StaticCell<Memory> = StaticCell::new();
-    let memory = MEMORY.init_with(Memory::new);
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+    let memory = MEMORY.take();
     let error = recorder::record(adc, Clock::of(&RECORDER), &READINGS, shared, plan, memory).await;
     log!("the recorder cannot work: {error}");
     // Nobody shows the recorder's life any more: the watchdog restarts the device.
