@@ -97,6 +97,16 @@ impl Settings {
         Self { batch_ms: configure.batch_ms, intervals_us }
     }
 
+    /// These, and then those of a later message.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        self.batch_ms = later.batch_ms.or(self.batch_ms);
+        for (old, new) in self.intervals_us.iter_mut().zip(later.intervals_us) {
+            *old = if new > 0 { new } else { *old };
+        }
+        self
+    }
+
     /// Milliseconds of values in a batch, if they change.
     #[must_use]
     pub fn batch_ms(&self) -> Option<u32> {
@@ -205,6 +215,12 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         self.batch_ms
     }
 
+    /// Microseconds from value to value of this channel, if it is one of the device's.
+    #[must_use]
+    pub fn interval_us(&self, index: u8) -> Option<u32> {
+        Some(self.channel(index)?.setup.interval_us)
+    }
+
     /// Values that were due and not measured.
     #[must_use]
     pub fn missed(&self) -> u64 {
@@ -277,16 +293,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
 
     /// Measure so from the next batch on. What is outside the device's means is brought within them.
     pub fn configure(&mut self, settings: Settings) {
-        self.settings = Some(match self.settings {
-            None => settings,
-            Some(mut waiting) => {
-                waiting.batch_ms = settings.batch_ms.or(waiting.batch_ms);
-                for (old, new) in waiting.intervals_us.iter_mut().zip(settings.intervals_us) {
-                    *old = if new > 0 { new } else { *old };
-                }
-                waiting
-            }
-        });
+        self.settings = Some(self.settings.map_or(settings, |waiting| waiting.then(settings)));
         if self.started_us.is_none() {
             self.apply_settings();
         }
