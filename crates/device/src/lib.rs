@@ -10,10 +10,22 @@
 pub mod backoff;
 pub mod batcher;
 pub mod clock;
+pub mod collector;
+pub mod crc;
 pub mod flash;
 pub mod identity;
+pub mod led;
+pub mod mode;
 pub mod modem;
 pub mod outbox;
+pub mod random;
+pub mod recorder;
+pub mod sensors;
 pub mod session;
 pub mod settings;
+pub mod setup;
 pub mod status;
+pub mod store;
+#[cfg(test)]
+mod test_clock;
+pub mod tls;

@@ -245,6 +245,13 @@ impl Session {
         Ok(Some(Outgoing::Batch { sequence, len }))
     }
 
+    /// Whether an event of the present boot may go out now: not before the `Welcome`, and not while an earlier boot is
+    /// delivered, whose clock was another. Events are not acknowledged: what a connection loses is lost.
+    #[must_use]
+    pub fn takes_events<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash>(&self, outbox: &Outbox<R, F>) -> bool {
+        self.course.is_welcome && outbox.delivered_boot() == outbox.boot()
+    }
+
     /// Takes bytes of the server off `bytes` up to the end of a message that means something to the device; `None` when
     /// more must come first.
     ///

@@ -9,6 +9,8 @@
 //! after a restart. The check of a record covers its sector's generation: what an interrupted erase left of an older
 //! record is not taken for a new one. All numbers are little-endian.
 
+use crate::crc::Crc32;
+
 /// What an erased byte reads as.
 pub(super) const ERASED: u8 = 0xff;
 pub(super) const SECTOR_HEAD_LEN: usize = 20;
@@ -105,44 +107,22 @@ impl Fields<'_> {
     }
 }
 
-/// CRC-32 of ISO/IEC/IEEE 8802-3 (as in Ethernet and zip), four bits at a time: a table of 64 bytes.
+/// The CRC that tells what was written whole.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Check(u32);
+pub(super) struct Check(Crc32);
 
 impl Check {
     /// Over `seed` first, so that the same bytes have another check elsewhere.
     pub(super) fn new(seed: u32) -> Self {
-        Self(u32::MAX).over(&seed.to_le_bytes())
+        Self(Crc32::new().over(&seed.to_le_bytes()))
     }
 
     pub(super) fn over(self, bytes: &[u8]) -> Self {
-        const POLYNOMIAL: u32 = 0xedb8_8320;
-        const TABLE: [u32; 16] = {
-            let mut table = [0; 16];
-            let mut at = 0;
-            while at < 16 {
-                let (mut value, mut bit) = (at, 0);
-                while bit < 4 {
-                    value = if value & 1 == 1 { value >> 1 ^ POLYNOMIAL } else { value >> 1 };
-                    bit += 1;
-                }
-                #[expect(clippy::indexing_slicing, reason = "evaluated when compiled")]
-                {
-                    table[at as usize] = value;
-                }
-                at += 1;
-            }
-            table
-        };
-        let nibble = |value: u32| {
-            let [low, ..] = value.to_le_bytes();
-            value >> 4 ^ TABLE.get(usize::from(low & 15)).copied().unwrap_or(0)
-        };
-        Self(bytes.iter().fold(self.0, |value, byte| nibble(nibble(value ^ u32::from(*byte)))))
+        Self(self.0.over(bytes))
     }
 
     pub(super) fn end(self) -> u32 {
-        !self.0
+        self.0.end()
     }
 }
 
@@ -151,8 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn check_is_the_crc_of_ethernet() {
-        assert_eq!(Check(u32::MAX).over(b"123456789").end(), 0xcbf4_3926);
+    fn the_same_bytes_have_another_check_under_another_seed() {
         assert_ne!(Check::new(1).over(b"1").end(), Check::new(2).over(b"1").end());
     }
 

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use embedded_io_async::{BufRead as _, Write as _};
-use embedded_tls::TlsError;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -23,7 +22,7 @@ use super::super::schedule::Schedule;
 use super::super::source::Source;
 use super::super::{DeviceClock, FleetConfig, FleetError, FleetObserver};
 use super::core::{Core, Plan};
-use super::tls::{self, Buffers, Reader, Tls, Writer};
+use super::tls::{self, Buffers, Reader, Tls, TlsError, Writer};
 use super::{LINK_RATE_HZ_MAX, LINK_RATE_HZ_MIN, Link};
 
 /// A handshake that takes longer has failed, in milliseconds.

@@ -1,44 +1,23 @@
-//! TLS 1.3 with a pre-shared key over TCP, by the client that the firmware uses: `psk_dhe_ke` over P-256,
-//! `TLS_AES_128_GCM_SHA256`, no certificates. The only module that names the TLS crate.
-//!
-//! Its record buffers are as small as the firmware's. The key is zeroized with its [`Link`]; what the crate derives from
-//! it is not.
+//! The firmware's TLS client over a TCP stream of the operating system, with random numbers of the operating system. What it
+//! does is `vitalwire_device::tls`.
 
 use std::io;
 use std::sync::Arc;
 
 use embedded_io::{ErrorKind, ErrorType};
-use embedded_tls::{
-    Aes128GcmSha256, CryptoProvider, MaxFragmentLength, TLS_RECORD_OVERHEAD, TlsConfig, TlsConnection,
-    TlsContext, TlsError, TlsReader, TlsWriter,
-};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, CryptoRngCore, RngCore};
+use rand_core::{CryptoRng, RngCore};
 use tokio::net::TcpStream;
-use vitalwire_protocol::batch::SERVER_MESSAGE_LEN_MAX;
+use vitalwire_device::tls::{self, PreSharedKey};
 
 use super::Link;
 
-/// Bytes of a record buffer: `max_fragment_length` and what the crate keeps free around it.
-const BUFFER_LEN: usize = SERVER_MESSAGE_LEN_MAX + TLS_RECORD_OVERHEAD;
+pub(super) use vitalwire_device::tls::{Buffers, TlsError};
 
-/// The buffers of one connection.
-#[derive(Debug)]
-pub(super) struct Buffers {
-    read: [u8; BUFFER_LEN],
-    write: [u8; BUFFER_LEN],
-}
-
-impl Default for Buffers {
-    fn default() -> Self {
-        Self { read: [0; BUFFER_LEN], write: [0; BUFFER_LEN] }
-    }
-}
-
-pub(super) type Tls<'b> = TlsConnection<'b, Socket, Aes128GcmSha256>;
-pub(super) type Reader<'t> = TlsReader<'t, Socket, Aes128GcmSha256>;
-pub(super) type Writer<'t> = TlsWriter<'t, Socket, Aes128GcmSha256>;
+pub(super) type Tls<'b> = tls::Tls<'b, Socket>;
+pub(super) type Reader<'t> = tls::Reader<'t, Socket>;
+pub(super) type Writer<'t> = tls::Writer<'t, Socket>;
 
 /// The handshake. An error says that there is no such server, or that it knows another key or none.
 pub(super) async fn handshake<'b>(
@@ -46,24 +25,8 @@ pub(super) async fn handshake<'b>(
     link: &Link,
     buffers: &'b mut Buffers,
 ) -> Result<Tls<'b>, TlsError> {
-    let config = TlsConfig::new()
-        .with_max_fragment_length(MaxFragmentLength::Bits9)
-        .with_psk(link.psk(), &[link.id().as_bytes()]);
-    let mut tls = TlsConnection::new(Socket(stream), &mut buffers.read, &mut buffers.write);
-    tls.open(TlsContext::new(&config, Provider(Random::new()))).await?;
-    Ok(tls)
-}
-
-/// What the TLS crate needs besides itself. There is no certificate to verify: the key authenticates both sides.
-struct Provider(Random);
-
-impl CryptoProvider for Provider {
-    type CipherSuite = Aes128GcmSha256;
-    type Signature = [u8; 0];
-
-    fn rng(&mut self) -> impl CryptoRngCore {
-        &mut self.0
-    }
+    let key = PreSharedKey { id: link.id().as_bytes(), key: link.psk() };
+    tls::handshake(Socket(stream), key, &mut Random::new(), buffers).await
 }
 
 /// A generator seeded by the operating system, with the traits of the version that the TLS crate uses.

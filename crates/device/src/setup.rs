@@ -1,0 +1,347 @@
+//! Configuration Mode: the device serves one page on its own network and takes the settings that are saved there
+//! (PROTOCOL.md §5).
+//!
+//! A connection carries one request and is closed; nothing but the page and a save is answered, and no request, however
+//! long, slow or cut off, keeps the page from the next. It sees no setting that was not sealed with the setup key, and it
+//! never says a setting back.
+
+use core::cell::RefCell;
+
+use embedded_io_async::{Read, Write};
+use embedded_storage::nor_flash::NorFlash;
+use heapless::String;
+use rand_core::CryptoRngCore;
+use zeroize::Zeroize;
+
+pub mod dns;
+pub mod http;
+mod page;
+pub mod seal;
+mod tries;
+
+use http::{Refusal, Wanted};
+use page::{Hex, Networks, State, Text};
+use seal::{NONCE_LEN, Sealed};
+use tries::Tries;
+
+pub use page::Page;
+pub use tries::TRIES_MAX;
+
+use crate::clock::{Clock, within};
+use crate::identity::Identity;
+use crate::settings::{Settings, SettingsError};
+use crate::status::Trouble;
+use crate::store::SettingsStore;
+
+/// The port of the configuration page.
+pub const PORT: u16 = 80;
+/// How long a request may take to be here whole, in milliseconds from its connection.
+pub const REQUEST_MS_MAX: u64 = 5_000;
+/// How long an answer may take to be sent, in milliseconds.
+const ANSWER_MS_MAX: u64 = 10_000;
+/// How long, and how much of, what a refused request still sends is thrown away, in milliseconds and bytes: a connection
+/// that is closed before would be reset, and its answer lost.
+const DISCARD_MS_MAX: u64 = 1_000;
+const DISCARD_LEN_MAX: usize = 16 * 1_024;
+/// Bytes of an answer's text, at most.
+const TEXT_LEN_MAX: usize = 320;
+
+/// What the page says of the device, and what it is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'d> {
+    /// The page as it was built.
+    pub page: &'d Page,
+    /// Who the device is, and what a save is sealed with.
+    pub identity: &'d Identity,
+    /// The version of its firmware.
+    pub firmware: &'d str,
+    /// The names that the page is served under: `192.168.4.1`. Other names are sent to the first of them, on port 80 unless
+    /// it says another.
+    pub hosts: &'d [&'d str],
+}
+
+/// The configuration server. Several connections may be served at once.
+pub struct Setup<'d, F, C, R> {
+    about: About<'d>,
+    clock: C,
+    trouble: Option<Trouble>,
+    inner: RefCell<Inner<'d, F, R>>,
+}
+
+/// What connections share; never borrowed across an await.
+struct Inner<'d, F, R> {
+    store: &'d mut SettingsStore<F>,
+    rng: R,
+    networks: Networks,
+    tries: Tries,
+    /// The only one that a save may have; good for one try.
+    nonce: [u8; NONCE_LEN],
+}
+
+/// Why a save was not kept.
+#[derive(Clone, Copy, Debug)]
+enum NotSaved {
+    /// Sealed with another key, or altered; at 0 tries the pause has begun.
+    Key {
+        tries: u8,
+        wait_s: u64,
+    },
+    /// Sealed for a nonce that is not the present one.
+    Stale,
+    Settings(SettingsError),
+    /// Too many wrong keys came before.
+    Wait {
+        seconds: u64,
+    },
+    Flash,
+}
+
+type AnswerText = String<TEXT_LEN_MAX>;
+
+impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
+    /// A server that has seen no try yet. `trouble` is what went wrong last.
+    pub fn new(
+        about: About<'d>,
+        store: &'d mut SettingsStore<F>,
+        trouble: Option<Trouble>,
+        clock: C,
+        mut rng: R,
+    ) -> Self {
+        let mut nonce = [0; NONCE_LEN];
+        rng.fill_bytes(&mut nonce);
+        let inner = Inner { store, rng, networks: Networks::default(), tries: Tries::new(), nonce };
+        Self { about, clock, trouble, inner: RefCell::new(inner) }
+    }
+
+    /// Adds a network to those that the page offers: those received best first. Hidden ones, those that were listed, and
+    /// those for which there is no room are left out.
+    pub fn list_network(&self, name: &[u8], rssi_dbm: i8, is_secured: bool) {
+        self.inner.borrow_mut().networks.push(name, rssi_dbm, is_secured);
+    }
+
+    /// Serves one connection, up to the end of its answer; the caller closes it. Settings are those that were saved: they
+    /// are in flash, whether or not the answer arrived. If the future is dropped, the request may or may not have been
+    /// answered.
+    pub async fn serve_connection<S: Read + Write>(&self, socket: &mut S) -> Option<Settings> {
+        let mut request = Request::new();
+        let read = within(&self.clock, REQUEST_MS_MAX, request.read(socket, self.about.hosts)).await;
+        let wanted = match read {
+            Ok(Ok(wanted)) => wanted,
+            // A browser opens connections that it does not use; nobody waits for an answer.
+            Ok(Err(RequestError::Closed)) => return None,
+            Err(_) if request.len == 0 => return None,
+            Ok(Err(RequestError::Refused(refusal))) => return self.refuse(socket, refusal).await,
+            Err(_) => return self.refuse(socket, Refusal::TimedOut).await,
+        };
+        let mut settings = None;
+        let answer = async {
+            match wanted {
+                Wanted::Page => self.send_page(socket).await,
+                Wanted::WayToPage => self.send_way_to_page(socket).await,
+                Wanted::Save { .. } => {
+                    let saved = self.save(request.body());
+                    let (status, text) = self.describe(saved.as_ref().err().copied());
+                    settings = saved.ok();
+                    send(socket, status, "application/json", &[], text.as_bytes()).await
+                }
+            }
+        };
+        // An answer that cannot be sent is nobody's loss: the page is asked for again.
+        let _ = within(&self.clock, ANSWER_MS_MAX, answer).await;
+        settings
+    }
+
+    async fn refuse<S: Read + Write>(&self, socket: &mut S, refusal: Refusal) -> Option<Settings> {
+        use core::fmt::Write as _;
+        let mut text = AnswerText::new();
+        let _ = write!(text, "{{\"error\":\"request\",\"reason\":{}}}", Text(&text_of(&refusal)));
+        let allowed = match refusal {
+            Refusal::Method { allowed } => Some(("Allow", allowed)),
+            _ => None,
+        };
+        let answer = async {
+            send(socket, refusal.status(), "application/json", allowed.as_slice(), text.as_bytes()).await
+        };
+        if matches!(within(&self.clock, ANSWER_MS_MAX, answer).await, Ok(Ok(()))) {
+            let _ = within(&self.clock, DISCARD_MS_MAX, discard(socket)).await;
+        }
+        None
+    }
+
+    async fn send_page<S: Write>(&self, socket: &mut S) -> Result<(), S::Error> {
+        let About { page, identity, firmware, .. } = self.about;
+        let tail = {
+            let inner = self.inner.borrow();
+            page.tail(&State {
+                id: &identity.name,
+                firmware,
+                nonce: &inner.nonce,
+                trouble: self.trouble.map(Trouble::text),
+                wait_s: inner.tries.wait_s(self.clock.now_ms()),
+                networks: &inner.networks,
+            })
+        };
+        let Some(tail) = tail else {
+            return send(socket, "500 Internal Server Error", "text/plain", &[], b"").await;
+        };
+        let more = [
+            ("Content-Encoding", "gzip"),
+            ("Content-Security-Policy", page.content_security_policy),
+            ("Referrer-Policy", "no-referrer"),
+        ];
+        let len = page.gzip.len() + tail.len();
+        let head = http::answer_head("200 OK", "text/html; charset=utf-8", len, &more);
+        socket.write_all(head.as_bytes()).await?;
+        socket.write_all(page.gzip).await?;
+        socket.write_all(&tail).await?;
+        socket.flush().await
+    }
+
+    async fn send_way_to_page<S: Write>(&self, socket: &mut S) -> Result<(), S::Error> {
+        use core::fmt::Write as _;
+        let mut address = String::<128>::new();
+        let _ = write!(address, "http://{}/", self.about.hosts.first().unwrap_or(&""));
+        send(socket, "302 Found", "text/plain", &[("Location", &address)], b"").await
+    }
+
+    /// Takes a save, or says why not. Every nonce is good for one try, whatever comes of it.
+    fn save(&self, body: &mut [u8]) -> Result<Settings, NotSaved> {
+        let now_ms = self.clock.now_ms();
+        let inner = &mut *self.inner.borrow_mut();
+        let seconds = inner.tries.wait_s(now_ms);
+        if seconds > 0 {
+            return Err(NotSaved::Wait { seconds });
+        }
+        // What is too short to have a nonce has an old one: nothing of it was checked.
+        let sealed = Sealed::from_body(body).filter(|sealed| sealed.nonce == inner.nonce);
+        let sealed = sealed.ok_or(NotSaved::Stale)?;
+        inner.rng.fill_bytes(&mut inner.nonce);
+        let Some(content) = sealed.open(&self.about.identity.setup_key) else {
+            let tries = inner.tries.wrong(now_ms);
+            return Err(NotSaved::Key { tries, wait_s: inner.tries.wait_s(now_ms) });
+        };
+        inner.tries.right();
+        let decoded = Settings::decode(content);
+        content.zeroize();
+        let settings = decoded.map_err(NotSaved::Settings)?;
+        inner.store.save(&settings).map_err(|_| NotSaved::Flash)?;
+        Ok(settings)
+    }
+
+    /// Status and JSON of the answer to a save.
+    fn describe(&self, refused: Option<NotSaved>) -> (&'static str, AnswerText) {
+        use core::fmt::Write as _;
+        let mut text = AnswerText::new();
+        let nonce = self.inner.borrow().nonce;
+        let nonce = Hex(&nonce);
+        let status = match refused {
+            None => "200 OK",
+            Some(NotSaved::Key { .. }) => "403 Forbidden",
+            Some(NotSaved::Stale) => "409 Conflict",
+            Some(NotSaved::Settings(_)) => "422 Unprocessable Content",
+            Some(NotSaved::Wait { .. }) => "429 Too Many Requests",
+            Some(NotSaved::Flash) => "500 Internal Server Error",
+        };
+        // The longest reason fits; tests read each.
+        let _ = match refused {
+            None => write!(text, r#"{{"saved":true}}"#),
+            Some(NotSaved::Key { tries, wait_s }) => {
+                write!(text, r#"{{"error":"key","tries":{tries},"seconds":{wait_s},"nonce":"{nonce}"}}"#)
+            }
+            Some(NotSaved::Stale) => write!(text, r#"{{"error":"stale","nonce":"{nonce}"}}"#),
+            Some(NotSaved::Settings(reason)) => {
+                let reason = text_of(&reason);
+                write!(text, r#"{{"error":"settings","reason":{},"nonce":"{nonce}"}}"#, Text(&reason))
+            }
+            Some(NotSaved::Wait { seconds }) => write!(text, r#"{{"error":"wait","seconds":{seconds}}}"#),
+            Some(NotSaved::Flash) => write!(text, r#"{{"error":"flash","nonce":"{nonce}"}}"#),
+        };
+        (status, text)
+    }
+}
+
+/// What an error says, as far as it fits.
+fn text_of(error: &dyn core::fmt::Display) -> String<200> {
+    use core::fmt::Write as _;
+    let mut text = String::new();
+    let _ = write!(text, "{error}");
+    text
+}
+
+async fn send<S: Write>(
+    socket: &mut S,
+    status: &str,
+    content_type: &str,
+    more: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(), S::Error> {
+    let head = http::answer_head(status, content_type, body.len(), more);
+    let mut answer = heapless::Vec::<u8, { http::ANSWER_HEAD_LEN_MAX + TEXT_LEN_MAX }>::new();
+    // Both fit; in one piece they are one segment.
+    let _ = answer.extend_from_slice(head.as_bytes());
+    let _ = answer.extend_from_slice(body);
+    socket.write_all(&answer).await?;
+    socket.flush().await
+}
+
+async fn discard<S: Read>(socket: &mut S) {
+    let mut bytes = [0; 256];
+    let mut discarded = 0;
+    while discarded < DISCARD_LEN_MAX {
+        match socket.read(&mut bytes).await {
+            Ok(0) | Err(_) => return,
+            Ok(len) => discarded += len,
+        }
+    }
+}
+
+/// The bytes of one request.
+struct Request {
+    bytes: [u8; http::HEAD_LEN_MAX + http::BODY_LEN_MAX],
+    len: usize,
+    body: core::ops::Range<usize>,
+}
+
+enum RequestError {
+    /// The peer went before its request was whole.
+    Closed,
+    Refused(Refusal),
+}
+
+impl Request {
+    const fn new() -> Self {
+        Self { bytes: [0; http::HEAD_LEN_MAX + http::BODY_LEN_MAX], len: 0, body: 0..0 }
+    }
+
+    /// Reads head and body.
+    async fn read<S: Read>(&mut self, socket: &mut S, hosts: &[&str]) -> Result<Wanted, RequestError> {
+        let (wanted, head_len) = loop {
+            let received = self.bytes.get(..self.len).unwrap_or_default();
+            match http::read_head(received, hosts).map_err(RequestError::Refused)? {
+                Some(found) => break found,
+                None => self.receive(socket).await?,
+            }
+        };
+        if let Wanted::Save { body_len } = wanted {
+            self.body = head_len..head_len + body_len;
+            while self.len < self.body.end {
+                self.receive(socket).await?;
+            }
+        }
+        Ok(wanted)
+    }
+
+    async fn receive<S: Read>(&mut self, socket: &mut S) -> Result<(), RequestError> {
+        match socket.read(self.bytes.get_mut(self.len..).unwrap_or_default()).await {
+            Ok(0) | Err(_) => Err(RequestError::Closed),
+            Ok(len) => {
+                self.len += len;
+                Ok(())
+            }
+        }
+    }
+
+    fn body(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.body.clone()).unwrap_or_default()
+    }
+}
