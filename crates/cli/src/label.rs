@@ -1,10 +1,16 @@
-//! The label of a device: its link id and PSK as one text, and as a QR code for a terminal, as SVG and as PNG
-//! (PROTOCOL.md §4.7). It draws and never writes anything anywhere.
+//! The labels of a device: its link id and PSK as one text (PROTOCOL.md §4.7), or what opens its configuration page (§4.8),
+//! as QR codes for a terminal, as SVG and as PNG. It draws and never writes anything anywhere.
+
+mod setup;
+
+use std::ops::Range;
 
 use anyhow::Context;
 use qrcode::{Color, EcLevel, QrCode};
 use vitalwire_registry::{DeviceId, Link};
 use zeroize::Zeroizing;
+
+pub(crate) use setup::{NETWORK, page_url, setup_label, wifi_code};
 
 /// Light modules around the code, as QR readers need them (ISO/IEC 18004 §6.3.8).
 const QUIET_MODULES: usize = 4;
@@ -12,11 +18,15 @@ const QUIET_MODULES: usize = 4;
 const MODULE_PIXELS: usize = 8;
 /// The height of the text below the code in an SVG, in modules.
 const TEXT_MODULES: usize = 7;
+/// The side of a code in an SVG.
+const CODE_MILLIMETRES: usize = 50;
+/// Words of so many characters are narrower than a code, however wide the letters.
+const CAPTION_LEN_FREE: usize = 20;
 
-/// The pre-shared key as 64 lowercase hexadecimal digits.
-pub(crate) fn psk_digits(link: &Link) -> Zeroizing<String> {
-    let mut digits = Zeroizing::new(String::with_capacity(2 * link.psk.bytes().len()));
-    for byte in link.psk.bytes() {
+/// A key in lowercase hexadecimal digits.
+pub(crate) fn key_digits(key: &[u8]) -> Zeroizing<String> {
+    let mut digits = Zeroizing::new(String::with_capacity(2 * key.len()));
+    for byte in key {
         digits.extend([byte >> 4, byte & 15].map(|value| char::from_digit(value.into(), 16).unwrap_or('0')));
     }
     digits
@@ -24,41 +34,85 @@ pub(crate) fn psk_digits(link: &Link) -> Zeroizing<String> {
 
 /// What the code says.
 pub(crate) fn text(link: &Link) -> Zeroizing<String> {
-    Zeroizing::new(format!("vitalwire:1?link={}&psk={}", link.id, psk_digits(link).as_str()))
+    Zeroizing::new(format!("vitalwire:1?link={}&psk={}", link.id, key_digits(link.psk.bytes()).as_str()))
 }
 
-/// A code with its quiet zone.
+/// What one code says, and the words below it.
+pub(crate) struct Part<'t> {
+    /// What a reader of the code gets.
+    pub(crate) text: &'t str,
+    /// What a person reads.
+    pub(crate) caption: String,
+}
+
+/// Codes side by side, each with its quiet zone.
 pub(crate) struct Label {
-    /// Modules of a side.
-    side: usize,
+    /// Modules of a row, and rows.
+    width: usize,
+    height: usize,
     /// Row by row; true where it is dark.
     dark: Vec<bool>,
+    captions: Vec<Caption>,
+}
+
+/// Words below a code, and the columns that they have.
+struct Caption {
+    text: String,
+    columns: Range<usize>,
 }
 
 impl Label {
-    /// The label of a link.
+    /// The label of a link: one code, with the device's name below it.
     ///
     /// # Errors
     /// Never in practice: the text is short enough for a code.
-    pub(crate) fn new(link: &Link) -> anyhow::Result<Self> {
-        let code = QrCode::with_error_correction_level(text(link).as_bytes(), EcLevel::M)
+    pub(crate) fn new(link: &Link, device: &DeviceId) -> anyhow::Result<Self> {
+        Self::of(&[Part { text: &text(link), caption: device.to_string() }])
+    }
+
+    /// One code without words.
+    ///
+    /// # Errors
+    /// When the text is too long for a code.
+    pub(crate) fn plain(text: &str) -> anyhow::Result<Self> {
+        Self::of(&[Part { text, caption: String::new() }])
+    }
+
+    /// A label with these codes.
+    ///
+    /// # Errors
+    /// When a text is too long for a code.
+    pub(crate) fn of(parts: &[Part<'_>]) -> anyhow::Result<Self> {
+        let codes: Vec<_> = parts
+            .iter()
+            .map(|part| QrCode::with_error_correction_level(part.text.as_bytes(), EcLevel::M))
+            .collect::<Result<_, _>>()
             .context("cannot draw the code")?;
-        let width = code.width();
-        let side = width + 2 * QUIET_MODULES;
-        let mut dark = Vec::with_capacity(side * side);
-        let mut colors = code.into_colors().into_iter();
-        let inside = QUIET_MODULES..QUIET_MODULES + width;
-        for y in 0..side {
-            for x in 0..side {
-                let in_code = inside.contains(&x) && inside.contains(&y);
-                dark.push(in_code && colors.next() == Some(Color::Dark));
+        let sides: Vec<_> = codes.iter().map(|code| code.width() + 2 * QUIET_MODULES).collect();
+        let (width, height) = (sides.iter().sum(), sides.iter().max().copied().unwrap_or_default());
+        let mut label = Self { width, height, dark: vec![false; width * height], captions: Vec::new() };
+        let mut left = 0;
+        for ((code, side), part) in codes.into_iter().zip(sides).zip(parts) {
+            label.captions.push(Caption { text: part.caption.clone(), columns: left..left + side });
+            label.draw(code, left);
+            left += side;
+        }
+        Ok(label)
+    }
+
+    /// Draws a code whose quiet zone begins at a column.
+    fn draw(&mut self, code: QrCode, left: usize) {
+        let side = code.width();
+        for (place, color) in code.into_colors().into_iter().enumerate() {
+            let (x, y) = (left + QUIET_MODULES + place % side, QUIET_MODULES + place / side);
+            if let Some(module) = self.dark.get_mut(y * self.width + x) {
+                *module = color == Color::Dark;
             }
         }
-        Ok(Self { side, dark })
     }
 
     fn is_dark(&self, x: usize, y: usize) -> bool {
-        x < self.side && self.dark.get(y * self.side + x).copied().unwrap_or(false)
+        x < self.width && self.dark.get(y * self.width + x).copied().unwrap_or(false)
     }
 
     /// Two rows a line, as half blocks. With `colours`, black on white whatever the terminal's colours are; without, for a
@@ -67,11 +121,11 @@ impl Label {
         // What is not blank is drawn in the colour of text: dark modules on white, or light ones on the dark ground.
         let is_blank = |x, y| self.is_dark(x, y) != colours;
         let mut text = String::new();
-        for y in (0..self.side).step_by(2) {
+        for y in (0..self.height).step_by(2) {
             if colours {
                 text.push_str("\x1b[30;107m");
             }
-            for x in 0..self.side {
+            for x in 0..self.width {
                 // Beyond the last row lies more of the quiet zone.
                 text.push(match (is_blank(x, y), is_blank(x, y + 1)) {
                     (false, false) => '█',
@@ -85,48 +139,42 @@ impl Label {
         text
     }
 
-    /// A drawing of 50 by 50 mm and the device's name below it.
-    pub(crate) fn svg(&self, device: &DeviceId) -> String {
-        let (side, height) = (self.side, self.side + TEXT_MODULES);
+    /// A drawing, 50 mm wide for each code, with the words below each.
+    pub(crate) fn svg(&self, title: &str) -> String {
+        let (width, height) = (self.width, self.height + TEXT_MODULES);
         let mut path = String::new();
-        for y in 0..side {
-            for x in (0..side).filter(|x| self.is_dark(*x, y)) {
+        for y in 0..self.height {
+            for x in (0..width).filter(|x| self.is_dark(*x, y)) {
                 path.push_str(&format!("M{x} {y}h1v1h-1z"));
             }
         }
-        let millimetres = 50 * height / side;
-        let (middle, baseline) = (side / 2, side + 2);
-        // A long name is drawn as wide as the code, a short one as wide as it is.
-        let fit = match device.as_str().len() > 20 {
-            true => format!(" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\"", side - 2 * QUIET_MODULES),
-            false => String::new(),
-        };
+        let millimetres = CODE_MILLIMETRES * self.captions.len();
+        let (high, baseline) = (millimetres * height / width, self.height + 2);
+        let words: String = self.captions.iter().map(|caption| caption.svg(baseline)).collect();
         format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"50mm\" height=\"{millimetres}mm\" \
-             viewBox=\"0 0 {side} {height}\" shape-rendering=\"crispEdges\">\n\
-             <title>{device}</title>\n\
-             <rect width=\"{side}\" height=\"{height}\" fill=\"#fff\"/>\n\
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{millimetres}mm\" height=\"{high}mm\" \
+             viewBox=\"0 0 {width} {height}\" shape-rendering=\"crispEdges\">\n\
+             <title>{title}</title>\n\
+             <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n\
              <path d=\"{path}\" fill=\"#000\"/>\n\
-             <text x=\"{middle}\" y=\"{baseline}\" font-family=\"sans-serif\" font-size=\"4\" \
-             text-anchor=\"middle\"{fit}>{device}</text>\n\
-             </svg>\n"
+             {words}</svg>\n"
         )
     }
 
-    /// A black and white image of the code alone.
+    /// A black and white image of the codes alone.
     ///
     /// # Errors
     /// Never in practice: it is drawn into memory.
     pub(crate) fn png(&self) -> anyhow::Result<Vec<u8>> {
-        let pixels = self.side * MODULE_PIXELS;
-        let side = u32::try_from(pixels).context("the code is too large")?;
+        let (width, height) = (self.width * MODULE_PIXELS, self.height * MODULE_PIXELS);
+        let pixels = |modules: usize| u32::try_from(modules).context("the code is too large");
         let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, side, side);
+        let mut encoder = png::Encoder::new(&mut bytes, pixels(width)?, pixels(height)?);
         encoder.set_color(png::ColorType::Grayscale);
         encoder.set_depth(png::BitDepth::Eight);
-        let image: Vec<u8> = (0..pixels * pixels)
+        let image: Vec<u8> = (0..width * height)
             .map(|place| {
-                let (x, y) = (place % pixels / MODULE_PIXELS, place / pixels / MODULE_PIXELS);
+                let (x, y) = (place % width / MODULE_PIXELS, place / width / MODULE_PIXELS);
                 if self.is_dark(x, y) { 0 } else { 255 }
             })
             .collect();
@@ -134,6 +182,22 @@ impl Label {
         writer.write_image_data(&image).context("cannot draw the image")?;
         writer.finish().context("cannot draw the image")?;
         Ok(bytes)
+    }
+}
+
+impl Caption {
+    fn svg(&self, baseline: usize) -> String {
+        let side = self.columns.len();
+        let (text, middle) = (&self.text, self.columns.start + side / 2);
+        // Long words are drawn as wide as the code, short ones as wide as they are.
+        let fit = match text.len() > CAPTION_LEN_FREE {
+            true => format!(" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\"", side - 2 * QUIET_MODULES),
+            false => String::new(),
+        };
+        format!(
+            "<text x=\"{middle}\" y=\"{baseline}\" font-family=\"sans-serif\" font-size=\"4\" \
+             text-anchor=\"middle\"{fit}>{text}</text>\n"
+        )
     }
 }
 

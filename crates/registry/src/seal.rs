@@ -35,6 +35,8 @@ const CHECK_LABEL: &[u8] = b"vitalwire registry check kek v1";
 const CBC_FINGERPRINT_LABEL: &[u8] = b"vitalwire device key fingerprint v1";
 const TLS_FINGERPRINT_LABEL: &[u8] = b"vitalwire tls device key fingerprint v1";
 const PSK_LABEL: &[u8] = b"vitalwire tls13 psk v1";
+const SETUP_KEY_LABEL: &[u8] = b"vitalwire setup key v1";
+const ACCESS_POINT_LABEL: &[u8] = b"vitalwire access point v1";
 const AUDIT_CHAIN_LABEL: &[u8] = b"vitalwire audit chain v1";
 const AUDIT_SEAL_LABEL: &[u8] = b"vitalwire audit end v1";
 const CHECK_PLAINTEXT: &[u8; 16] = b"vitalwire check.";
@@ -44,6 +46,14 @@ pub(crate) fn derive_psk(device_key: &[u8; KEY_LEN], link_digits: &[u8], psk: &m
     Hkdf::<Sha256>::new(None, device_key)
         .expand_multi_info(&[PSK_LABEL, link_digits], psk)
         .expect("32 bytes are within HKDF's limit");
+}
+
+/// The secrets of [`crate::SetupSecrets::derive`]: the setup key, and the bits of the access point's password.
+pub(crate) fn derive_setup(key: &[u8], name: &[u8], setup_key: &mut [u8], password_bits: &mut [u8]) {
+    let hkdf = Hkdf::<Sha256>::new(None, key);
+    for (label, derived) in [(SETUP_KEY_LABEL, setup_key), (ACCESS_POINT_LABEL, password_bits)] {
+        hkdf.expand_multi_info(&[label, name], derived).expect("16 bytes are within HKDF's limit");
+    }
 }
 
 /// Seals and opens device keys. Holds the master key only in its extracted form, which hkdf zeroizes on drop.
@@ -178,7 +188,7 @@ fn name(id: &DeviceId) -> &[u8] {
     id.as_str().as_bytes()
 }
 
-fn joined(secret: &CbcSecret) -> Zeroizing<[u8; KEY_LEN]> {
+pub(crate) fn joined(secret: &CbcSecret) -> Zeroizing<[u8; KEY_LEN]> {
     let mut joined = Zeroizing::new([0; KEY_LEN]);
     let (key, iv) = joined.split_at_mut(16);
     key.copy_from_slice(secret.key());

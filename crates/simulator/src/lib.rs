@@ -5,5 +5,7 @@
 //! Everything but the network is reproducible: the same seed gives the same values.
 
 pub mod fleet;
+pub mod hardware;
+pub mod modem;
 pub mod patient;
 pub mod recording;

@@ -184,6 +184,11 @@ impl Patient {
         self.rhythm.rate_per_min(t_seconds)
     }
 
+    /// Heart cycles since some beat before the start; whole at each beat.
+    pub(crate) fn beats(&self, t_seconds: f64) -> f64 {
+        self.rhythm.beats(t_seconds)
+    }
+
     /// The pulse channel alone: see [`Waveform`] for its unit.
     #[must_use]
     pub fn pulse_signal(&self, t_seconds: f64) -> f64 {

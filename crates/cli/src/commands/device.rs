@@ -2,7 +2,9 @@
 
 mod erase;
 mod key;
+mod label;
 mod listing;
+mod provision;
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -36,15 +38,33 @@ Example, a connection by hand:
 
 The audit log tells who saw the key.")]
     Psk(OneDevice),
-    /// Show the label of a TLS device as a QR code, or draw it into files
+    /// Show a device's label as QR codes, or draw it into files: its key, or what sets it up
     #[command(after_help = "\
 Examples:
   vitalwire device label bed_07 --data ./data
   vitalwire device label bed_07 --svg bed_07.svg --png bed_07.png --data ./data
+  vitalwire device label bed_07 --setup --svg bed_07-setup.svg --data ./data
+  vitalwire device label bed_07 --setup --wpa2 --data ./data    # provisioned with --wpa2
 
 The code says vitalwire:1?link=<identity>&psk=<psk>. Whoever can read it can speak as the device: files are made for
-you alone (mode 0600), and the label belongs into the device, not on its outside. The audit log tells who saw it.")]
-    Label(key::LabelDevice),
+you alone (mode 0600), and the label belongs into the device, not on its outside. The audit log tells who saw it.
+
+With --setup, for devices of both protocols, the code says http://192.168.4.1/#<setup key>: a phone in the device's own
+network Med_IoT opens the configuration page with it. With --wpa2 another code before it joins that network. Whoever can
+read these can set the device up anew, and nothing else.")]
+    Label(label::LabelDevice),
+    /// Write what makes a piece of hardware this device: one sector of its flash
+    #[command(after_help = "\
+Examples:
+  vitalwire device provision bed_07 --uf2 bed_07.uf2 --data ./data   # copy it to the drive RPI-RP2 of a Pico
+  vitalwire device provision bed_07 --bin bed_07.bin --data ./data
+  vitalwire simulate device --identity bed_07.bin --setup            # the same device, without hardware
+
+The sector holds link id and PSK (or key and IV), the setup key, fresh random bytes for the device, and with --wpa2 the
+password of its own network. Whoever can read the file can speak as the device: it is made for you alone (mode 0600);
+remove it when the device has it. The audit log tells who saw the key. After a rotation, provision and label anew: the
+setup key changes with the key.")]
+    Provision(provision::ProvisionDevice),
     /// List the enrolled devices
     #[command(after_help = "Example:\n  vitalwire device list --data ./data --json | jq '.[].id'")]
     List(ListDevices),
@@ -125,7 +145,8 @@ pub(crate) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
     match command {
         DeviceCommand::Add(add) => key::add(add)?,
         DeviceCommand::Psk(device) => key::psk(device)?,
-        DeviceCommand::Label(label) => key::label(&label)?,
+        DeviceCommand::Label(label) => label::draw(&label)?,
+        DeviceCommand::Provision(device) => provision::provision(&device)?,
         DeviceCommand::Rotate(rotate) => key::rotate(rotate)?,
         DeviceCommand::Revoke(OneDevice { id, data }) => {
             data.open()?.revoke_device(&id)?;

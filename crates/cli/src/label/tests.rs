@@ -1,7 +1,7 @@
 //! The codes are read by another crate than the one that draws them.
 
 use super::*;
-use vitalwire_registry::{LinkId, Psk};
+use vitalwire_registry::{DeviceKey, LinkId, LinkKeys, Psk, SetupSecrets};
 
 fn link() -> Link {
     let id: LinkId = "00112233445566778899aabbccddeeff".parse().unwrap();
@@ -51,7 +51,7 @@ fn text_is_that_of_the_specification() {
 
 #[test]
 fn code_in_the_terminal_can_be_read_with_and_without_colours() {
-    let label = Label::new(&link()).unwrap();
+    let label = Label::new(&link(), &"bed_07".parse().unwrap()).unwrap();
     let plain = label.terminal(false);
     assert_eq!(read_modules(&modules(&plain, false)), TEXT);
     let coloured = label.terminal(true);
@@ -64,7 +64,7 @@ fn code_in_the_terminal_can_be_read_with_and_without_colours() {
 
 #[test]
 fn code_in_the_png_can_be_read() {
-    let png = Label::new(&link()).unwrap().png().unwrap();
+    let png = Label::new(&link(), &"bed_07".parse().unwrap()).unwrap().png().unwrap();
     let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
@@ -74,10 +74,10 @@ fn code_in_the_png_can_be_read() {
 
 #[test]
 fn code_in_the_svg_can_be_read_and_the_name_stands_below() {
-    let label = Label::new(&link()).unwrap();
-    let svg = label.svg(&"bed_07".parse().unwrap());
+    let label = Label::new(&link(), &"bed_07".parse().unwrap()).unwrap();
+    let svg = label.svg("bed_07");
     assert!(svg.contains(">bed_07</text>") && !svg.contains("textLength"), "{svg}");
-    let mut rows = vec![vec![false; label.side]; label.side];
+    let mut rows = vec![vec![false; label.width]; label.height];
     let path = svg.split("<path d=\"").nth(1).unwrap().split('"').next().unwrap();
     for square in path.split('M').skip(1) {
         let (x, rest) = square.split_once(' ').unwrap();
@@ -85,6 +85,49 @@ fn code_in_the_svg_can_be_read_and_the_name_stands_below() {
         rows[y.parse::<usize>().unwrap()][x.parse::<usize>().unwrap()] = true;
     }
     assert_eq!(read_modules(&rows), TEXT);
-    let long = label.svg(&"x".repeat(64).parse().unwrap());
+    let long = Label::new(&link(), &"x".repeat(64).parse().unwrap()).unwrap().svg("long");
     assert!(long.contains("textLength"), "a long name is drawn as wide as the code");
+}
+
+fn secrets() -> SetupSecrets {
+    let key = DeviceKey::Tls(LinkKeys { current: link(), previous: None });
+    SetupSecrets::derive(&"bed_07".parse().unwrap(), &key)
+}
+
+/// What readers see in a PNG, from left to right.
+fn read_png(png: Vec<u8>) -> Vec<String> {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    let (width, height) = (usize::try_from(info.width).unwrap(), usize::try_from(info.height).unwrap());
+    let dark = |x: usize, y: usize| pixels[y * width + x] == 0;
+    let mut image = rqrr::PreparedImage::prepare_from_bitmap(width, height, dark);
+    let mut grids = image.detect_grids();
+    grids.sort_by_key(|grid| grid.bounds.iter().map(|corner| corner.x).min());
+    grids.iter().map(|grid| grid.decode().unwrap().1).collect()
+}
+
+/// The setup secrets of the test vector in PROTOCOL.md §4.8.
+const PAGE: &str = "http://192.168.4.1/#08b78fe3d6ce52b76386c224fc9e0332";
+const WIFI: &str = "WIFI:T:WPA;S:Med_IoT;P:hjb4xr11pvvb;;";
+
+#[test]
+fn setup_label_opens_the_page_and_joins_the_network_first_if_that_has_a_password() {
+    let id = "bed_07".parse().unwrap();
+    let open = setup_label(&id, &secrets(), false).unwrap();
+    assert_eq!(read_png(open.png().unwrap()), [PAGE]);
+    assert!(open.svg("bed_07").contains(">set up bed_07</text>"));
+    let closed = setup_label(&id, &secrets(), true).unwrap();
+    assert_eq!(read_png(closed.png().unwrap()), [WIFI, PAGE]);
+    let svg = closed.svg("bed_07");
+    assert!(svg.contains(">1. join Med_IoT</text>") && svg.contains(">2. set up bed_07</text>"), "{svg}");
+    assert!(svg.contains("width=\"100mm\"") && !svg.contains("hjb4"), "{svg}");
+}
+
+#[test]
+fn setup_codes_in_the_terminal_can_be_read() {
+    for (text, expected) in [(page_url(&secrets()), PAGE), (wifi_code(&secrets()), WIFI)] {
+        let shown = Label::plain(&text).unwrap().terminal(false);
+        assert_eq!(read_modules(&modules(&shown, false)), expected);
+    }
 }

@@ -5,20 +5,19 @@
 
 mod client;
 mod core;
-mod flash;
 mod thread;
 mod tls;
 
-use std::fmt;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 use vitalwire_device::backoff::BackoffLimits;
 use vitalwire_device::session::SessionLimits;
 use zeroize::Zeroizing;
 
+pub use crate::hardware::{FLASH_SECTOR_LEN, SimulatedFlash};
 pub use client::HANDSHAKE_MS_MAX;
 pub(super) use client::LinkDevice;
-pub use flash::{FLASH_SECTOR_LEN, SimulatedFlash};
 pub(super) use thread::LinkThread;
 
 /// Digits of a link id.
@@ -96,6 +95,27 @@ pub enum FlashChoice {
     },
 }
 
+impl FlashChoice {
+    /// The flash of the device with this id, which is a file name if the choice is a folder.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    fn open(&self, id: &str) -> io::Result<SimulatedFlash> {
+        match self {
+            Self::None => Ok(SimulatedFlash::in_memory(0)),
+            Self::Memory { len } => Ok(SimulatedFlash::in_memory(*len)),
+            Self::Folder { path, len } => {
+                let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+                if id.is_empty() || !id.bytes().all(is_name) {
+                    let message = format!("`{id}` is no file name");
+                    return Err(io::Error::new(io::ErrorKind::InvalidFilename, message));
+                }
+                SimulatedFlash::in_file(&path.join(format!("{id}.flash")), *len)
+            }
+        }
+    }
+}
+
 /// How the devices of a fleet use the secure link. The defaults are those of the firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkOptions {
@@ -128,6 +148,19 @@ impl Default for LinkOptions {
             limits: SessionLimits::default(),
             retry: super::retry::LIMITS,
             finish_ms_max: 10_000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_leaves_the_folder_is_refused() {
+        let choice = FlashChoice::Folder { path: "/nowhere".into(), len: 8_192 };
+        for id in ["", "../a", "a/b", "a.b"] {
+            assert_eq!(choice.open(id).unwrap_err().kind(), io::ErrorKind::InvalidFilename);
         }
     }
 }

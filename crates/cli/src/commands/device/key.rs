@@ -1,7 +1,6 @@
 //! Keys as a person gets them: when they are new, and again on purpose for devices that speak TLS.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
@@ -10,9 +9,7 @@ use vitalwire_protocol::CbcSecret;
 use vitalwire_registry::{DeviceId, DeviceKey, Link, LinkKeys, Protocol, ROTATION_OVERLAP, Registry};
 
 use super::OneDevice;
-use crate::args::DataArgs;
 use crate::label::{self, Label};
-use crate::private_file;
 
 /// A protocol, as written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,21 +38,6 @@ pub(crate) struct RotateDevice {
     /// How long the old key of a TLS device works, unless the new one is used before; 0s ends it at once [default: 7d]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     overlap: Option<Duration>,
-}
-
-/// A device, and the files that its label goes to.
-#[derive(Debug, Args)]
-pub(crate) struct LabelDevice {
-    /// The device's name
-    id: DeviceId,
-    /// Draw it into a new SVG file, with the device's name below the code
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-    /// Draw it into a new PNG file
-    #[arg(long, value_name = "FILE")]
-    png: Option<PathBuf>,
-    #[command(flatten)]
-    data: DataArgs,
 }
 
 /// Enrols a device and prints its key.
@@ -123,28 +105,8 @@ pub(super) fn psk(OneDevice { id, data }: OneDevice) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Draws the label.
-pub(super) fn label(args: &LabelDevice) -> anyhow::Result<()> {
-    let links = links(&args.data.open()?, &args.id)?;
-    note_pending(&args.id, &links);
-    let label = Label::new(&links.current)?;
-    if let Some(path) = &args.svg {
-        private_file::write_new(path, label.svg(&args.id).as_bytes())?;
-    }
-    if let Some(path) = &args.png {
-        private_file::write_new(path, &label.png()?)?;
-    }
-    if args.svg.is_none() && args.png.is_none() {
-        print!("{}", label.terminal(std::io::stdout().is_terminal()));
-        print_lines(&links.current);
-    }
-    for path in args.svg.iter().chain(&args.png) {
-        eprintln!("Wrote {}. Who can read it can speak as {}.", path.display(), args.id);
-    }
-    Ok(())
-}
-
-fn links(registry: &Registry, id: &DeviceId) -> anyhow::Result<LinkKeys> {
+/// The links of a device that speaks TLS.
+pub(super) fn links(registry: &Registry, id: &DeviceId) -> anyhow::Result<LinkKeys> {
     // Asked first, so that nobody is told to have seen a key that was not shown.
     if registry.device(id)?.protocol == Protocol::AesCbc {
         bail!(
@@ -156,7 +118,8 @@ fn links(registry: &Registry, id: &DeviceId) -> anyhow::Result<LinkKeys> {
     key.links().cloned().with_context(|| format!("{id} was given another protocol meanwhile; try again"))
 }
 
-fn note_pending(id: &DeviceId, links: &LinkKeys) {
+/// Tells that a rotation is pending, if one is.
+pub(super) fn note_pending(id: &DeviceId, links: &LinkKeys) {
     if links.previous.as_ref().is_some_and(|previous| SystemTime::now() < previous.valid_until) {
         eprintln!("{id} is being rotated; this is its new key. {}", old_key(links));
     }
@@ -166,15 +129,16 @@ fn note_pending(id: &DeviceId, links: &LinkKeys) {
 fn print_link(link: &Link) -> anyhow::Result<()> {
     // Only to a terminal: a log file should not get the key once more.
     if std::io::stderr().is_terminal() {
-        eprint!("{}", Label::new(link)?.terminal(true));
+        eprint!("{}", Label::plain(&label::text(link))?.terminal(true));
     }
     print_lines(link);
     Ok(())
 }
 
-fn print_lines(link: &Link) {
+/// Identity and PSK, for scripts.
+pub(super) fn print_lines(link: &Link) {
     println!("identity: {}", link.id);
-    println!("psk: {}", label::psk_digits(link).as_str());
+    println!("psk: {}", label::key_digits(link.psk.bytes()).as_str());
 }
 
 /// The paper's key-file line, as `device import` and the paper's own server read it.

@@ -60,7 +60,7 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(plan: Plan<'_>) -> Result<Self, CoreError> {
         let Plan { place, id, source, clock, start_us, interval_us, end_us, options, observer } = plan;
-        let flash = SimulatedFlash::open(&options.flash, id)?;
+        let flash = options.flash.open(id)?;
         let outbox = Outbox::mount(clock.boot, vec![0; options.memory_len], flash);
         let channels = [0, 1, 2, 3, 4, 5, 6].map(|index| ChannelSetup { index, interval_us, scale: SCALE });
         let len_max = outbox.message_len_max();

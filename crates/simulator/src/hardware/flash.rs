@@ -1,14 +1,13 @@
-//! A device's flash: in memory, or a file that outlives the fleet. Words of 4 bytes, sectors of 4 KiB, as on a Pico.
+//! A device's flash: in memory, or a file that outlives the program. Words of 4 bytes, sectors of 4 KiB, as on a Pico.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
 };
-
-use super::FlashChoice;
 
 /// Bytes that are erased at once.
 pub const FLASH_SECTOR_LEN: usize = 4_096;
@@ -17,7 +16,7 @@ const ERASED: u8 = 0xff;
 
 type Sector = Option<Box<[u8; FLASH_SECTOR_LEN]>>;
 
-/// A flash of sectors of [`FLASH_SECTOR_LEN`]. It refuses what a real one cannot do only as far as alignment goes.
+/// A flash of sectors of [`FLASH_SECTOR_LEN`]. As on a real one, writing makes ones to zeros and never the other way.
 #[derive(Debug)]
 pub struct SimulatedFlash {
     store: Store,
@@ -34,42 +33,37 @@ enum Store {
 }
 
 impl SimulatedFlash {
-    /// The flash of the device with this id, which is a file name if the choice is a folder.
+    /// A flash that is forgotten when it is dropped, of so many bytes, rounded down to sectors. It takes memory only as it
+    /// fills.
+    #[must_use]
+    pub fn in_memory(len: u32) -> Self {
+        Self { store: Store::Memory((0..sectors_of(bytes_of(len))).map(|_| None).collect()) }
+    }
+
+    /// A flash in a file, which is made if it is not there: of so many bytes, rounded down to sectors. Of an old file all is
+    /// kept that has room.
     ///
     /// # Errors
-    /// The file cannot be made.
-    pub fn open(choice: &FlashChoice, id: &str) -> io::Result<Self> {
-        let sectors = |len: u32| usize::try_from(len).unwrap_or(usize::MAX) / FLASH_SECTOR_LEN;
-        let store = match choice {
-            FlashChoice::None => Store::Memory(Vec::new()),
-            FlashChoice::Memory { len } => Store::Memory((0..sectors(*len)).map(|_| None).collect()),
-            FlashChoice::Folder { path, len } => {
-                let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-                if id.is_empty() || !id.bytes().all(is_name) {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidFilename,
-                        format!("`{id}` is no file name"),
-                    ));
-                }
-                let path = path.join(format!("{id}.flash"));
-                let mut open = OpenOptions::new();
-                // It holds a patient's values.
-                open.read(true).write(true).create(true).truncate(false).mode(0o600);
-                let file = open.open(path)?;
-                let len = sectors(*len) * FLASH_SECTOR_LEN;
-                // New files are erased; of old ones all is kept that has room.
-                let old_len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-                file.set_len(len as u64)?;
-                let mut flash = Self { store: Store::File { file, len } };
-                for sector in
-                    (old_len.div_ceil(FLASH_SECTOR_LEN)..sectors_of(len)).map(|n| n * FLASH_SECTOR_LEN)
-                {
-                    flash.fill(sector)?;
-                }
-                return Ok(flash);
+    /// The file cannot be made or read, or another program uses it.
+    pub fn in_file(path: &Path, len: u32) -> io::Result<Self> {
+        let mut open = OpenOptions::new();
+        // It holds a patient's values.
+        open.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = open.open(path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                io::Error::new(io::ErrorKind::ResourceBusy, "another software device uses this flash file")
             }
-        };
-        Ok(Self { store })
+            TryLockError::Error(error) => error,
+        })?;
+        let len = sectors_of(bytes_of(len)) * FLASH_SECTOR_LEN;
+        let old_len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        file.set_len(len as u64)?;
+        let mut flash = Self { store: Store::File { file, len } };
+        for sector in old_len.div_ceil(FLASH_SECTOR_LEN)..sectors_of(len) {
+            flash.fill(sector * FLASH_SECTOR_LEN)?;
+        }
+        Ok(flash)
     }
 
     /// Erases the sector that begins at this offset.
@@ -84,6 +78,10 @@ impl SimulatedFlash {
             Store::File { file, .. } => file.write_all_at(&[ERASED; FLASH_SECTOR_LEN], at as u64),
         }
     }
+}
+
+fn bytes_of(len: u32) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
 }
 
 fn sectors_of(len: usize) -> usize {
@@ -141,19 +139,22 @@ impl NorFlash for SimulatedFlash {
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), NorFlashErrorKind> {
         check_write(self, offset, bytes.len())?;
+        let mut cells = vec![0; bytes.len()];
+        self.read(offset, &mut cells)?;
+        cells.iter_mut().zip(bytes).for_each(|(cell, byte)| *cell &= byte);
         match &mut self.store {
             Store::File { file, .. } => {
-                file.write_all_at(bytes, u64::from(offset)).map_err(|_| NorFlashErrorKind::Other)
+                file.write_all_at(&cells, u64::from(offset)).map_err(|_| NorFlashErrorKind::Other)
             }
             Store::Memory(sectors) => {
-                for (byte, at) in bytes.iter().zip(offset as usize..) {
+                for (cell, at) in cells.into_iter().zip(offset as usize..) {
                     let (sector, at) = split(at);
                     let Some(sector) = sectors.get_mut(sector) else {
                         return Err(NorFlashErrorKind::OutOfBounds);
                     };
                     let sector = sector.get_or_insert_with(|| Box::new([ERASED; FLASH_SECTOR_LEN]));
                     if let Some(slot) = sector.get_mut(at) {
-                        *slot = *byte;
+                        *slot = cell;
                     }
                 }
                 Ok(())
@@ -173,6 +174,9 @@ mod tests {
         flash.write(4_092, &[1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
         flash.read(4_092, &mut read).unwrap();
         assert_eq!(read, [1, 2, 3, 4, 5, 6, 7, 8]);
+        flash.write(4_096, &[0x04, 0x0f, 0xff, 0]).unwrap();
+        flash.read(4_096, &mut read[..4]).unwrap();
+        assert_eq!(read[..4], [4, 6, 7, 0], "a one needs an erased sector");
         flash.erase(4_096, 8_192).unwrap();
         flash.read(4_092, &mut read).unwrap();
         assert_eq!(read, [1, 2, 3, 4, 255, 255, 255, 255]);
@@ -184,21 +188,24 @@ mod tests {
     #[test]
     fn memory_and_file_work_alike_and_a_file_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let choice = FlashChoice::Folder { path: folder.path().to_owned(), len: 8_200 };
-        exercise(SimulatedFlash::open(&FlashChoice::Memory { len: 8_200 }, "a").unwrap());
-        exercise(SimulatedFlash::open(&choice, "a").unwrap());
-        let mut again = SimulatedFlash::open(&choice, "a").unwrap();
+        let path = folder.path().join("a.flash");
+        exercise(SimulatedFlash::in_memory(8_200));
+        exercise(SimulatedFlash::in_file(&path, 8_200).unwrap());
+        let mut again = SimulatedFlash::in_file(&path, 8_200).unwrap();
         let mut read = [0; 4];
         again.read(4_092, &mut read).unwrap();
         assert_eq!((read, again.capacity()), ([1, 2, 3, 4], 8_192));
-        assert_eq!(SimulatedFlash::open(&FlashChoice::None, "a").unwrap().capacity(), 0);
+        assert_eq!(SimulatedFlash::in_memory(0).capacity(), 0);
     }
 
     #[test]
-    fn an_id_that_leaves_the_folder_is_refused() {
-        let choice = FlashChoice::Folder { path: "/nowhere".into(), len: 8_192 };
-        for id in ["", "../a", "a/b", "a.b"] {
-            assert_eq!(SimulatedFlash::open(&choice, id).unwrap_err().kind(), io::ErrorKind::InvalidFilename);
-        }
+    fn one_file_is_one_device_s_flash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.flash");
+        let first = SimulatedFlash::in_file(&path, 8_192).unwrap();
+        let refused = SimulatedFlash::in_file(&path, 8_192).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        drop(first);
+        SimulatedFlash::in_file(&path, 8_192).unwrap();
     }
 }

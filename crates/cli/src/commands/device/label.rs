@@ -1,0 +1,96 @@
+//! `vitalwire device label`: the code with a device's key, or the codes that a person sets it up with; on the terminal or in
+//! files of their own.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Args;
+use vitalwire_registry::{DeviceId, SetupSecrets};
+
+use super::key::{links, note_pending, print_lines};
+use crate::args::DataArgs;
+use crate::label::{self, Label};
+use crate::private_file;
+
+/// A device, and the files that its label goes to.
+#[derive(Debug, Args)]
+pub(crate) struct LabelDevice {
+    /// The device's name
+    id: DeviceId,
+    /// The code for setting the device up instead: it opens the configuration page with the setup key
+    #[arg(long)]
+    setup: bool,
+    /// With --setup: also the code that joins the device's own network, if it was provisioned with --wpa2
+    #[arg(long, requires = "setup")]
+    wpa2: bool,
+    /// Draw it into a new SVG file, with the device's name below the code
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Draw it into a new PNG file
+    #[arg(long, value_name = "FILE")]
+    png: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+/// Draws the label.
+pub(super) fn draw(args: &LabelDevice) -> anyhow::Result<()> {
+    if args.setup { draw_setup(args) } else { draw_link(args) }
+}
+
+fn draw_link(args: &LabelDevice) -> anyhow::Result<()> {
+    let links = links(&args.data.open()?, &args.id)?;
+    note_pending(&args.id, &links);
+    let label = Label::new(&links.current, &args.id)?;
+    if args.has_files() {
+        args.write(&label, "speak as")
+    } else {
+        print!("{}", label.terminal(std::io::stdout().is_terminal()));
+        print_lines(&links.current);
+        Ok(())
+    }
+}
+
+fn draw_setup(args: &LabelDevice) -> anyhow::Result<()> {
+    let key = args.data.open()?.device_key(&args.id)?;
+    if let Some(links) = key.links() {
+        note_pending(&args.id, links);
+    }
+    let secrets = SetupSecrets::derive(&args.id, &key);
+    if args.has_files() {
+        return args.write(&label::setup_label(&args.id, &secrets, args.wpa2)?, "set up");
+    }
+    let colours = std::io::stdout().is_terminal();
+    if args.wpa2 {
+        println!("1. Join the device's network:");
+        print!("{}", Label::plain(&label::wifi_code(&secrets))?.terminal(colours));
+        println!("network: {}", label::NETWORK);
+        println!("password: {}", secrets.access_point_password());
+        println!("2. Open its configuration page:");
+    }
+    let url = label::page_url(&secrets);
+    print!("{}", Label::plain(&url)?.terminal(colours));
+    println!("page: {}", url.as_str());
+    println!("setup key: {}", label::key_digits(secrets.key()).as_str());
+    Ok(())
+}
+
+impl LabelDevice {
+    fn has_files(&self) -> bool {
+        self.svg.is_some() || self.png.is_some()
+    }
+
+    /// Writes the files; who reads them can do `what` to the device.
+    fn write(&self, label: &Label, what: &str) -> anyhow::Result<()> {
+        if let Some(path) = &self.svg {
+            private_file::write_new(path, label.svg(self.id.as_str()).as_bytes())?;
+        }
+        if let Some(path) = &self.png {
+            private_file::write_new(path, &label.png()?)?;
+        }
+        for path in self.svg.iter().chain(&self.png) {
+            eprintln!("Wrote {}. Who can read it can {what} {}.", path.display(), self.id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! The label for setting a device up: the code that opens its configuration page with the setup key, and the code that joins
+//! a phone to the device's own network where that has a password.
+
+use vitalwire_registry::{DeviceId, SetupSecrets};
+use zeroize::Zeroizing;
+
+use super::{Label, Part, key_digits};
+
+/// The name of a device's own network.
+pub(crate) const NETWORK: &str = "Med_IoT";
+/// Where a device serves its configuration page.
+const PAGE: &str = "http://192.168.4.1/#";
+
+/// The address that opens the configuration page; the key stays in the browser, as what follows `#` does.
+pub(crate) fn page_url(secrets: &SetupSecrets) -> Zeroizing<String> {
+    let digits = key_digits(secrets.key());
+    let mut url = Zeroizing::new(String::with_capacity(PAGE.len() + digits.len()));
+    url.extend([PAGE, digits.as_str()]);
+    url
+}
+
+/// The text that joins a phone to the device's own network. Neither name nor password hold what would have to be escaped.
+pub(crate) fn wifi_code(secrets: &SetupSecrets) -> Zeroizing<String> {
+    Zeroizing::new(format!("WIFI:T:WPA;S:{NETWORK};P:{};;", secrets.access_point_password()))
+}
+
+/// The label: with the network's code first, as a phone joins before it opens the page.
+///
+/// # Errors
+/// Never in practice: the texts are short enough for codes.
+pub(crate) fn setup_label(
+    device: &DeviceId,
+    secrets: &SetupSecrets,
+    has_password: bool,
+) -> anyhow::Result<Label> {
+    let (wifi, page) = (wifi_code(secrets), page_url(secrets));
+    let page = |caption| Part { text: &page, caption };
+    if has_password {
+        let wifi = Part { text: &wifi, caption: format!("1. join {NETWORK}") };
+        Label::of(&[wifi, page(format!("2. set up {device}"))])
+    } else {
+        Label::of(&[page(format!("set up {device}"))])
+    }
+}
