@@ -1,5 +1,5 @@
-//! What the screen of the pseudo pico shows: wave, values, device, keys. It draws a picture that was taken before, and changes
-//! nothing.
+//! What the screen of the pseudo pico shows: wave or the way to the configuration page, values, device, keys. It draws a picture
+//! that was taken before, and changes nothing.
 
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
@@ -13,6 +13,7 @@ use vitalwire_simulator::hardware::{Knobs, Sensor};
 
 use super::About;
 use super::keys::{ADJUSTABLE, Menu};
+use crate::label::Label;
 use crate::pulse::Point;
 use crate::wave::Window;
 
@@ -91,7 +92,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture) {
     let [values, device] =
         Layout::horizontal([Constraint::Length(values_width), Constraint::Fill(1)]).areas(boxes);
     draw_head(frame, head, picture);
-    draw_wave(frame, wave, picture);
+    match &picture.page_url {
+        Some(url) => draw_page(frame, wave, url),
+        None => draw_wave(frame, wave, picture),
+    }
     draw_values(frame, values, picture);
     draw_device(frame, device, picture);
     frame.render_widget(Text::from(keys_lines(picture).to_vec()), keys);
@@ -129,6 +133,30 @@ fn draw_wave(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
     frame.render_widget(label(high), Rect { height: labels.height.min(1), ..labels });
     let bottom = Rect { y: labels.bottom().saturating_sub(1), height: labels.height.min(1), ..labels };
     frame.render_widget(label(low), bottom);
+}
+
+/// The address of the configuration page, and its code where there is room.
+fn draw_page(frame: &mut Frame<'_>, area: Rect, url: &str) {
+    let block = framed(" configuration page ");
+    let inner = block.inner(area);
+    frame.render_widget(block, area);
+    let code: Vec<_> = Label::plain(url).map(|label| label.lines(true).collect()).unwrap_or_default();
+    let side = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
+    let width = code.first().map_or(0, |line: &String| side(line.chars().count()));
+    let has_room = side(code.len()) <= inner.height && width < inner.width / 2;
+    let width = if has_room { width } else { 0 };
+    let [left, _, right] =
+        Layout::horizontal([Constraint::Length(width), Constraint::Length(2), Constraint::Fill(1)])
+            .areas(inner);
+    let on_white = Style::new().fg(Color::Black).bg(Color::White);
+    let code: Vec<_> = code.into_iter().map(|line| Line::from(line).style(on_white)).collect();
+    frame.render_widget(Text::from(code), left);
+    let letters: Vec<char> = url.chars().collect();
+    let mut lines = vec![Line::from("Open this address in a browser of this computer:".fg(FRAME_COLOUR))];
+    let pieces = letters.chunks(usize::from(right.width.max(1)));
+    lines.extend(pieces.map(|piece| Line::from(piece.iter().collect::<String>().bold())));
+    lines.push(Line::from("What follows # is the setup key; it stays in the browser.".fg(FRAME_COLOUR)));
+    frame.render_widget(Text::from(lines), right);
 }
 
 /// A value's name, the numbers that raise and lower it, unit and sensor.
@@ -190,9 +218,6 @@ fn draw_device(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
     let mut lines = vec![activity_line(picture)];
     if let Some(trouble) = state.trouble {
         lines.push(Line::from(trouble.text()).fg(Color::Yellow));
-    }
-    if let Some(url) = &picture.page_url {
-        lines.push(Line::from(vec!["page     ".fg(FRAME_COLOUR), Span::from(url.as_str()).bold()]));
     }
     let network = match &state.wifi_name {
         _ if !picture.has_network => "gone".fg(Color::Yellow),

@@ -103,7 +103,8 @@ impl Desk {
             state.wifi_name =
                 settings.map(|settings| String::from_utf8_lossy(&settings.wifi_name).into_owned());
             (state.page, state.starts) = (None, state.starts + 1);
-            (state.delivered, state.held, state.missed_values) = (0, 0, 0);
+            // What waits goes on waiting.
+            (state.delivered, state.missed_values) = (0, 0);
             state.delivered_unit = self.unit();
         });
     }

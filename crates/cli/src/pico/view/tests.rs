@@ -86,13 +86,14 @@ fn shows_trouble_unplugged_sensors_and_a_network_that_is_gone() {
 fn shows_where_the_page_is_while_it_is_served() {
     let mut picture = picture();
     (picture.state.mode, picture.state.activity) = (Mode::Configuration, Activity::Configuring);
-    picture.page_url = Some("http://127.0.0.1:8080/#00112233445566778899aabbccddeeff".to_owned());
+    let url = "http://127.0.0.1:8080/#00112233445566778899aabbccddeeff";
+    picture.page_url = Some(url.to_owned());
     picture.has_entry = true;
-    let shown = drawn(&picture, 140, 30);
-    assert_shows(
-        &shown,
-        &["configuration mode", "http://127.0.0.1:8080/#00112233445566778899aabbccddeeff", "1_"],
-    );
+    let shown = drawn(&picture, 140, 36);
+    assert_shows(&shown, &["configuration mode", url, "█▀▀▀▀▀█", "1_"]);
+    let narrow = drawn(&picture, 60, 24);
+    assert!(!narrow.contains("█▀▀▀▀▀█"), "half a code is of no use:\n{narrow}");
+    assert_shows(&narrow, &["127.0.0.1:8080/#00112233"]);
 }
 
 #[test]
