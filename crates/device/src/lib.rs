@@ -26,4 +26,6 @@ pub mod settings;
 pub mod setup;
 pub mod status;
 pub mod store;
+#[cfg(test)]
+mod test_clock;
 pub mod tls;

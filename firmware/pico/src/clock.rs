@@ -1,0 +1,32 @@
+//! The device crate's clock over the RP2040's timer, which counts microseconds from the start. Whoever uses one shows by it
+//! that it is alive.
+
+use embassy_time::{Instant, Timer};
+use vitalwire_device::clock;
+
+use crate::life::Life;
+
+/// The timer, as one part of the device uses it.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    life: &'static Life,
+}
+
+impl Clock {
+    /// The clock of the part whose signs of life these are.
+    pub(crate) fn of(life: &'static Life) -> Self {
+        Self { life }
+    }
+}
+
+impl clock::Clock for Clock {
+    fn now_us(&self) -> u64 {
+        self.life.show();
+        Instant::now().as_micros()
+    }
+
+    async fn wait_until_us(&self, at_us: u64) {
+        Timer::at(Instant::from_micros(at_us)).await;
+        self.life.show();
+    }
+}

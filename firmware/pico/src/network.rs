@@ -1,0 +1,74 @@
+//! The two duties of the thread: delivering, and being set up.
+
+use embassy_time::Timer;
+use static_cell::ConstStaticCell;
+use vitalwire_device::collector::{Collector, CollectorLimits, Memory};
+use vitalwire_device::identity::Identity;
+use vitalwire_device::modem;
+use vitalwire_device::random::Drbg;
+use vitalwire_device::settings::Settings;
+use vitalwire_device::status::{Activity, Trouble};
+
+use crate::VERSION;
+use crate::clock::Clock;
+use crate::life::NETWORK;
+use crate::line::{Hearing, Speaking};
+use crate::log::log;
+use crate::memory::Store;
+use crate::shared::{STATUS, Shared};
+
+/// The modem, as the duties have it.
+pub(crate) type Modem = modem::Modem<'static, Speaking, Clock>;
+/// Its ear.
+pub(crate) type Receiver = modem::Receiver<'static, Hearing>;
+
+/// The modem on its line.
+pub(crate) fn split((hearing, speaking): (Hearing, Speaking), clock: Clock) -> (Receiver, Modem) {
+    static STATE: ConstStaticCell<modem::State> = ConstStaticCell::new(modem::State::new());
+    modem::split(STATE.take(), hearing, speaking, clock)
+}
+
+/// Delivers what the recorder measures.
+pub(crate) async fn collect(
+    modem: &Modem,
+    settings: &Settings,
+    identity: &Identity,
+    shared: &'static Shared,
+    random: &mut Drbg,
+    store: &mut Store,
+) -> ! {
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+    let collector = Collector {
+        network: modem,
+        settings,
+        identity,
+        firmware: VERSION,
+        shared,
+        status: &STATUS,
+        clock: Clock::of(&NETWORK),
+        limits: CollectorLimits::default(),
+    };
+    let keep_trouble = |trouble: Option<Trouble>| {
+        match trouble {
+            Some(trouble) => log!("{}", trouble.text()),
+            None => log!("the server takes values"),
+        }
+        if let Err(error) = store.save_trouble(trouble) {
+            log!("{error}");
+        }
+    };
+    collector.run(random, MEMORY.take(), keep_trouble).await
+}
+
+/// Serves the configuration page.
+pub(crate) async fn configure(modem: &Modem, identity: &Identity, _random: &mut Drbg, _store: &mut Store) {
+    STATUS.set_activity(Activity::Configuring);
+    loop {
+        match modem.start().await {
+            Ok(version) => log!("the modem is {}", version.at),
+            Err(error) => log!("{error}"),
+        }
+        let _ = identity;
+        Timer::after_secs(5).await;
+    }
+}

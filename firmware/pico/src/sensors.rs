@@ -1,0 +1,96 @@
+//! The device crate's sensor buses on the Pico's hardware: the converter, OneWire by a PIO state machine, I²C.
+
+use embassy_rp::Peri;
+use embassy_rp::adc::{self, Adc, Channel};
+use embassy_rp::gpio::Pull;
+use embassy_rp::i2c::{self, I2c};
+use embassy_rp::interrupt::typelevel::{ADC_IRQ_FIFO, Binding, I2C1_IRQ, PIO0_IRQ_0};
+use embassy_rp::peripherals::{self, ADC_TEMP_SENSOR, I2C1, PIN_14, PIN_15, PIN_16, PIN_26, PIO0};
+use embassy_rp::pio::{self, Pio};
+use embassy_rp::pio_programs::onewire::{PioOneWire, PioOneWireProgram};
+use vitalwire_device::sensors::{self, AdcInput};
+
+/// The fastest that an MPU-6050 takes (its datasheet §6.4).
+const I2C_HZ: u32 = 400_000;
+
+/// The converter with its two inputs.
+pub(crate) struct Converter {
+    adc: Adc<'static, adc::Async>,
+    pulse: Channel<'static>,
+    mcu: Channel<'static>,
+}
+
+impl Converter {
+    /// The converter; the pulse sensor is at ADC0.
+    pub(crate) fn new(
+        adc: Peri<'static, peripherals::ADC>,
+        pulse: Peri<'static, PIN_26>,
+        mcu: Peri<'static, ADC_TEMP_SENSOR>,
+        interrupts: impl Binding<ADC_IRQ_FIFO, adc::InterruptHandler>,
+    ) -> Self {
+        let pulse = Channel::new_pin(pulse, Pull::None);
+        Self {
+            adc: Adc::new(adc, interrupts, adc::Config::default()),
+            pulse,
+            mcu: Channel::new_temp_sensor(mcu),
+        }
+    }
+}
+
+impl sensors::Adc for Converter {
+    async fn read(&mut self, input: AdcInput) -> Option<u16> {
+        let channel = match input {
+            AdcInput::Pulse => &mut self.pulse,
+            AdcInput::McuTemperature => &mut self.mcu,
+        };
+        self.adc.read(channel).await.ok()
+    }
+}
+
+/// The thermometer's line.
+pub(crate) struct OneWire {
+    pio: PioOneWire<'static, PIO0, 0>,
+}
+
+impl OneWire {
+    /// The line at GP16, which has a pull-up of 4.7 kΩ.
+    pub(crate) fn new(
+        pio: Peri<'static, PIO0>,
+        pin: Peri<'static, PIN_16>,
+        interrupts: impl Binding<PIO0_IRQ_0, pio::InterruptHandler<PIO0>>,
+    ) -> Self {
+        let Pio { mut common, sm0, .. } = Pio::new(pio, interrupts);
+        let program = PioOneWireProgram::new(&mut common);
+        Self { pio: PioOneWire::new(&mut common, sm0, pin, &program) }
+    }
+}
+
+impl sensors::OneWire for OneWire {
+    /// embassy-rp 0.10 says that a sensor is there whenever the line was high at some time: what an absent one says has a wrong
+    /// checksum, which the driver looks at.
+    async fn reset(&mut self) -> bool {
+        self.pio.reset().await
+    }
+
+    async fn write_byte(&mut self, byte: u8) {
+        self.pio.write_bytes(&[byte]).await;
+    }
+
+    async fn read_byte(&mut self) -> u8 {
+        let mut byte = [0];
+        self.pio.read_bytes(&mut byte).await;
+        let [byte] = byte;
+        byte
+    }
+}
+
+/// The movement sensor's bus: SDA at GP14, SCL at GP15.
+pub(crate) fn movement_bus(
+    i2c: Peri<'static, I2C1>,
+    (sda, scl): (Peri<'static, PIN_14>, Peri<'static, PIN_15>),
+    interrupts: impl Binding<I2C1_IRQ, i2c::InterruptHandler<I2C1>>,
+) -> I2c<'static, I2C1, i2c::Async> {
+    let mut config = i2c::Config::default();
+    config.frequency = I2C_HZ;
+    I2c::new_async(i2c, scl, sda, interrupts, config)
+}
