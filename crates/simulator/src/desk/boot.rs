@@ -34,8 +34,6 @@ use crate::modem::{Control, line, modem};
 const FIRMWARE: &str = concat!("desk ", env!("CARGO_PKG_VERSION"));
 /// Bytes of memory for batches that are not acknowledged, as the firmware has.
 const OUTBOX_MEMORY_LEN: usize = 16 * 1024;
-/// How long the page's last answer may take to its browser after a save, before the restart.
-const ANSWERED_MS: u64 = 300;
 
 type Store<'f> = SettingsStore<Partition<'f, NoopRawMutex, SimulatedFlash>>;
 type Status = status::Status<NoopRawMutex>;
@@ -121,8 +119,7 @@ impl Desk {
         let hosts = hosts(self.page_listen);
         let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let about = About { page: self.page, identity: &self.identity, firmware: FIRMWARE, hosts: &hosts };
-        configure_over(modem, store, about, clock, rng, status).await;
-        clock.wait_ms(ANSWERED_MS).await;
+        setup::configure(modem, store, about, clock, rng, status).await;
         Ended::Saved
     }
 
@@ -292,38 +289,4 @@ fn ticks(every_ms: u64) -> tokio::time::Interval {
     let mut ticks = interval(Duration::from_millis(every_ms));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     ticks
-}
-
-/// TEMPORARY until the device crate has it.
-async fn configure_over(
-    modem: &DeskModem<'_>,
-    store: &mut Store<'_>,
-    about: About<'_>,
-    clock: HostClock,
-    rng: &mut Drbg,
-    status: &Status,
-) {
-    status.set_activity(status::Activity::Configuring);
-    let trouble = store.trouble();
-    let password = about.identity.access_point_password.as_deref();
-    let setup = setup::Setup::new(about, store, trouble, clock, rng);
-    modem.start().await.ok();
-    let mut seen = heapless::Vec::new();
-    modem.scan(&mut seen).await.ok();
-    for network in &seen {
-        setup.list_network(&network.name, network.rssi_dbm, network.secured);
-    }
-    modem.open_access_point("Med_IoT", password).await.ok();
-    modem.listen(setup::PORT).await.ok();
-    loop {
-        let Ok(mut socket) = modem.accept().await else {
-            clock.wait_ms(100).await;
-            continue;
-        };
-        let saved = setup.serve_connection(&mut socket).await;
-        socket.close().await;
-        if saved.is_some() {
-            return;
-        }
-    }
 }
