@@ -4,6 +4,7 @@ import { RP2040 } from 'rp2040js';
 
 import { bootRom, serveTrap } from './boot-rom.mjs';
 import { Clock } from './clock.mjs';
+import { patchDma } from './patches/dma.mjs';
 import { patchEvents } from './patches/event.mjs';
 import { patchI2c } from './patches/i2c.mjs';
 import { patchPio } from './patches/pio.mjs';
@@ -28,6 +29,7 @@ export function makeChip(flash, host, remains) {
   patchUarts(rp);
   patchI2c(rp);
   patchPio(rp);
+  patchDma(rp);
   patchTimer(rp);
   patchRegisters(rp, () => host.randomByte());
   patchWatchdog(rp, () => host.watchdogReset());

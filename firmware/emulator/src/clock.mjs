@@ -58,7 +58,10 @@ export class Clock {
 
   /** Time goes on; every alarm on the way is called at its moment. */
   tick(nanos) {
-    const target = this.nanos + nanos;
+    this.advanceTo(this.nanos + nanos);
+  }
+
+  advanceTo(target) {
     while (this.nextAlarm !== null && this.nextAlarm.nanos <= target) {
       const alarm = this.nextAlarm;
       this.remove(alarm);
@@ -66,6 +69,6 @@ export class Clock {
       if (alarm.nanos > this.nanos) this.nanos = alarm.nanos;
       alarm.callback();
     }
-    this.nanos = target;
+    if (target > this.nanos) this.nanos = target;
   }
 }

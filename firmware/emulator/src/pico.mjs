@@ -97,11 +97,15 @@ export class Pico extends EventEmitter {
    */
   run(until_nanos) {
     this.#isStopped = false;
-    while (this.world.nanos < until_nanos && !this.#isStopped) {
-      if (!this.isOn) this.#idle(until_nanos);
+    while (!this.#isStopped) {
+      const left_nanos = until_nanos - this.world.nanos;
+      // Less than a cycle is left; sums of fractions of it need not come out even.
+      if (left_nanos < 1) return;
+      const until = this.world.clock.nanos + left_nanos;
+      if (!this.isOn) this.#idle(until);
       else if (this.#reset) this.#start('watchdog', this.#reset);
-      else if (this.#busy) this.#waitForFlash(until_nanos);
-      else this.#execute(until_nanos);
+      else if (this.#busy) this.#waitForFlash(until);
+      else this.#execute(until);
     }
   }
 
@@ -110,33 +114,32 @@ export class Pico extends EventEmitter {
     this.#isStopped = true;
   }
 
+  // These three run until a moment of the present clock, or up to what changes how the board runs.
+
   /** Nothing but the world's timers. */
-  #idle(until_nanos) {
+  #idle(until) {
     const { clock } = this.world;
-    clock.tick(Math.min(clock.nextAlarm?.nanos ?? Infinity, clock.nanos + until_nanos - this.world.nanos) - clock.nanos);
+    clock.advanceTo(Math.min(clock.nextAlarm?.nanos ?? Infinity, until));
   }
 
   /** The processor stands still while its flash erases or programs; everything else goes on. */
-  #waitForFlash(until_nanos) {
+  #waitForFlash(until) {
     const { clock } = this.rp;
-    const { operation, begin_nanos } = this.#busy;
-    const end = begin_nanos + operation.duration_nanos;
-    const until = Math.min(end, clock.nanos + until_nanos - this.world.nanos, clock.nextAlarm?.nanos ?? Infinity);
-    clock.tick(until - clock.nanos);
+    const { operation, end } = this.#busy;
+    clock.advanceTo(Math.min(end, until, clock.nextAlarm?.nanos ?? Infinity));
     if (this.#busy && clock.nanos >= end) {
       this.#busy = null;
       operation.finish();
     }
   }
 
-  #execute(until_nanos) {
-    const { core, clock, clkSys } = this.rp;
+  #execute(until) {
+    const { rp } = this;
+    const { core, clock, clkSys } = rp;
     const cycle_nanos = 1e9 / clkSys;
-    const until = clock.nanos + until_nanos - this.world.nanos;
-    const rp = this.rp;
     while (clock.nanos < until && this.rp === rp && !this.#busy && !this.#reset && !this.#isStopped) {
       if (!core.waiting) clock.tick(core.executeInstruction() * cycle_nanos);
-      else clock.tick(Math.max(0, Math.min(clock.nextAlarm?.nanos ?? Infinity, until) - clock.nanos));
+      else clock.advanceTo(Math.min(clock.nextAlarm?.nanos ?? Infinity, until));
       if (rp.clkSys !== clkSys) return;
     }
   }
@@ -175,7 +178,8 @@ export class Pico extends EventEmitter {
   }
 
   #begin(operation) {
-    this.#busy = { operation, begin_nanos: this.rp.clock.nanos };
+    const begin_nanos = this.rp.clock.nanos;
+    this.#busy = { operation, begin_nanos, end: begin_nanos + operation.duration_nanos };
     this.emit('flash', operation);
   }
 

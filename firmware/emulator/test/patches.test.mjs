@@ -79,6 +79,31 @@ test('UART requests drive DMA only while there is something to move', () => {
   assert.notEqual(rp.dma.dreq[21], true);
 });
 
+test('DMA collects what the UART receives into a ring, and its abort ends', () => {
+  const { rp, uart } = uartChip();
+  const channel = 0x5000_0040;
+  const [enable, byte_to_ring, ring_of_16, from_uart0_rx, to_itself] = [1, (1 << 5) | (1 << 10), 4 << 6, 21 << 15, 1 << 11];
+  rp.writeUint32(channel, 0x4003_4000);
+  rp.writeUint32(channel + 4, 0x2000_000c);
+  rp.writeUint32(channel + 8, 100);
+  rp.writeUint32(channel + 12, enable | byte_to_ring | ring_of_16 | to_itself | from_uart0_rx);
+  uart.writeUint32(0x48, 1);
+  for (const byte of [1, 2, 3, 4, 5]) {
+    uart.receive(byte);
+    rp.clock.tick(90 * MICROSECOND);
+  }
+  assert.deepEqual([...rp.sram.subarray(0x0c, 0x10), rp.sram[0]], [1, 2, 3, 4, 5]);
+  assert.equal(rp.readUint32(channel + 8), 95);
+  rp.writeUint32(0x5000_0444, 2);
+  assert.equal(rp.readUint32(0x5000_0444), 0);
+});
+
+test('a byte at another speed arrives with a framing error', () => {
+  const { uart } = uartChip();
+  uart.receive(0x33, { isFramed: false });
+  assert.equal(uart.readUint32(0x00), 0x133);
+});
+
 test('SEV keeps the next WFE from sleeping', () => {
   const rp = quietChip();
   rp.core.eventRegistered = false;
@@ -91,11 +116,12 @@ test('SEV keeps the next WFE from sleeping', () => {
   assert.equal(rp.core.waiting, true);
 });
 
-test('flushing the flash cache ends', () => {
+test('flushing the flash cache ends, and nothing is streamed from the flash', () => {
   const rp = quietChip();
   rp.writeUint32(0x1400_0004, 1);
   assert.equal(rp.readUint32(0x1400_0004), 0);
   assert.equal(rp.readUint32(0x1400_0008) & 1, 1);
+  assert.equal(rp.readUint32(0x1400_0014), 0, 'STREAM_CTR');
 });
 
 test('the ring oscillator is stable and its random bit follows the source given', () => {

@@ -15,7 +15,9 @@ const RX_INT = 1 << 4;
 const TX_INT = 1 << 5;
 const RX_TIMEOUT_INT = 1 << 6;
 const OVERRUN_INT = 1 << 10;
+const FRAMING_INT = 1 << 7;
 const DATA_OVERRUN = 1 << 11;
+const DATA_FRAMING = 1 << 8;
 const CR_ENABLE = 1 << 0;
 const CR_RX_ENABLE = 1 << 9;
 const LCR_FIFO_ENABLE = 1 << 4;
@@ -67,17 +69,17 @@ export class Pl011 extends BasePeripheral {
     return this.#depth === 1 ? 0 : LEVELS[this.#registers.ifls & 7];
   }
 
-  /** A byte arrived whole on the line. */
-  receive(byte) {
+  /** A byte arrived on the line; sent at another speed its stop bit is not where it should be. */
+  receive(byte, { isFramed = true } = {}) {
     const enabled = CR_ENABLE | CR_RX_ENABLE;
     if ((this.#registers.cr & enabled) !== enabled) return;
-    let raised = 0;
+    let raised = isFramed ? 0 : FRAMING_INT;
     if (this.#rx.length >= this.#depth) {
       this.overruns++;
       this.#overrun = true;
       raised |= OVERRUN_INT;
     } else {
-      this.#rx.push(byte | (this.#overrun ? DATA_OVERRUN : 0));
+      this.#rx.push(byte | (this.#overrun ? DATA_OVERRUN : 0) | (isFramed ? 0 : DATA_FRAMING));
       this.#overrun = false;
     }
     if (this.#rx.length >= this.#rxLevel) raised |= RX_INT;
@@ -98,10 +100,8 @@ export class Pl011 extends BasePeripheral {
   }
 
   #request(channel, wanted) {
-    const { dma } = this.rp2040;
-    // Setting a request that is set would transfer again.
-    if (!wanted) dma.clearDREQ(channel);
-    else if (!dma.dreq[channel]) dma.setDREQ(channel);
+    if (wanted) this.rp2040.dma.setDREQ(channel);
+    else this.rp2040.dma.clearDREQ(channel);
   }
 
   #startByte() {

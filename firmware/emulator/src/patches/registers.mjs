@@ -3,15 +3,19 @@
 import { BasePeripheral } from 'rp2040js';
 
 const [XIP_CTRL, ROSC, VREG_AND_CHIP_RESET] = [0x14000, 0x40060, 0x40064];
-const [XIP_STAT, XIP_FLUSH] = [0x08, 0x04];
+const [XIP_CTRL_ENABLE, XIP_STAT] = [0x00, 0x08];
+const ENABLED_ALLOCATING = 0b11;
 const FIFO_EMPTY = 1 << 1;
 const FLUSH_READY = 1 << 0;
 
-/** Cache control (datasheet §2.6.3): every flush is done at once. rp2040js reads ones there, and a flush never ends. */
+/**
+ * Cache control (datasheet §2.6.3): every flush is done at once, nothing is streamed. rp2040js reads ones there, so that a
+ * flush or stream never ends.
+ */
 class XipControl extends BasePeripheral {
   readUint32(offset) {
     if (offset === XIP_STAT) return FIFO_EMPTY | FLUSH_READY;
-    return offset === XIP_FLUSH ? 0 : 1;
+    return offset === XIP_CTRL_ENABLE ? ENABLED_ALLOCATING : 0;
   }
 
   writeUint32() {}
