@@ -4,10 +4,14 @@
 //! A channel's values lie in a batch at an even interval. Where one is missing, the batch ends before the gap, and the
 //! next begins behind it. It reads no clock and no sensor, and keeps the values of one batch at most.
 
+mod settings;
+
 use vitalwire_protocol::batch::{
-    BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, Configure, INTERVAL_US_MAX, INTERVAL_US_MIN,
-    SCALE_MAX, Samples, VALUES_MAX, encode_batch,
+    BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, INTERVAL_US_MAX, INTERVAL_US_MIN, SCALE_MAX,
+    Samples, VALUES_MAX, encode_batch,
 };
+
+pub use settings::Settings;
 
 /// Bytes of a batch around its channels, at most: heads, sequence and time.
 const BATCH_HEAD_LEN_MAX: usize = 1 + 1 + 1 + 10 + 10 + 4;
@@ -76,50 +80,6 @@ struct Channel {
     count_max: usize,
 }
 
-/// How long a batch is and how often to measure; what a server's `Configure` changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    batch_ms: Option<u32>,
-    /// Per channel; 0: as it is.
-    intervals_us: [u32; CHANNELS_MAX],
-}
-
-impl Settings {
-    /// What a message asks for.
-    #[must_use]
-    pub fn of(configure: &Configure<'_>) -> Self {
-        let mut intervals_us = [0; CHANNELS_MAX];
-        for (index, interval_us) in configure.intervals() {
-            if let Some(slot) = intervals_us.get_mut(usize::from(index)) {
-                *slot = interval_us;
-            }
-        }
-        Self { batch_ms: configure.batch_ms, intervals_us }
-    }
-
-    /// These, and then those of a later message.
-    #[must_use]
-    pub fn then(mut self, later: Self) -> Self {
-        self.batch_ms = later.batch_ms.or(self.batch_ms);
-        for (old, new) in self.intervals_us.iter_mut().zip(later.intervals_us) {
-            *old = if new > 0 { new } else { *old };
-        }
-        self
-    }
-
-    /// Milliseconds of values in a batch, if they change.
-    #[must_use]
-    pub fn batch_ms(&self) -> Option<u32> {
-        self.batch_ms
-    }
-
-    /// A channel's new interval in microseconds, if it changes.
-    #[must_use]
-    pub fn interval_us(&self, index: u8) -> Option<u32> {
-        self.intervals_us.get(usize::from(index)).copied().filter(|interval_us| *interval_us > 0)
-    }
-}
-
 /// What a batch holds, told when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Made {
@@ -150,6 +110,8 @@ pub struct Batcher<V> {
     /// What is collected before a batch ends: `batch_ms`, or less where the memory is small.
     span_us: u64,
     channels: [Option<Channel>; CHANNELS_MAX],
+    /// The channel whose value is due next, and when: looked up once a value, as a microcontroller has few cycles for it.
+    next: (u8, u64),
     /// When the first value of the present batch was due.
     started_us: Option<u64>,
     /// Changes that wait for the next batch.
@@ -201,11 +163,13 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
             batch_ms,
             span_us: 0,
             channels,
+            next: (0, start_us),
             started_us: None,
             settings: None,
             missed: 0,
         };
         batcher.lay_out()?;
+        batcher.look_up_next();
         Ok(batcher)
     }
 
@@ -231,8 +195,12 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
     /// the same moment the one with the lowest index comes first.
     #[must_use]
     pub fn next_due(&self) -> (u8, u64) {
+        self.next
+    }
+
+    fn look_up_next(&mut self) {
         let due = self.channels.iter().flatten().min_by_key(|channel| channel.due_us);
-        due.map_or((0, u64::MAX), |channel| (channel.setup.index, channel.due_us))
+        self.next = due.map_or((0, u64::MAX), |channel| (channel.setup.index, channel.due_us));
     }
 
     /// Whether the next value that is due belongs to another batch: make this one first.
@@ -268,6 +236,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         if !started {
             self.started_us = Some(due_us);
         }
+        self.look_up_next();
     }
 
     /// The value that is due next was not measured: a sensor does not answer.
@@ -277,6 +246,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
             channel.advance();
             self.missed += 1;
         }
+        self.look_up_next();
     }
 
     /// Values that were due before `now_us` will not be measured any more: the device was busy. Returns how many.
@@ -288,6 +258,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
             channel.due_us += values * u64::from(channel.setup.interval_us);
             self.missed += values;
         }
+        self.look_up_next();
         self.missed - missed
     }
 
@@ -339,7 +310,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
     fn apply_settings(&mut self) {
         let Some(settings) = self.settings.take() else { return };
         let before = (self.channels, self.batch_ms);
-        self.batch_ms = settings.batch_ms.unwrap_or(self.batch_ms);
+        self.batch_ms = settings.batch_ms().unwrap_or(self.batch_ms);
         for channel in self.channels.iter_mut().flatten() {
             let Some(interval_us) = settings.interval_us(channel.setup.index) else { continue };
             // The next value comes one new interval after the last, or, if that is past, when it was due.
@@ -350,6 +321,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         if self.lay_out().is_err() {
             (self.channels, self.batch_ms) = before;
         }
+        self.look_up_next();
     }
 
     /// Gives each channel its part of the memory, for as much of a batch as fits.

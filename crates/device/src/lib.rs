@@ -26,6 +26,6 @@ pub mod settings;
 pub mod setup;
 pub mod status;
 pub mod store;
-pub mod tls;
 #[cfg(test)]
 mod test_clock;
+pub mod tls;

@@ -14,14 +14,15 @@ use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage::nor_flash::NorFlash;
 use vitalwire_protocol::Channel;
+use vitalwire_protocol::batch::event_code;
 
 use crate::batcher::{Batcher, BatcherError, ChannelSetup};
 use crate::clock::Clock;
 use crate::identity::Credentials;
-use crate::sensors::{Adc, AdcInput, Readings, Sensor, mcu_temperature_milli, pulse_millivolts};
+use crate::sensors::{Adc, AdcInput, Readings, SAMPLE_US, Sensor, mcu_temperature_milli, pulse_millivolts};
 use presence::Presence;
 
-pub use shared::{COLLECTOR_SILENT_MS_MAX, RECORDER_SILENT_MS_MAX, Sample, SensorEvent, Shared};
+pub use shared::{COLLECTOR_SILENT_MS_MAX, DeviceEvent, RECORDER_SILENT_MS_MAX, Sample, Shared};
 
 /// Decimals of every channel, as the paper's frames have them.
 const SCALE: i8 = -3;
@@ -29,6 +30,11 @@ const SCALE: i8 = -3;
 pub const VALUES_MAX: usize = 1_024;
 /// Bytes of a batch, at most: a sector of the outbox's flash takes one.
 pub const BATCH_LEN_MAX: usize = 4_000;
+/// No channel can be measured more often, by index, in microseconds, however the server wants it: the thermometer measures
+/// once a second, the movement sensor 40 times, and the pulse takes 250 values a second at most.
+const INTERVALS_US_MIN: [u32; Channel::ALL.len()] =
+    [1_000_000, PULSE_US_MIN, PULSE_US_MIN, SAMPLE_US, SAMPLE_US, SAMPLE_US, SAMPLE_US];
+const PULSE_US_MIN: u32 = 4_000;
 /// After longer than this, in microseconds, values are counted as missed at once instead of one by one.
 const LONG_LATE_US: u64 = 1_000_000;
 /// The recorder wakes so often at least, in microseconds, as a sign of life.
@@ -131,6 +137,7 @@ where
     F: NorFlash,
 {
     let presence = Presence::new(clock.now_ms());
+    shared.tell(DeviceEvent { code: event_code::STARTED, text: "started", time_ms: clock.now_ms() });
     let mut recorder = Recorder { adc, clock, readings, shared, presence };
     match plan.delivery {
         Delivery::Frames => recorder.sample(u64::from(plan.pulse_interval_us.max(1))).await,
@@ -172,7 +179,7 @@ where
             select(self.clock.wait_until_us(wake_us), self.shared.configured()).await;
             self.shared.recorder_lives(self.clock.now_ms());
             if let Some(settings) = self.shared.take_settings() {
-                batcher.configure(settings);
+                batcher.configure(settings.at_least(&INTERVALS_US_MIN));
             }
             let missed = batcher.missed();
             while self.measure_next(&mut batcher).await {
@@ -227,7 +234,7 @@ where
         };
         let now_ms = now_us / 1_000;
         if let Some(code) = self.presence.note(sensor, value.is_some(), now_ms) {
-            self.shared.tell(SensorEvent { code, sensor, time_ms: now_ms });
+            self.shared.tell(DeviceEvent { code, text: sensor.name(), time_ms: now_ms });
         }
         value
     }

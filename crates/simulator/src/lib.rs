@@ -6,5 +6,6 @@
 
 pub mod fleet;
 pub mod hardware;
+pub mod modem;
 pub mod patient;
 pub mod recording;

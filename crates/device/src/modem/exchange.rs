@@ -215,7 +215,7 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
 
     /// Writes `owed` bytes of line ends: a modem that waits for data takes them as data, another as empty lines.
     pub(super) async fn pay(&self, wire: &mut Wire<W>, owed: usize) -> Result<(), ModemError> {
-        const PAY: &[u8] = &[b'\n'; 64];
+        const PAY: &[u8] = b"\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
         wire.owed = owed;
         while wire.owed > 0 {
             let piece = PAY.get(..wire.owed.min(PAY.len())).unwrap_or_default();

@@ -14,7 +14,6 @@ use vitalwire_protocol::batch::{Event, TIME_MS_MAX};
 
 use crate::batcher::Settings;
 use crate::outbox::Outbox;
-use crate::sensors::Sensor;
 
 /// A recorder that gave no sign of life for so long is dead, in milliseconds. Erasing flash stops it for 0.4 s at most
 /// (W25Q16JV datasheet §9.6), several times in a row when the outbox is full.
@@ -23,7 +22,7 @@ pub const RECORDER_SILENT_MS_MAX: u64 = 5_000;
 pub const COLLECTOR_SILENT_MS_MAX: u64 = 60_000;
 
 /// Events that wait for a connection. When there are more, the oldest goes: the newest say how it is.
-const EVENTS_MAX: usize = 8;
+const EVENTS_MAX: usize = 16;
 
 /// All channels at one moment, for a frame.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -32,29 +31,29 @@ pub struct Sample {
     pub milli: [Option<i32>; Channel::ALL.len()],
 }
 
-/// A sensor was lost or found.
+/// Something happened that is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SensorEvent {
+pub struct DeviceEvent {
     /// Its code (PROTOCOL.md §4.1).
     pub code: u16,
-    /// The sensor.
-    pub sensor: Sensor,
+    /// For people: at most 128 bytes, no control characters, never a patient's value.
+    pub text: &'static str,
     /// When, in milliseconds of the clock.
     pub time_ms: u64,
 }
 
-impl SensorEvent {
+impl DeviceEvent {
     /// As the server is told.
     #[must_use]
     pub fn event(&self) -> Event<'static> {
-        Event { code: self.code, text: self.sensor.name(), time_ms: self.time_ms.min(TIME_MS_MAX) }
+        Event { code: self.code, text: self.text, time_ms: self.time_ms.min(TIME_MS_MAX) }
     }
 }
 
 /// What recorder and collector share.
 pub struct Shared<M: RawMutex, R, F> {
     outbox: Mutex<M, RefCell<Outbox<R, F>>>,
-    events: Mutex<M, RefCell<Deque<SensorEvent, EVENTS_MAX>>>,
+    events: Mutex<M, RefCell<Deque<DeviceEvent, EVENTS_MAX>>>,
     /// The latest sample; one that was not taken is replaced.
     sample: Signal<M, Sample>,
     /// What the server wants, until the recorder takes it; several messages become one.
@@ -162,7 +161,8 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
         self.sample.reset();
     }
 
-    pub(super) fn tell(&self, event: SensorEvent) {
+    /// The server is to be told, when there is a connection. Of more than sixteen events that wait the oldest goes.
+    pub fn tell(&self, event: DeviceEvent) {
         self.events.lock(|events| {
             let mut events = events.borrow_mut();
             if events.is_full() {
@@ -175,7 +175,7 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
     }
 
     /// Takes the oldest event that nobody was told of yet.
-    pub(crate) fn take_event(&self) -> Option<SensorEvent> {
+    pub(crate) fn take_event(&self) -> Option<DeviceEvent> {
         self.events.lock(|events| events.borrow_mut().pop_front())
     }
 

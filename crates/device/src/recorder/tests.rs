@@ -102,6 +102,7 @@ async fn seven_channels_come_on_schedule_with_the_sensors_values() {
             assert_eq!((*at_us, *seen), (1_000_000 + step * interval_us, value), "channel {index}");
         }
     }
+    assert_eq!(shared.take_event().unwrap().code, event_code::STARTED);
     assert!(shared.take_event().is_none());
 }
 
@@ -125,12 +126,14 @@ async fn the_server_may_ask_for_a_pulse_wave_of_250_hz() {
         shared.configure(wants(None, &[(2, 4_000)]));
         clock.wait_ms(10_000).await;
         shared.configure(wants(Some(5_000), &[]));
-        shared.configure(wants(None, &[(2, 1_000_000)]));
+        shared.configure(wants(None, &[(2, 1_000_000), (1, 2_000)]));
         clock.wait_ms(20_000).await;
     };
     select(record(telling_adc(clock), clock, &readings, &shared, Plan::BATCHES, &mut memory), story).await;
     let (values, _) = values(&shared);
     let pulse = of_channel(&values, 2);
+    let mcu = of_channel(&values, 1).iter().filter(|(at_us, _)| *at_us > 13_000_000).count();
+    assert!(mcu > 3_000, "250 Hz is the most, 500 were wanted: {mcu}");
     let fast = pulse.iter().filter(|(at_us, _)| (2_000_000..10_000_000).contains(at_us)).count();
     assert_eq!(fast, 2_000);
     let slow = pulse.iter().filter(|(at_us, _)| (12_000_000..22_000_000).contains(at_us)).count();
@@ -200,21 +203,22 @@ async fn a_sensor_that_goes_is_a_gap_and_one_event_and_so_is_its_return() {
     };
     select(story, record(adc, clock, &readings, &shared, Plan::BATCHES, &mut memory)).await;
     let mut events = Vec::new();
+    assert_eq!(shared.take_event().unwrap().code, event_code::STARTED);
     while let Some(event) = shared.take_event() {
-        events.push((event.code, event.sensor));
+        events.push((event.code, event.text));
     }
     let (lost, found) = (event_code::SENSOR_LOST, event_code::SENSOR_FOUND);
     assert_eq!(
         events,
         [
-            (lost, Sensor::Movement),
-            (lost, Sensor::Thermometer),
-            (lost, Sensor::Pulse),
-            (lost, Sensor::Mcu),
-            (found, Sensor::Pulse),
-            (found, Sensor::Movement),
-            (lost, Sensor::Movement),
-            (found, Sensor::Mcu),
+            (lost, Sensor::Movement.name()),
+            (lost, Sensor::Thermometer.name()),
+            (lost, Sensor::Pulse.name()),
+            (lost, Sensor::Mcu.name()),
+            (found, Sensor::Pulse.name()),
+            (found, Sensor::Movement.name()),
+            (lost, Sensor::Movement.name()),
+            (found, Sensor::Mcu.name()),
         ]
     );
     let (values, _) = values(&shared);
@@ -233,10 +237,10 @@ async fn a_sensor_that_goes_is_a_gap_and_one_event_and_so_is_its_return() {
 async fn more_events_than_are_kept_push_the_oldest_out() {
     let shared = shared();
     for time_ms in 0..20 {
-        shared.tell(SensorEvent { code: event_code::SENSOR_LOST, sensor: Sensor::Pulse, time_ms });
+        shared.tell(DeviceEvent { code: event_code::SENSOR_LOST, text: Sensor::Pulse.name(), time_ms });
     }
     let first = shared.take_event().unwrap();
-    assert_eq!((first.time_ms, first.event().text), (12, "pulse sensor"));
+    assert_eq!((first.time_ms, first.event().text), (4, "pulse sensor"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,6 @@
 
 use core::future::Future;
 
-use super::rounded;
-
 /// The highest value of the converter (12 bits), which stands for just below the reference.
 pub const ADC_MAX: u16 = 4_095;
 
@@ -42,7 +40,10 @@ pub fn mcu_temperature_milli(raw: u16) -> i32 {
     // In units of a microvolt over STEPS; 1,721 µV a degree are 1.721 a thousandth of it.
     let volts = i64::from(raw.min(ADC_MAX)) * i64::from(REFERENCE_MILLIVOLTS) * 1_000;
     let above = 706_000 * i64::from(STEPS) - volts;
-    27_000 + rounded(above * 1_000, 1_721 * i64::from(STEPS))
+    let degree = 1_721 * i64::from(STEPS);
+    let above_milli = (above * 1_000 + degree / 2).div_euclid(degree);
+    // The converter reaches from −1,481 to 437 °C.
+    27_000 + i32::try_from(above_milli).unwrap_or(0)
 }
 
 #[cfg(test)]

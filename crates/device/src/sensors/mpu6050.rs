@@ -167,13 +167,13 @@ impl Sum {
     }
 
     fn mean(&self) -> Option<Movement> {
-        let count = i64::from(self.count);
+        let count = self.count;
         if count == 0 {
             return None;
         }
-        let [x, y, z, temperature] = self.raw.map(i64::from);
+        let [x, y, z, temperature] = self.raw;
         // 16,384 a g at ±2 g (registers 59 to 64): thousandths are raw · 1000 / 16384 = raw · 125 / 2048.
-        let acceleration = |raw: i64| rounded(raw * 125, 2_048 * count);
+        let acceleration = |raw: i32| rounded(raw * 125, 2_048 * count);
         Some(Movement {
             acceleration_milli: [x, y, z].map(acceleration),
             // raw / 340 + 36.53 °C (registers 65 and 66): thousandths are raw · 50 / 17 + 36530.

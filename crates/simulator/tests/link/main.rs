@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bad_server;
+mod collector;
 mod delivery;
 mod proxy;
 mod server;

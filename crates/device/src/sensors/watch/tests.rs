@@ -22,7 +22,7 @@ async fn movement_is_fresh_whenever_somebody_looks() {
 }
 
 fn rounded_milli(raw: i16) -> i32 {
-    super::super::rounded(i64::from(raw) * 125, 2_048)
+    super::super::rounded(i32::from(raw) * 125, 2_048)
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,55 @@
+//! The page as a browser gets it: its size, and that what the device adds is whole.
+
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+mod bench;
+
+use bench::{Bench, Socket};
+
+/// Bytes of the whole answer: at 6.67 KB/s, a modem's rate in the paper, in less than 1.1 s.
+const ANSWER_LEN_MAX: usize = 7_000;
+/// Names of the longest length, which do not compress, and with bytes that are no text.
+const NETWORKS: u8 = 10;
+
+async fn answer(bench: &mut Bench) -> Vec<u8> {
+    let server = bench.server(&["192.168.4.1"]);
+    for number in 0..NETWORKS {
+        server.list_network(&[0x80 + number; 32], -60, true);
+    }
+    let (mut browser, device) = duplex(64 * 1_024);
+    browser.write_all(b"GET / HTTP/1.1\r\nHost: 192.168.4.1\r\n\r\n").await.expect("it is taken");
+    let mut socket = Socket(device);
+    assert_eq!(server.serve_connection(&mut socket).await, None);
+    drop(socket);
+    let mut answer = Vec::new();
+    browser.read_to_end(&mut answer).await.expect("it is read");
+    answer
+}
+
+#[tokio::test]
+async fn the_answer_with_ten_networks_of_the_longest_names_is_within_its_limit() {
+    let answer = answer(&mut Bench::new()).await;
+    println!("{} bytes with head and {NETWORKS} networks", answer.len());
+    assert!(answer.len() <= ANSWER_LEN_MAX, "{} bytes", answer.len());
+}
+
+#[tokio::test]
+async fn the_page_unpacks_to_its_form_and_its_state() {
+    let answer = answer(&mut Bench::new()).await;
+    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("a head ends") + 4;
+    let mut page = String::new();
+    GzDecoder::new(&answer[body..]).read_to_string(&mut page).expect("its check is right");
+    assert!(page.starts_with("<!doctype html>"), "{page}");
+    let state = page.split_once("<script type=application/json id=state>").expect("it holds a state").1;
+    let state: serde_json::Value =
+        serde_json::from_str(state.strip_suffix("</script>").expect("it ends")).expect("it is JSON");
+    assert_eq!(state["networks"].as_array().map(Vec::len), Some(usize::from(NETWORKS)));
+    // Nothing is asked of anybody but the device.
+    for outside in ["http:", "https:", "//", "src=", "@import", "url("] {
+        let place = page.find(outside);
+        assert_eq!(place, None, "{outside}: {:?}", place.map(|at| &page[at..page.len().min(at + 60)]));
+    }
+}
