@@ -41,7 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     let [first, second, third] = [(); CONNECTIONS].map(|()| serve());
-    let settings = tokio::select! { saved = first => saved, saved = second => saved, saved = third => saved }?;
+    let settings =
+        tokio::select! { saved = first => saved, saved = second => saved, saved = third => saved }?;
     let name: String = settings.wifi_name.iter().map(|byte| format!("{byte:02x}")).collect();
     let saved = serde_json::json!({
         "server": settings.server.as_str(),
