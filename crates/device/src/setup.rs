@@ -6,6 +6,8 @@
 //! never says a setting back.
 
 use core::cell::RefCell;
+use core::fmt::Write as _;
+use core::pin::pin;
 
 use embedded_io_async::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
@@ -15,15 +17,17 @@ use zeroize::Zeroize;
 
 pub mod dns;
 pub mod http;
+mod network;
 mod page;
 pub mod seal;
 mod tries;
 
-use http::{Refusal, Wanted};
-use page::{Hex, Networks, State, Text};
+use http::{AnswerHead, Refusal, Wanted};
+use page::{Cursor, Hex, Networks, State, Text};
 use seal::{NONCE_LEN, Sealed};
 use tries::Tries;
 
+pub use network::{NETWORK_NAME, configure};
 pub use page::Page;
 pub use tries::TRIES_MAX;
 
@@ -43,8 +47,8 @@ const ANSWER_MS_MAX: u64 = 10_000;
 /// that is closed before would be reset, and its answer lost.
 const DISCARD_MS_MAX: u64 = 1_000;
 const DISCARD_LEN_MAX: usize = 16 * 1_024;
-/// Bytes of an answer's text, at most.
-const TEXT_LEN_MAX: usize = 320;
+/// Bytes of a request, and of what an answer has besides its head and the constant part of the page, at most.
+const BUFFER_LEN: usize = http::HEAD_LEN_MAX + http::BODY_LEN_MAX;
 
 /// What the page says of the device, and what it is made of.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +80,8 @@ struct Inner<'d, F, R> {
     tries: Tries,
     /// The only one that a save may have; good for one try.
     nonce: [u8; NONCE_LEN],
+    /// Settings were saved.
+    is_saved: bool,
 }
 
 /// Why a save was not kept.
@@ -96,7 +102,12 @@ enum NotSaved {
     Flash,
 }
 
-type AnswerText = String<TEXT_LEN_MAX>;
+/// An answer: a head, the constant part of the page or nothing, and the rest of the body, which is in the buffer.
+struct Answer {
+    head: AnswerHead,
+    constant: &'static [u8],
+    rest_len: usize,
+}
 
 impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
     /// A server that has seen no try yet. `trouble` is what went wrong last.
@@ -109,7 +120,8 @@ impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
     ) -> Self {
         let mut nonce = [0; NONCE_LEN];
         rng.fill_bytes(&mut nonce);
-        let inner = Inner { store, rng, networks: Networks::default(), tries: Tries::new(), nonce };
+        let inner =
+            Inner { store, rng, networks: Networks::default(), tries: Tries::new(), nonce, is_saved: false };
         Self { about, clock, trouble, inner: RefCell::new(inner) }
     }
 
@@ -119,89 +131,77 @@ impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
         self.inner.borrow_mut().networks.push(name, rssi_dbm, is_secured);
     }
 
+    /// The settings that were saved since the start, also by a connection whose future was dropped.
+    pub fn saved(&self) -> Option<Settings> {
+        let inner = &mut *self.inner.borrow_mut();
+        if inner.is_saved { inner.store.load() } else { None }
+    }
+
     /// Serves one connection, up to the end of its answer; the caller closes it. Settings are those that were saved: they
     /// are in flash, whether or not the answer arrived. If the future is dropped, the request may or may not have been
     /// answered.
     pub async fn serve_connection<S: Read + Write>(&self, socket: &mut S) -> Option<Settings> {
-        let mut request = Request::new();
-        let read = within(&self.clock, REQUEST_MS_MAX, request.read(socket, self.about.hosts)).await;
+        let mut bytes = [0; BUFFER_LEN];
+        let mut request = Request { bytes: &mut bytes, len: 0, body: 0..0 };
+        let read = within(&self.clock, REQUEST_MS_MAX, pin!(request.read(socket, self.about.hosts))).await;
         let wanted = match read {
-            Ok(Ok(wanted)) => wanted,
+            Ok(Ok(wanted)) => Ok(wanted),
+            Ok(Err(RequestError::Refused(refusal))) => Err(refusal),
             // A browser opens connections that it does not use; nobody waits for an answer.
             Ok(Err(RequestError::Closed)) => return None,
             Err(_) if request.len == 0 => return None,
-            Ok(Err(RequestError::Refused(refusal))) => return self.refuse(socket, refusal).await,
-            Err(_) => return self.refuse(socket, Refusal::TimedOut).await,
+            Err(_) => Err(Refusal::TimedOut),
         };
+        let body = request.body;
         let mut settings = None;
-        let answer = async {
-            match wanted {
-                Wanted::Page => self.send_page(socket).await,
-                Wanted::WayToPage => self.send_way_to_page(socket).await,
-                Wanted::Save { .. } => {
-                    let saved = self.save(request.body());
-                    let (status, text) = self.describe(saved.as_ref().err().copied());
-                    settings = saved.ok();
-                    send(socket, status, "application/json", &[], text.as_bytes()).await
-                }
+        let answer = match wanted {
+            Ok(Wanted::Page) => self.page(&mut bytes),
+            Ok(Wanted::WayToPage) => self.way_to_page(),
+            Ok(Wanted::Save { .. }) => {
+                let saved = self.save(bytes.get_mut(body).unwrap_or_default());
+                let answer = self.saved_or_not(saved.as_ref().err().copied(), &mut bytes);
+                settings = saved.ok();
+                answer
             }
+            Err(refusal) => refused(refusal, &mut bytes),
         };
+        let rest = bytes.get(..answer.rest_len).unwrap_or_default();
         // An answer that cannot be sent is nobody's loss: the page is asked for again.
-        let _ = within(&self.clock, ANSWER_MS_MAX, answer).await;
+        let sent = within(&self.clock, ANSWER_MS_MAX, pin!(answer.send(socket, rest))).await;
+        if wanted.is_err() && matches!(sent, Ok(Ok(()))) {
+            let _ = within(&self.clock, DISCARD_MS_MAX, pin!(discard(socket))).await;
+        }
         settings
     }
 
-    async fn refuse<S: Read + Write>(&self, socket: &mut S, refusal: Refusal) -> Option<Settings> {
-        use core::fmt::Write as _;
-        let mut text = AnswerText::new();
-        let _ = write!(text, "{{\"error\":\"request\",\"reason\":{}}}", Text(&text_of(&refusal)));
-        let allowed = match refusal {
-            Refusal::Method { allowed } => Some(("Allow", allowed)),
-            _ => None,
-        };
-        let answer = async {
-            send(socket, refusal.status(), "application/json", allowed.as_slice(), text.as_bytes()).await
-        };
-        if matches!(within(&self.clock, ANSWER_MS_MAX, answer).await, Ok(Ok(()))) {
-            let _ = within(&self.clock, DISCARD_MS_MAX, discard(socket)).await;
-        }
-        None
-    }
-
-    async fn send_page<S: Write>(&self, socket: &mut S) -> Result<(), S::Error> {
+    fn page(&self, buffer: &mut [u8]) -> Answer {
         let About { page, identity, firmware, .. } = self.about;
-        let tail = {
-            let inner = self.inner.borrow();
-            page.tail(&State {
-                id: &identity.name,
-                firmware,
-                nonce: &inner.nonce,
-                trouble: self.trouble.map(Trouble::text),
-                wait_s: inner.tries.wait_s(self.clock.now_ms()),
-                networks: &inner.networks,
-            })
+        let inner = self.inner.borrow();
+        let state = State {
+            id: &identity.name,
+            firmware,
+            nonce: &inner.nonce,
+            trouble: self.trouble.map(Trouble::text),
+            wait_s: inner.tries.wait_s(self.clock.now_ms()),
+            networks: &inner.networks,
         };
-        let Some(tail) = tail else {
-            return send(socket, "500 Internal Server Error", "text/plain", &[], b"").await;
-        };
+        // It fits; a test asserts it.
+        let rest_len = page.tail(&state, buffer).unwrap_or(0);
         let more = [
             ("Content-Encoding", "gzip"),
             ("Content-Security-Policy", page.content_security_policy),
             ("Referrer-Policy", "no-referrer"),
         ];
-        let len = page.gzip.len() + tail.len();
+        let len = page.gzip.len() + rest_len;
         let head = http::answer_head("200 OK", "text/html; charset=utf-8", len, &more);
-        socket.write_all(head.as_bytes()).await?;
-        socket.write_all(page.gzip).await?;
-        socket.write_all(&tail).await?;
-        socket.flush().await
+        Answer { head, constant: page.gzip, rest_len }
     }
 
-    async fn send_way_to_page<S: Write>(&self, socket: &mut S) -> Result<(), S::Error> {
-        use core::fmt::Write as _;
+    fn way_to_page(&self) -> Answer {
         let mut address = String::<128>::new();
         let _ = write!(address, "http://{}/", self.about.hosts.first().unwrap_or(&""));
-        send(socket, "302 Found", "text/plain", &[("Location", &address)], b"").await
+        let head = http::answer_head("302 Found", "text/plain", 0, &[("Location", &address)]);
+        Answer { head, constant: &[], rest_len: 0 }
     }
 
     /// Takes a save, or says why not. Every nonce is good for one try, whatever comes of it.
@@ -225,63 +225,75 @@ impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
         content.zeroize();
         let settings = decoded.map_err(NotSaved::Settings)?;
         inner.store.save(&settings).map_err(|_| NotSaved::Flash)?;
+        inner.is_saved = true;
         Ok(settings)
     }
 
-    /// Status and JSON of the answer to a save.
-    fn describe(&self, refused: Option<NotSaved>) -> (&'static str, AnswerText) {
-        use core::fmt::Write as _;
-        let mut text = AnswerText::new();
+    /// The answer to a save.
+    fn saved_or_not(&self, refused: Option<NotSaved>, buffer: &mut [u8]) -> Answer {
         let nonce = self.inner.borrow().nonce;
         let nonce = Hex(&nonce);
-        let status = match refused {
-            None => "200 OK",
-            Some(NotSaved::Key { .. }) => "403 Forbidden",
-            Some(NotSaved::Stale) => "409 Conflict",
-            Some(NotSaved::Settings(_)) => "422 Unprocessable Content",
-            Some(NotSaved::Wait { .. }) => "429 Too Many Requests",
-            Some(NotSaved::Flash) => "500 Internal Server Error",
-        };
+        let mut json = Cursor::new(buffer);
         // The longest reason fits; tests read each.
-        let _ = match refused {
-            None => write!(text, r#"{{"saved":true}}"#),
-            Some(NotSaved::Key { tries, wait_s }) => {
-                write!(text, r#"{{"error":"key","tries":{tries},"seconds":{wait_s},"nonce":"{nonce}"}}"#)
+        let (status, _) = match refused {
+            None => ("200 OK", write!(json, r#"{{"saved":true}}"#)),
+            Some(NotSaved::Key { tries, wait_s }) => (
+                "403 Forbidden",
+                write!(json, r#"{{"error":"key","tries":{tries},"seconds":{wait_s},"nonce":"{nonce}"}}"#),
+            ),
+            Some(NotSaved::Stale) => {
+                ("409 Conflict", write!(json, r#"{{"error":"stale","nonce":"{nonce}"}}"#))
             }
-            Some(NotSaved::Stale) => write!(text, r#"{{"error":"stale","nonce":"{nonce}"}}"#),
             Some(NotSaved::Settings(reason)) => {
                 let reason = text_of(&reason);
-                write!(text, r#"{{"error":"settings","reason":{},"nonce":"{nonce}"}}"#, Text(&reason))
+                let reason = Text(&reason);
+                (
+                    "422 Unprocessable Content",
+                    write!(json, r#"{{"error":"settings","reason":{reason},"nonce":"{nonce}"}}"#),
+                )
             }
-            Some(NotSaved::Wait { seconds }) => write!(text, r#"{{"error":"wait","seconds":{seconds}}}"#),
-            Some(NotSaved::Flash) => write!(text, r#"{{"error":"flash","nonce":"{nonce}"}}"#),
+            Some(NotSaved::Wait { seconds }) => {
+                ("429 Too Many Requests", write!(json, r#"{{"error":"wait","seconds":{seconds}}}"#))
+            }
+            Some(NotSaved::Flash) => {
+                ("500 Internal Server Error", write!(json, r#"{{"error":"flash","nonce":"{nonce}"}}"#))
+            }
         };
-        (status, text)
+        Answer::json(status, &[], json.len())
     }
+}
+
+fn refused(refusal: Refusal, buffer: &mut [u8]) -> Answer {
+    let mut json = Cursor::new(buffer);
+    let _ = write!(json, r#"{{"error":"request","reason":{}}}"#, Text(&text_of(&refusal)));
+    let allowed = match refusal {
+        Refusal::Method { allowed } => Some(("Allow", allowed)),
+        _ => None,
+    };
+    Answer::json(refusal.status(), allowed.as_slice(), json.len())
 }
 
 /// What an error says, as far as it fits.
 fn text_of(error: &dyn core::fmt::Display) -> String<200> {
-    use core::fmt::Write as _;
     let mut text = String::new();
     let _ = write!(text, "{error}");
     text
 }
 
-async fn send<S: Write>(
-    socket: &mut S,
-    status: &str,
-    content_type: &str,
-    more: &[(&str, &str)],
-    body: &[u8],
-) -> Result<(), S::Error> {
-    let head = http::answer_head(status, content_type, body.len(), more);
-    let mut answer = heapless::Vec::<u8, { http::ANSWER_HEAD_LEN_MAX + TEXT_LEN_MAX }>::new();
-    // Both fit; in one piece they are one segment.
-    let _ = answer.extend_from_slice(head.as_bytes());
-    let _ = answer.extend_from_slice(body);
-    socket.write_all(&answer).await?;
-    socket.flush().await
+impl Answer {
+    fn json(status: &str, more: &[(&str, &str)], len: usize) -> Self {
+        let head = http::answer_head(status, "application/json", len, more);
+        Self { head, constant: &[], rest_len: len }
+    }
+
+    async fn send<S: Write>(&self, socket: &mut S, rest: &[u8]) -> Result<(), S::Error> {
+        for part in [self.head.as_bytes(), self.constant, rest] {
+            if !part.is_empty() {
+                socket.write_all(part).await?;
+            }
+        }
+        socket.flush().await
+    }
 }
 
 async fn discard<S: Read>(socket: &mut S) {
@@ -295,10 +307,11 @@ async fn discard<S: Read>(socket: &mut S) {
     }
 }
 
-/// The bytes of one request.
-struct Request {
-    bytes: [u8; http::HEAD_LEN_MAX + http::BODY_LEN_MAX],
+/// A request that is being read.
+struct Request<'b> {
+    bytes: &'b mut [u8; BUFFER_LEN],
     len: usize,
+    /// Where its body is.
     body: core::ops::Range<usize>,
 }
 
@@ -308,11 +321,7 @@ enum RequestError {
     Refused(Refusal),
 }
 
-impl Request {
-    const fn new() -> Self {
-        Self { bytes: [0; http::HEAD_LEN_MAX + http::BODY_LEN_MAX], len: 0, body: 0..0 }
-    }
-
+impl Request<'_> {
     /// Reads head and body.
     async fn read<S: Read>(&mut self, socket: &mut S, hosts: &[&str]) -> Result<Wanted, RequestError> {
         let (wanted, head_len) = loop {
@@ -339,9 +348,5 @@ impl Request {
                 Ok(())
             }
         }
-    }
-
-    fn body(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.body.clone()).unwrap_or_default()
     }
 }

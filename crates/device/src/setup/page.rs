@@ -24,8 +24,6 @@ pub struct Page {
     pub content_security_policy: &'static str,
 }
 
-/// Bytes of the state, at most.
-pub(super) const STATE_LEN_MAX: usize = 2_560;
 /// Bytes of the networks in it, at most: 16 with the longest names.
 const NETWORKS_LEN_MAX: usize = 1_280;
 /// Behind the state.
@@ -48,30 +46,54 @@ pub(super) struct State<'s> {
     pub(super) networks: &'s Networks,
 }
 
-/// What follows the constant part.
-pub(super) type Tail = heapless::Vec<u8, { BLOCK_HEAD_LEN + STATE_LEN_MAX + TRAILER_LEN }>;
-
 impl Page {
-    /// What follows [`Self::gzip`] with this state. `None`: the state is too long, which only a name of this device that is
-    /// longer than its type could make it.
-    pub(super) fn tail(&self, state: &State<'_>) -> Option<Tail> {
-        let mut text = String::<STATE_LEN_MAX>::new();
-        state.write(&mut text).ok()?;
-        let len = u16::try_from(text.len()).ok()?;
-        let mut tail = Tail::new();
-        tail.push(LAST_STORED).ok()?;
-        tail.extend_from_slice(&len.to_le_bytes()).ok()?;
-        tail.extend_from_slice(&(!len).to_le_bytes()).ok()?;
-        tail.extend_from_slice(text.as_bytes()).ok()?;
-        let crc = Crc32::after(self.crc32).over(text.as_bytes()).end();
-        tail.extend_from_slice(&crc.to_le_bytes()).ok()?;
-        tail.extend_from_slice(&(self.len + u32::from(len)).to_le_bytes()).ok()?;
-        Some(tail)
+    /// Writes what follows [`Self::gzip`] with this state into `out` and returns its length. `None`: it does not fit.
+    pub(super) fn tail(&self, state: &State<'_>, out: &mut [u8]) -> Option<usize> {
+        let (head, rest) = out.split_first_chunk_mut::<BLOCK_HEAD_LEN>()?;
+        let mut cursor = Cursor::new(rest);
+        state.write(&mut cursor).ok()?;
+        let text_len = cursor.len();
+        let (text, rest) = rest.split_at_mut_checked(text_len)?;
+        let trailer = rest.first_chunk_mut::<TRAILER_LEN>()?;
+        let len = u16::try_from(text_len).ok()?;
+        let ([low, high], [not_low, not_high]) = (len.to_le_bytes(), (!len).to_le_bytes());
+        *head = [LAST_STORED, low, high, not_low, not_high];
+        let crc = Crc32::after(self.crc32).over(text).end();
+        let (crc_out, len_out) = trailer.split_at_mut(TRAILER_LEN / 2);
+        crc_out.copy_from_slice(&crc.to_le_bytes());
+        len_out.copy_from_slice(&(self.len + u32::from(len)).to_le_bytes());
+        Some(BLOCK_HEAD_LEN + text_len + TRAILER_LEN)
+    }
+}
+
+/// Writes text into bytes, as far as it fits.
+pub(super) struct Cursor<'o> {
+    out: &'o mut [u8],
+    len: usize,
+}
+
+impl<'o> Cursor<'o> {
+    pub(super) fn new(out: &'o mut [u8]) -> Self {
+        Self { out, len: 0 }
+    }
+
+    /// Bytes that were written.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl core::fmt::Write for Cursor<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let end = self.len + text.len();
+        self.out.get_mut(self.len..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
     }
 }
 
 impl State<'_> {
-    fn write(&self, out: &mut String<STATE_LEN_MAX>) -> core::fmt::Result {
+    fn write(&self, out: &mut Cursor<'_>) -> core::fmt::Result {
         let Self { id, firmware, nonce, trouble, wait_s, networks } = self;
         write!(out, "{{\"id\":{},\"firmware\":{},\"nonce\":\"{}\"", Text(id), Text(firmware), Hex(nonce))?;
         if let Some(trouble) = trouble {
@@ -160,7 +182,12 @@ mod tests {
         };
         let text = "{\"id\":\"icu-07\",\"firmware\":\"0.1.0\",\"nonce\":\"abab\",\"trouble\":\"No \\u003cnetwork>\",\
                     \"wait\":7,\"networks\":[[\"573cff\",-60,1]]}</script>";
-        let tail = page.tail(&state).unwrap();
+        let mut out = [0; 200];
+        let len = page.tail(&state, &mut out).unwrap();
+        for short in 0..len {
+            assert_eq!(page.tail(&state, &mut std::vec![0; short]), None);
+        }
+        let tail = &out[..len];
         assert_eq!(tail[..5], [1, 127, 0, 128, 255]);
         assert_eq!(&tail[5..tail.len() - 8], text.as_bytes());
         let crc = Crc32::new().over(b"123456789").over(text.as_bytes()).end();
@@ -186,6 +213,6 @@ mod tests {
             wait_s: 3_600,
             networks: &networks,
         };
-        assert!(page.tail(&state).is_some());
+        assert!(page.tail(&state, &mut [0; super::super::BUFFER_LEN]).is_some());
     }
 }

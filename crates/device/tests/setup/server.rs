@@ -221,3 +221,14 @@ async fn a_peer_that_goes_on_sending_after_its_refusal_is_left() {
     assert!(sent < 128 * 1_024, "{sent} bytes");
     nonce(&server).await;
 }
+
+#[tokio::test]
+async fn a_connection_that_is_served_needs_a_known_amount_of_memory() {
+    let mut world = World::new();
+    let server = world.server();
+    let mut socket = crate::socket::Socket(tokio::io::duplex(16).1);
+    let len = size_of_val(&server.serve_connection(&mut socket));
+    println!("{len} bytes a connection");
+    // Three are served at once, in a memory of 264 KB.
+    assert!(len <= 6 * 1_024, "{len} bytes");
+}
