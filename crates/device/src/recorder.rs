@@ -143,7 +143,8 @@ where
         Delivery::Frames => recorder.sample(u64::from(plan.pulse_interval_us.max(1))).await,
         Delivery::Batches => {
             let message_len_max = shared.message_len_max().min(memory.message.len());
-            let start_us = recorder.clock.now_us();
+            // A batch's time has whole milliseconds: each channel would have to say by how much it is off.
+            let start_us = recorder.clock.now_us().next_multiple_of(1_000);
             let values = &mut memory.values;
             let batcher = Batcher::new(values, message_len_max, &plan.channels(), plan.batch_ms, start_us);
             match batcher {

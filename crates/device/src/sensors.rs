@@ -22,8 +22,9 @@ pub use ds18b20::{CONVERSION_MS, Ds18b20, OneWire, ThermometerError};
 pub use mpu6050::{MPU6050_ADDRESS, Movement, MovementError, Mpu6050, SAMPLE_US};
 pub use watch::{watch_movement, watch_temperature};
 
-/// What the movement sensor said is good for so long, in milliseconds: a few of its samples.
-pub const MOVEMENT_AGE_MS_MAX: u64 = 250;
+/// What the movement sensor said is good for so long, in milliseconds: three times that between two readings. Usually it is a
+/// mean of the last 50 ms.
+pub const MOVEMENT_AGE_MS_MAX: u64 = 150;
 /// What the thermometer said is good for so long, in milliseconds: it measures once a second.
 pub const TEMPERATURE_AGE_MS_MAX: u64 = 1_500;
 /// How often the movement sensor is read unless somebody wants it oftener, in microseconds.
@@ -157,8 +158,8 @@ mod tests {
         let movement = Movement { acceleration_milli: [1, -2, 1_000], temperature_milli: 23_400 };
         readings.set_movement(1_000_000, movement);
         readings.set_body_temperature_milli(1_000_000, 36_625);
-        assert_eq!(readings.movement(1_250_000), Some(movement));
-        assert_eq!(readings.movement(1_250_001), None);
+        assert_eq!(readings.movement(1_150_000), Some(movement));
+        assert_eq!(readings.movement(1_150_001), None);
         assert_eq!(readings.body_temperature_milli(2_500_000), Some(36_625));
         assert_eq!(readings.body_temperature_milli(2_500_001), None);
     }

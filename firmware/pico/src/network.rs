@@ -1,13 +1,14 @@
 //! The two duties of the thread: delivering, and being set up.
 
-use embassy_time::Timer;
 use static_cell::ConstStaticCell;
 use vitalwire_device::collector::{Collector, CollectorLimits, Memory};
 use vitalwire_device::identity::Identity;
-use vitalwire_device::modem;
+use vitalwire_device::modem::{self, ACCESS_POINT_ADDRESS};
 use vitalwire_device::random::Drbg;
 use vitalwire_device::settings::Settings;
-use vitalwire_device::status::{Activity, Trouble};
+use vitalwire_device::setup::{self, About};
+use vitalwire_device::status::Trouble;
+use vitalwire_web::CONFIGURATION_PAGE;
 
 use crate::VERSION;
 use crate::clock::Clock;
@@ -60,15 +61,9 @@ pub(crate) async fn collect(
     collector.run(random, MEMORY.take(), keep_trouble).await
 }
 
-/// Serves the configuration page.
-pub(crate) async fn configure(modem: &Modem, identity: &Identity, _random: &mut Drbg, _store: &mut Store) {
-    STATUS.set_activity(Activity::Configuring);
-    loop {
-        match modem.start().await {
-            Ok(version) => log!("the modem is {}", version.at),
-            Err(error) => log!("{error}"),
-        }
-        let _ = identity;
-        Timer::after_secs(5).await;
-    }
+/// Serves the configuration page until settings are saved.
+pub(crate) async fn configure(modem: &Modem, identity: &Identity, random: Drbg, store: &mut Store) {
+    let about =
+        About { page: &CONFIGURATION_PAGE, identity, firmware: VERSION, hosts: &[ACCESS_POINT_ADDRESS] };
+    let _ = setup::configure(modem, store, about, Clock::of(&NETWORK), random, &STATUS).await;
 }

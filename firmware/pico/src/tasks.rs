@@ -19,7 +19,7 @@ use crate::life::{self, NETWORK, RECORDER, THREAD};
 use crate::log::log;
 use crate::memory::Store;
 use crate::network::{Modem, Receiver};
-use crate::restart::{Restart, restart};
+use crate::restart::{Restart, restart_soon};
 use crate::sensors::{Converter, OneWire};
 use crate::shared::{READINGS, Shared};
 use crate::stack::Mark;
@@ -36,10 +36,7 @@ bind_interrupts!(pub(crate) struct Irqs {
 });
 
 /// How often somebody looks how far the stack grew.
-const STACK_EACH_MS: u64 = 2_000;
-/// The answer to a save must be on its way before the restart, also over the modem's line.
-const SAVED_MS: u64 = 1_000;
-
+const STACK_EACH_MS: u64 = 10_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 
 #[expect(unsafe_code, reason = "an executor in an interrupt is polled by its handler")]
@@ -97,7 +94,7 @@ pub(crate) async fn switch(mut switch: Switch, shared: Option<&'static Shared>) 
     switch.moved(position).await;
     log!("the switch was moved: restarting");
     save(shared);
-    restart(Restart::Switched)
+    restart_soon(Restart::Switched).await
 }
 
 fn save(shared: Option<&'static Shared>) {
@@ -106,10 +103,10 @@ fn save(shared: Option<&'static Shared>) {
     }
 }
 
-/// The watchdog; what a device measures that is set up needs no watching.
+/// The watchdog. In Configuration Mode (`shared` is `None`) nothing measures, and the page waits for a person without end.
 #[embassy_executor::task]
 pub(crate) async fn watchdog(watchdog: embassy_rp::watchdog::Watchdog, shared: Option<&'static Shared>) -> ! {
-    let parts: &[_] = if shared.is_some() { &[&THREAD, &RECORDER, &NETWORK] } else { &[&THREAD, &NETWORK] };
+    let parts: &[_] = if shared.is_some() { &[&THREAD, &RECORDER, &NETWORK] } else { &[&THREAD] };
     life::feed(watchdog, parts, || save(shared)).await
 }
 
@@ -154,11 +151,10 @@ pub(crate) async fn collect(
 pub(crate) async fn configure(
     modem: Modem,
     identity: &'static Identity,
-    mut random: Drbg,
+    random: Drbg,
     mut store: Store,
 ) -> ! {
-    network::configure(&modem, identity, &mut random, &mut store).await;
+    network::configure(&modem, identity, random, &mut store).await;
     log!("settings were saved: restarting");
-    Timer::after_millis(SAVED_MS).await;
-    restart(Restart::Saved)
+    restart_soon(Restart::Saved).await
 }

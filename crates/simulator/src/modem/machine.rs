@@ -37,6 +37,12 @@ pub struct Modem {
     pub(super) counts: Counts,
 }
 
+/// What comes next.
+enum Heard {
+    Device(io::Result<usize>),
+    News(News),
+}
+
 /// What a restart ends.
 #[derive(Default)]
 pub(super) struct Is {
@@ -130,15 +136,25 @@ impl Modem {
         loop {
             self.show();
             self.write(&mut to_device).await?;
+            let either = async {
+                tokio::select! {
+                    read = from_device.read(&mut bytes) => Heard::Device(read),
+                    Some(news) = self.heard.recv() => Heard::News(news),
+                }
+            };
+            // The script first: what it says before a command is sent holds for that command.
             tokio::select! {
-                read = from_device.read(&mut bytes) => match read? {
-                    0 => return Ok(()),
-                    len => self.hear(bytes.get(..len).unwrap_or_default()).await,
-                },
-                Some(news) = self.heard.recv() => self.learn(news),
+                biased;
                 change = self.changes.recv(), if controlled => match change {
                     Some(change) => self.change(change),
                     None => controlled = false,
+                },
+                heard = either => match heard {
+                    Heard::Device(read) => match read? {
+                        0 => return Ok(()),
+                        len => self.hear(bytes.get(..len).unwrap_or_default()).await,
+                    },
+                    Heard::News(news) => self.learn(news),
                 },
             }
         }

@@ -31,8 +31,13 @@ use crate::proxy::Proxy;
 use crate::server::{Journal, Manner, Server, written};
 use crate::{PATIENCE, key, keys};
 
+pub(crate) const SERVER: &str = "vitalwire.example";
+pub(crate) const PORT: u16 = 9_998;
+pub(crate) const WIFI_NAME: &[u8] = b"Ward 3, \xff";
+pub(crate) const WIFI_PASSWORD: &str = "correct, horse \\ \"battery\"";
+
 #[derive(Clone, Copy)]
-struct HostClock(Instant);
+pub(crate) struct HostClock(Instant);
 
 impl Clock for HostClock {
     fn now_us(&self) -> u64 {
@@ -121,22 +126,35 @@ impl Network for TcpNetwork {
 }
 
 /// One boot of a device.
-struct Device {
-    clock: HostClock,
-    network: TcpNetwork,
-    shared: Shared<NoopRawMutex, Vec<u8>, SimulatedFlash>,
-    status: Status<NoopRawMutex>,
+pub(crate) struct Device<N> {
+    pub(crate) clock: HostClock,
+    network: N,
+    pub(crate) shared: Shared<NoopRawMutex, Vec<u8>, SimulatedFlash>,
+    pub(crate) status: Status<NoopRawMutex>,
     /// What was kept of troubles; tells when it grows.
     kept: watch::Sender<Vec<Option<Trouble>>>,
     readings: Readings<NoopRawMutex>,
     measured: CountingAdc,
 }
 
-impl Device {
-    fn new(boot: u64, server: SocketAddr, flash: SimulatedFlash) -> Self {
+impl HostClock {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Device<TcpNetwork> {
+    fn over_tcp(boot: u64, server: SocketAddr, flash: SimulatedFlash) -> Self {
+        let network = TcpNetwork { server: Cell::new(server), is_there: watch::Sender::new(true) };
+        Self::new(boot, HostClock::start(), network, flash)
+    }
+}
+
+impl<N: Network> Device<N> {
+    pub(crate) fn new(boot: u64, clock: HostClock, network: N, flash: SimulatedFlash) -> Self {
         Self {
-            clock: HostClock(Instant::now()),
-            network: TcpNetwork { server: Cell::new(server), is_there: watch::Sender::new(true) },
+            clock,
+            network,
             shared: Shared::new(Outbox::mount(boot, vec![0; 16_384], flash), 0),
             status: Status::new(),
             kept: watch::Sender::default(),
@@ -146,12 +164,12 @@ impl Device {
     }
 
     /// Records and collects as device 0 with this key until `story` ends.
-    async fn run(&self, psk: [u8; 32], story: impl Future<Output = ()>) {
+    pub(crate) async fn run(&self, psk: [u8; 32], story: impl Future<Output = ()>) {
         let settings = Settings {
-            server: heapless::String::new(),
-            port: 1,
-            wifi_name: heapless::Vec::new(),
-            wifi_password: heapless::String::new(),
+            server: heapless::String::try_from(SERVER).unwrap(),
+            port: PORT,
+            wifi_name: heapless::Vec::from_slice(WIFI_NAME).unwrap(),
+            wifi_password: heapless::String::try_from(WIFI_PASSWORD).unwrap(),
         };
         let id = key(0).0.into_bytes().try_into().unwrap();
         let identity = Identity {
@@ -196,12 +214,12 @@ impl Device {
     }
 
     /// Waits for this to be kept.
-    async fn keeps(&self, trouble: Option<Trouble>) {
+    pub(crate) async fn keeps(&self, trouble: Option<Trouble>) {
         self.kept.subscribe().wait_for(|kept| kept.last() == Some(&trouble)).await.unwrap();
     }
 
     /// What the journal holds of a boot is what was measured, from the first value on, with none lost, repeated or moved.
-    fn check(&self, journal: &Journal, boot: u64) -> usize {
+    pub(crate) fn check(&self, journal: &Journal, boot: u64) -> usize {
         assert_eq!(journal.complaints, [""; 0]);
         let boot = &journal.boots[&(key(0).0, boot)];
         assert!(boot.given_up.is_empty());
@@ -216,11 +234,11 @@ impl Device {
     }
 }
 
-fn no_flash() -> SimulatedFlash {
+pub(crate) fn no_flash() -> SimulatedFlash {
     SimulatedFlash::in_memory(0)
 }
 
-fn held(journal: &Journal, boot: u64) -> u64 {
+pub(crate) fn held(journal: &Journal, boot: u64) -> u64 {
     journal.boots.get(&(key(0).0, boot)).map_or(0, |boot| boot.batches.len() as u64)
 }
 
@@ -230,7 +248,7 @@ async fn everything_measured_arrives_though_connections_are_cut_and_the_network_
     // Cut in the handshake, in the Hello, in batches.
     let budgets = vec![1, 100, 400, 600, 700, 900, 1_200, 2_500, 5_000];
     let proxy = Proxy::start(server.address, budgets).await;
-    let device = Device::new(7, proxy.address, no_flash());
+    let device = Device::over_tcp(7, proxy.address, no_flash());
     device
         .run(key(0).1, async {
             server.until("batches come", |journal| held(journal, 7) >= 15).await;
@@ -263,7 +281,7 @@ async fn what_the_boot_before_kept_in_flash_comes_first() {
     let (before, after) = (dir.path().join("before.flash"), dir.path().join("after.flash"));
     let flash = |path| SimulatedFlash::in_file(path, 65_536).unwrap();
     let nowhere = "127.0.0.1:1".parse().unwrap();
-    let first = Device::new(1, nowhere, flash(&before));
+    let first = Device::over_tcp(1, nowhere, flash(&before));
     first
         .run(key(0).1, async {
             first.keeps(Some(Trouble::ServerUnreachable)).await;
@@ -277,7 +295,7 @@ async fn what_the_boot_before_kept_in_flash_comes_first() {
     // The first device holds its file: what the second finds is what was in it.
     std::fs::copy(&before, &after).unwrap();
     let mut server = Server::start(keys(1), vec![Manner::Good(Vec::new())]).await;
-    let second = Device::new(2, server.address, flash(&after));
+    let second = Device::over_tcp(2, server.address, flash(&after));
     second
         .run(key(0).1, async {
             server
@@ -307,7 +325,7 @@ async fn each_way_to_fail_has_its_name() {
     ];
     for (manner, psk, expected) in ways {
         let server = Server::start(keys(1), vec![manner.clone()]).await;
-        let device = Device::new(7, server.address, no_flash());
+        let device = Device::over_tcp(7, server.address, no_flash());
         device.run(psk, device.keeps(Some(expected))).await;
         assert_eq!(device.status.trouble(), Some(expected), "{manner:?}");
         assert!(device.kept.borrow().iter().all(|kept| *kept == Some(expected)), "{manner:?}");
@@ -318,7 +336,7 @@ async fn each_way_to_fail_has_its_name() {
 async fn the_server_may_configure_the_rate() {
     let configure = written(|out| encode_configure(Some(200), &[(2, 20_000), (1, 100_000)], out));
     let mut server = Server::start(keys(1), vec![Manner::Good(configure)]).await;
-    let device = Device::new(7, server.address, no_flash());
+    let device = Device::over_tcp(7, server.address, no_flash());
     let is_configured = |journal: &Journal, index, interval_us| {
         let boot = journal.boots.get(&(key(0).0, 7));
         let mut channels = boot.into_iter().flat_map(|boot| boot.batches.values().flatten());
@@ -340,7 +358,7 @@ async fn the_server_may_configure_the_rate() {
 #[tokio::test]
 async fn a_sensor_that_is_missing_is_told() {
     let mut server = Server::start(keys(1), vec![Manner::Good(Vec::new())]).await;
-    let device = Device::new(7, server.address, no_flash());
+    let device = Device::over_tcp(7, server.address, no_flash());
     device
         .run(key(0).1, async {
             let lost = |journal: &Journal| {

@@ -6,6 +6,7 @@ mod collector;
 mod delivery;
 mod proxy;
 mod server;
+mod wifi;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
