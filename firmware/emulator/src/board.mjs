@@ -83,6 +83,17 @@ export class Board extends EventEmitter {
     set(isThere);
   }
 
+  /** Takes the power away in the middle of the flash's next operation that `matches`, at this part of its time. */
+  cutInFlash(part, matches = () => true) {
+    const { pico } = this;
+    const begin = (operation) => {
+      if (!matches(operation)) return;
+      pico.off('flash', begin);
+      pico.world.after(part * operation.duration_nanos, () => pico.cutPower());
+    };
+    pico.on('flash', begin);
+  }
+
   start() {
     this.pico.powerOn();
     this.pace.start();

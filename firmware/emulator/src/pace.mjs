@@ -52,7 +52,7 @@ export class Pace {
         due_nanos = LAG_NANOS_MAX;
       }
       due_nanos -= this.#turn(due_nanos, now_millis + TURN_MILLIS);
-      if (due_nanos > SLICE_NANOS) await yieldToEvents();
+      if (due_nanos >= SLICE_NANOS) await yieldToEvents();
       else await sleep(1);
     }
   }
@@ -61,9 +61,12 @@ export class Pace {
   #turn(due_nanos, end_millis) {
     const { world } = this.pico;
     const begin = world.nanos;
-    while (world.nanos - begin < due_nanos && performance.now() < end_millis && !this.#stop) {
-      this.pico.run(world.nanos + Math.min(SLICE_NANOS, due_nanos - (world.nanos - begin)));
+    let left_nanos = due_nanos;
+    // Less than a nanosecond is nothing that can be run.
+    while (left_nanos >= 1 && performance.now() < end_millis && !this.#stop) {
+      this.pico.run(world.nanos + Math.min(SLICE_NANOS, left_nanos));
+      left_nanos = due_nanos - (world.nanos - begin);
     }
-    return world.nanos - begin;
+    return due_nanos - left_nanos;
   }
 }

@@ -37,8 +37,9 @@ class WorldTimer {
     this.#world.scheduled.delete(this);
   }
 
-  /** Sets the alarm on the clock that ticks now. */
+  /** Sets the alarm on the clock that ticks now; the clock before, which may be in the middle of a tick, lets it go. */
   arm() {
+    this.#alarm?.cancel();
     this.#alarm = this.#world.clock.createAlarm(() => {
       this.cancel();
       this.#callback();
