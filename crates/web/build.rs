@@ -47,7 +47,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 fn run(program: &str, arguments: &[&str], folder: &Path) -> Result<(), Box<dyn Error>> {
     let ended = Command::new(program).args(arguments).current_dir(folder).output().map_err(|error| {
         format!(
-            "could not start {program}: {error}; the configuration page needs Node.js 20 or later with npm"
+            "could not start {program}: {error}; the configuration page needs Node.js 20.11 or later with npm"
         )
     })?;
     if ended.status.success() {

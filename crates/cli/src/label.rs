@@ -118,25 +118,23 @@ impl Label {
     /// Two rows a line, as half blocks. With `colours`, black on white whatever the terminal's colours are; without, for a
     /// terminal with light text on a dark ground.
     pub(crate) fn terminal(&self, colours: bool) -> String {
-        // What is not blank is drawn in the colour of text: dark modules on white, or light ones on the dark ground.
-        let is_blank = |x, y| self.is_dark(x, y) != colours;
-        let mut text = String::new();
-        for y in (0..self.height).step_by(2) {
-            if colours {
-                text.push_str("\x1b[30;107m");
-            }
-            for x in 0..self.width {
-                // Beyond the last row lies more of the quiet zone.
-                text.push(match (is_blank(x, y), is_blank(x, y + 1)) {
-                    (false, false) => '█',
-                    (false, true) => '▀',
-                    (true, false) => '▄',
-                    (true, true) => ' ',
-                });
-            }
-            text.push_str(if colours { "\x1b[0m\n" } else { "\n" });
-        }
-        text
+        let (before, after) = if colours { ("\x1b[30;107m", "\x1b[0m\n") } else { ("", "\n") };
+        self.lines(colours).flat_map(|line| [before.to_owned(), line, after.to_owned()]).collect()
+    }
+
+    /// Two rows a line, as half blocks: of dark modules, or of light ones.
+    pub(crate) fn lines(&self, of_dark: bool) -> impl Iterator<Item = String> {
+        // Beyond the last row lies more of the quiet zone.
+        let is_blank = move |x, y| self.is_dark(x, y) != of_dark;
+        (0..self.height).step_by(2).map(move |y| {
+            let blocks = (0..self.width).map(|x| match (is_blank(x, y), is_blank(x, y + 1)) {
+                (false, false) => '█',
+                (false, true) => '▀',
+                (true, false) => '▄',
+                (true, true) => ' ',
+            });
+            blocks.collect()
+        })
     }
 
     /// A drawing, 50 mm wide for each code, with the words below each.

@@ -11,10 +11,13 @@ mod listen;
 mod log;
 mod mqtt;
 mod mqtt_feed;
+mod pico;
 mod private_file;
+mod pulse;
 mod safety;
 mod secrets;
 mod terminal;
+mod wave;
 
 use std::process::ExitCode;
 

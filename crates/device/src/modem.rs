@@ -62,6 +62,8 @@ pub const VERSION_LEN_MAX: usize = 64;
 /// The modem's address on its own network.
 pub const ACCESS_POINT_ADDRESS: &str = "192.168.4.1";
 
+const _: () = assert!(size_of::<State>() <= 13 * 1_024, "as the documentation of State says");
+
 /// Bytes that the receiver takes at once. Then others have their turn, so that a link is read before it overruns.
 const CHUNK_LEN: usize = 128;
 
@@ -83,7 +85,7 @@ pub struct Version {
     pub at: String<VERSION_LEN_MAX>,
 }
 
-/// What the two halves share: a buffer for each link, and the command under way; about 12 KB.
+/// What the two halves share: a buffer for each link, and the command under way; at most 13 KiB.
 pub struct State {
     core: RefCell<Core>,
 }
@@ -203,3 +205,6 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

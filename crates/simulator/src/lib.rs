@@ -4,6 +4,7 @@
 //! It never runs inside the gateway and never reads keys from files: keys, seeds and targets come from the caller.
 //! Everything but the network is reproducible: the same seed gives the same values.
 
+pub mod desk;
 pub mod fleet;
 pub mod hardware;
 pub mod modem;

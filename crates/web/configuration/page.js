@@ -43,7 +43,7 @@ const check = (id) => {
   const fault = faults[id]?.();
   if (id in faults) {
     element(id + '-error').textContent = fault ?? '';
-    element(id).ariaInvalid = !!fault;
+    element(id).setAttribute('aria-invalid', !!fault);
   }
   return !fault;
 };

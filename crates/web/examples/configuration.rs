@@ -8,7 +8,7 @@ use std::error::Error;
 
 use tokio::net::TcpListener;
 
-#[path = "../tests/bench/mod.rs"]
+#[path = "../tests/page/bench.rs"]
 mod bench;
 
 use bench::{Bench, Socket};

@@ -1,7 +1,7 @@
 // The configuration page in a real browser, as a phone sees it, served by the device's own code.
 //
-//   node --test test/                                   from this crate's folder, after `npm ci`
-//   VITALWIRE_SCREENSHOTS=../../docs node --test test/  also takes the pictures of README
+//   npm ci && npm test                             in this crate's folder
+//   VITALWIRE_SCREENSHOTS=../../docs npm test      also takes the pictures of README
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -8,7 +8,7 @@ use embassy_time::{Duration, Instant, Timer};
 use vitalwire_device::recorder::{COLLECTOR_SILENT_MS_MAX, RECORDER_SILENT_MS_MAX};
 
 use crate::log::log;
-use crate::restart::{Restart, restart};
+use crate::restart::{Restart, restart_soon};
 
 /// The hardware's own patience: it restarts the device that long after the last feeding (8.3 s at most, RP2040 datasheet
 /// §4.7.2, erratum E1). Longer than a sector's erasure and than a handshake of the thread.
@@ -65,7 +65,7 @@ pub(crate) async fn feed(mut watchdog: Watchdog, parts: &[&'static Life], before
             Some(part) => {
                 log!("{} shows no life: restarting", part.name);
                 before_restart();
-                restart(Restart::Silent);
+                restart_soon(Restart::Silent).await;
             }
         }
         Timer::after_millis(FEED_EACH_MS).await;

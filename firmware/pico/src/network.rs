@@ -1,6 +1,5 @@
 //! The two duties of the thread: delivering, and being set up.
 
-use embassy_time::Timer;
 use static_cell::ConstStaticCell;
 use vitalwire_device::collector::{Collector, CollectorLimits, Memory};
 use vitalwire_device::identity::Identity;

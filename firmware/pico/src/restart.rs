@@ -9,10 +9,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m_rt::{ExceptionFrame, exception};
 use embassy_rp::pac;
 use embassy_rp::watchdog::{ResetReason, Watchdog};
+use embassy_time::Timer;
 use heapless::String;
 
 /// The upper half of the scratch register, so that what something else left there is not taken for ours.
 const MARK: u32 = 0x5657_0000;
+/// How long the last lines of the log take to reach a reader.
+const LOG_MS: u64 = 100;
 
 /// Why the program restarts the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,12 @@ pub(crate) fn restart(why: Restart) -> ! {
     loop {
         pac::WATCHDOG.ctrl().modify(|ctrl| ctrl.set_trigger(true));
     }
+}
+
+/// Restarts the device when whoever reads the log had time to get its last lines.
+pub(crate) async fn restart_soon(why: Restart) -> ! {
+    Timer::after_millis(LOG_MS).await;
+    restart(why)
 }
 
 /// Characters of a place that are kept.

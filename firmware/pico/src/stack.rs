@@ -2,9 +2,6 @@
 
 use cortex_m_rt::STACK_PAINT_VALUE;
 
-/// Painted words in a row below which nothing was used. A function may leave some of its own stack as it was.
-const PAINTED_WORDS: usize = 256;
-
 #[expect(unsafe_code, reason = "memory.x defines them")]
 // SAFETY: symbols of the linker's, of which only the addresses are used.
 unsafe extern "C" {
@@ -24,19 +21,11 @@ impl Mark {
         Self { unused: len() }
     }
 
-    /// Bytes of the stack that were ever in use, if they became more since this was asked last.
+    /// Bytes of the stack that were ever in use, if they became more since this was asked last. It looks at all the others, some
+    /// cycles a word: not to be asked often.
     pub(crate) fn grown(&mut self) -> Option<usize> {
         let before = self.unused;
-        let mut painted = 0;
-        for at in (0..before).rev() {
-            match word(at) {
-                STACK_PAINT_VALUE => painted += 1,
-                _ => (self.unused, painted) = (at, 0),
-            }
-            if painted == PAINTED_WORDS {
-                break;
-            }
-        }
+        self.unused = (0..before).find(|at| word(*at) != STACK_PAINT_VALUE).unwrap_or(before);
         (self.unused < before).then(|| (len() - self.unused) * size_of::<u32>())
     }
 }

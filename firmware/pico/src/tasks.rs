@@ -19,7 +19,7 @@ use crate::life::{self, NETWORK, RECORDER, THREAD};
 use crate::log::log;
 use crate::memory::Store;
 use crate::network::{Modem, Receiver};
-use crate::restart::{Restart, restart};
+use crate::restart::{Restart, restart_soon};
 use crate::sensors::{Converter, OneWire};
 use crate::shared::{READINGS, Shared};
 use crate::stack::Mark;
@@ -36,7 +36,7 @@ bind_interrupts!(pub(crate) struct Irqs {
 });
 
 /// How often somebody looks how far the stack grew.
-const STACK_EACH_MS: u64 = 2_000;
+const STACK_EACH_MS: u64 = 10_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 
 #[expect(unsafe_code, reason = "an executor in an interrupt is polled by its handler")]
@@ -94,7 +94,7 @@ pub(crate) async fn switch(mut switch: Switch, shared: Option<&'static Shared>) 
     switch.moved(position).await;
     log!("the switch was moved: restarting");
     save(shared);
-    restart(Restart::Switched)
+    restart_soon(Restart::Switched).await
 }
 
 fn save(shared: Option<&'static Shared>) {
@@ -156,5 +156,5 @@ pub(crate) async fn configure(
 ) -> ! {
     network::configure(&modem, identity, random, &mut store).await;
     log!("settings were saved: restarting");
-    restart(Restart::Saved)
+    restart_soon(Restart::Saved).await
 }

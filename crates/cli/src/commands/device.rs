@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use vitalwire_registry::DeviceId;
 
 use crate::args::DataArgs;
+pub(crate) use key::ProtocolName;
 
 /// The commands of `vitalwire device`.
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,10 @@
-//! `vitalwire simulate fleet`: software devices against a gateway. Reads keys only from the file it is given.
+//! `vitalwire simulate`: software devices against a gateway: a fleet of them here, one with everything in its own modules.
+//! Reads keys only from the file it is given.
 
+mod desk;
+mod device;
 mod links;
+mod pico;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,6 +31,10 @@ use crate::limits;
 pub(crate) enum SimulateCommand {
     /// Run many software devices at once over real TCP
     Fleet(FleetArgs),
+    /// Run the device itself on virtual hardware: set it up in a browser, then it collects
+    Device(device::DeviceArgs),
+    /// The same on the whole screen: live values, and keys that change patient, sensors and network
+    Pico(pico::PicoArgs),
 }
 
 const EXAMPLES: &str = "\
@@ -139,8 +147,15 @@ impl VariantChoice {
 /// # Errors
 /// When keys, recording or target cannot be used.
 pub(crate) fn run(command: SimulateCommand) -> anyhow::Result<ExitCode> {
-    let SimulateCommand::Fleet(args) = command;
-    let config = config(&args)?;
+    match command {
+        SimulateCommand::Fleet(args) => run_fleet_of(&args),
+        SimulateCommand::Device(args) => device::run(&args),
+        SimulateCommand::Pico(args) => pico::run(&args),
+    }
+}
+
+fn run_fleet_of(args: &FleetArgs) -> anyhow::Result<ExitCode> {
+    let config = config(args)?;
     limits::raise_open_files();
     let observer = FleetObserver::with_log_len(&config.devices, 0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -181,13 +196,15 @@ fn config(args: &FleetArgs) -> anyhow::Result<FleetConfig> {
     config.pacing = if args.together { Pacing::Together } else { Pacing::Staggered };
     config.signal = match &args.recording {
         None => Signal::Modelled(args.waveform),
-        Some(path) => {
-            let options =
-                args.recording_rate.map_or_else(RecordingOptions::default, RecordingOptions::at_rate);
-            Signal::Recording(Arc::new(Recording::open_csv(path, &options)?))
-        }
+        Some(path) => Signal::Recording(recording(path, args.recording_rate)?),
     };
     Ok(config)
+}
+
+/// A recording, with so many rows a second or with a column of times.
+fn recording(path: &Path, rate_hz: Option<f64>) -> anyhow::Result<Arc<Recording>> {
+    let options = rate_hz.map_or_else(RecordingOptions::default, RecordingOptions::at_rate);
+    Ok(Arc::new(Recording::open_csv(path, &options)?))
 }
 
 fn seconds(flag: &str, number: f64) -> anyhow::Result<Option<Duration>> {

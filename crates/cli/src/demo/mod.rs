@@ -3,7 +3,6 @@
 
 mod ground;
 mod parts;
-mod pulse;
 mod report;
 mod snapshot;
 mod subscriber;

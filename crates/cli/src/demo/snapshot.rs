@@ -3,9 +3,9 @@
 
 use vitalwire_protocol::Channel;
 
-use super::pulse::{self, Point};
 use super::report::Percentiles;
 use super::tally::{DeviceTally, Tally};
+use crate::pulse::{self, Point};
 
 /// Over how long a device's rate is measured, in seconds.
 const RATE_SECONDS: f64 = 2.0;

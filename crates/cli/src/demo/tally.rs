@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use vitalwire_protocol::Channel;
 
-use super::pulse::Point;
 use super::topic::{End, Kind};
+use crate::pulse::Point;
 
 /// A reading is eight messages: the reading as a whole and its seven values.
 const MESSAGES_PER_READING: usize = 8;

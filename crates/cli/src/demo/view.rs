@@ -3,7 +3,6 @@
 
 mod detail;
 mod rows;
-mod wave;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -1,22 +1,16 @@
 //! The label for setting a device up: the code that opens its configuration page with the setup key, and the code that joins
 //! a phone to the device's own network where that has a password.
 
+use vitalwire_device::modem::ACCESS_POINT_ADDRESS;
+pub(crate) use vitalwire_device::setup::NETWORK_NAME as NETWORK;
 use vitalwire_registry::{DeviceId, SetupSecrets};
 use zeroize::Zeroizing;
 
 use super::{Label, Part, key_digits};
 
-/// The name of a device's own network.
-pub(crate) const NETWORK: &str = "Med_IoT";
-/// Where a device serves its configuration page.
-const PAGE: &str = "http://192.168.4.1/#";
-
 /// The address that opens the configuration page; the key stays in the browser, as what follows `#` does.
 pub(crate) fn page_url(secrets: &SetupSecrets) -> Zeroizing<String> {
-    let digits = key_digits(secrets.key());
-    let mut url = Zeroizing::new(String::with_capacity(PAGE.len() + digits.len()));
-    url.extend([PAGE, digits.as_str()]);
-    url
+    Zeroizing::new(format!("http://{ACCESS_POINT_ADDRESS}/#{}", key_digits(secrets.key()).as_str()))
 }
 
 /// The text that joins a phone to the device's own network. Neither name nor password hold what would have to be escaped.

@@ -176,7 +176,7 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
         const NAME: &str = "AT+CWJAP";
         let mut wire = self.turn().await?;
         self.set_mode(&mut wire, STATION).await?;
-        self.state.with(|core| core.network_lost());
+        self.state.with(|core| core.unjoin());
         let parts = [
             Part::Text(NAME),
             setting(&wire),
@@ -202,7 +202,7 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
             // A modem that does not answer is not on a network either, as far as the device is concerned.
             let _left = self.plain(&mut wire, NAME).await;
         }
-        self.state.with(|core| core.network_lost());
+        self.state.with(|core| core.unjoin());
     }
 
     /// The modem's address on the network that it joined.

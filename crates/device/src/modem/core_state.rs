@@ -19,6 +19,9 @@ pub(super) struct Core {
     /// The modem is set up, and has not restarted since.
     pub(super) started: bool,
     pub(super) joined: bool,
+    /// The last join succeeded: when the modem is on a network again by itself, it is that one. One that it remembers from
+    /// before is not what the device was told.
+    chosen: bool,
     pub(super) listening: bool,
     /// Bytes were lost: the receiver's parser must find a line end.
     pub(super) lost_place: bool,
@@ -136,6 +139,7 @@ impl Core {
             links: [const { Link::new() }; LINKS_MAX],
             started: false,
             joined: false,
+            chosen: false,
             listening: false,
             lost_place: false,
             exchange: Exchange {
@@ -166,10 +170,10 @@ impl Core {
                 self.on_link(link, Link::closed);
                 self.watchers.wake();
             }
-            Event::WifiJoined => self.joined = true,
+            Event::WifiJoined => self.joined = self.chosen,
             Event::WifiLost => self.network_lost(),
             Event::Ready => self.forget(),
-            Event::Ok if self.exchange.until == Until::Joined => self.joined = true,
+            Event::Ok if self.exchange.until == Until::Joined => (self.joined, self.chosen) = (true, true),
             _ => self.note(event),
         }
         if is_result(event) {
@@ -216,15 +220,21 @@ impl Core {
 
     /// The modem restarted, or is about to be started: nothing holds.
     pub(super) fn forget(&mut self) {
-        (self.started, self.joined, self.listening) = (false, false, false);
+        (self.started, self.joined, self.chosen, self.listening) = (false, false, false, false);
         for link in &mut self.links {
             link.forgotten(SocketError::Lost);
         }
         self.watchers.wake();
     }
 
+    /// No network is wanted any more, or another one.
+    pub(super) fn unjoin(&mut self) {
+        self.chosen = false;
+        self.network_lost();
+    }
+
     /// The network that was joined is gone, and with it what was connected over it.
-    pub(super) fn network_lost(&mut self) {
+    fn network_lost(&mut self) {
         self.joined = false;
         for link in self.links.iter_mut().filter(|link| link.is_outgoing()) {
             link.end(SocketError::Lost);

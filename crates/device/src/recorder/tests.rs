@@ -187,6 +187,24 @@ async fn a_stall_is_a_gap_and_no_value_is_of_another_moment() {
     }
 }
 
+/// Erasing a sector of flash stops everything for 45 ms, typically (W25Q16JV datasheet §9.6). A batch is kept right after its
+/// last value, so that the sector is ready before the next.
+#[tokio::test(start_paused = true)]
+async fn a_stall_that_fits_between_two_values_costs_none() {
+    let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());
+    let mut memory = Memory::new();
+    let story = async {
+        for second in 1..=20 {
+            clock.wait_until_us(second * 1_000_000 - 49_000).await;
+            tokio::time::advance(tokio::time::Duration::from_millis(45)).await;
+        }
+        clock.wait_ms(1_100).await;
+    };
+    select(story, record(telling_adc(clock), clock, &readings, &shared, Plan::BATCHES, &mut memory)).await;
+    let (values, batches) = values(&shared);
+    assert_eq!((of_channel(&values, 2).len(), batches), (420, 21));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sensor_that_goes_is_a_gap_and_one_event_and_so_is_its_return() {
     let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());

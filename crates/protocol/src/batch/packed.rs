@@ -6,6 +6,10 @@
 //! its leading one; `n`; the low `k` bits of `z`. Fewer than 8 zero bits fill the last byte. A code always holds a
 //! one, so that the padding cannot be taken for a value and no count need be sent.
 
+mod plan;
+
+pub(super) use plan::Plan;
+
 /// Largest zigzag of a difference: a prediction is at most 3 × 2^31 from 0, a value 2^31.
 const ZIGZAG_MAX: u64 = 1 << 34;
 
@@ -43,135 +47,40 @@ impl Predictor {
 #[derive(Clone, Copy, Debug)]
 struct Past {
     predictor: Predictor,
-    first: i64,
-    last: i64,
-    before: i64,
+    first: i32,
+    last: i32,
+    before: i32,
 }
 
 impl Past {
     fn new(predictor: Predictor, first: i32) -> Self {
-        let first = i64::from(first);
         Self { predictor, first, last: first, before: first }
     }
 
     fn prediction(&self) -> i64 {
         match self.predictor {
+            Predictor::First => self.first.into(),
+            Predictor::Previous => self.last.into(),
+            Predictor::Line => 2 * i64::from(self.last) - i64::from(self.before),
+        }
+    }
+
+    /// The same where 32 bits are enough.
+    fn prediction_narrow(&self) -> i32 {
+        match self.predictor {
             Predictor::First => self.first,
             Predictor::Previous => self.last,
-            Predictor::Line => 2 * self.last - self.before,
+            Predictor::Line => self.last.wrapping_mul(2).wrapping_sub(self.before),
         }
     }
 
     fn push(&mut self, value: i32) {
-        (self.before, self.last) = (self.last, i64::from(value));
+        (self.before, self.last) = (self.last, value);
     }
-}
-
-/// The zigzags of what `predictor` does not foresee of the values after the first.
-fn zigzags(predictor: Predictor, first: i32, rest: &[i32]) -> impl Iterator<Item = u64> {
-    let mut past = Past::new(predictor, first);
-    rest.iter().map(move |value| {
-        let difference = i64::from(*value) - past.prediction();
-        past.push(*value);
-        zigzag(difference)
-    })
-}
-
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 fn from_zigzag(zigzag: u64) -> i64 {
     (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed()
-}
-
-/// Bits of the code of order `k` for this zigzag.
-fn code_len_bits(zigzag: u64, k: u8) -> u32 {
-    2 * ((zigzag >> k) + 1).ilog2() + 1 + u32::from(k)
-}
-
-/// How to pack values in the fewest bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Plan<'v> {
-    predictor: Predictor,
-    k: u8,
-    first: i32,
-    rest: &'v [i32],
-    code_bits: u64,
-}
-
-impl<'v> Plan<'v> {
-    /// Tries every predictor with every order that can be the best; `None` if there is no value.
-    pub(super) fn new(values: &'v [i32]) -> Option<Self> {
-        let (first, rest) = values.split_first()?;
-        let plans = Predictor::ALL.into_iter().flat_map(|predictor| {
-            // The codes are shortest where the mean has about `k` bits, or below if a few differences make the mean.
-            let sum: u64 = zigzags(predictor, *first, rest).sum();
-            let mean = sum / u64::try_from(rest.len()).unwrap_or(u64::MAX).max(1);
-            let k_max = u8::try_from(mean.checked_ilog2().map_or(0, |log| log + 1)).unwrap_or(31).min(31);
-            (0..=k_max).map(move |k| {
-                let code_bits =
-                    zigzags(predictor, *first, rest).map(|z| u64::from(code_len_bits(z, k))).sum();
-                Self { predictor, k, first: *first, rest, code_bits }
-            })
-        });
-        plans.min_by_key(|plan| plan.code_bits)
-    }
-
-    /// Bytes of the byte string.
-    pub(super) fn len(&self) -> u64 {
-        let first = zigzag(i64::from(self.first)) | 1;
-        1 + u64::from(first.ilog2() / 7 + 1) + self.code_bits.div_ceil(8)
-    }
-
-    /// Hands the bytes of the byte string to `write`, until it fails.
-    pub(super) fn write<E>(&self, mut write: impl FnMut(u8) -> Result<(), E>) -> Result<(), E> {
-        write(self.predictor.bits() | self.k)?;
-        let mut first = zigzag(i64::from(self.first));
-        while first > 0x7f {
-            write(low_byte(first) | 0x80)?;
-            first >>= 7;
-        }
-        write(low_byte(first))?;
-        let mut bits = BitWriter { write, byte: 0, free: 8 };
-        for zigzag in zigzags(self.predictor, self.first, self.rest) {
-            let n = (zigzag >> self.k) + 1;
-            bits.put(0, n.ilog2())?;
-            bits.put(n, n.ilog2() + 1)?;
-            bits.put(zigzag, u32::from(self.k))?;
-        }
-        bits.finish()
-    }
-}
-
-fn low_byte(value: u64) -> u8 {
-    let [byte, ..] = value.to_le_bytes();
-    byte
-}
-
-struct BitWriter<W> {
-    write: W,
-    byte: u8,
-    free: u8,
-}
-
-impl<E, W: FnMut(u8) -> Result<(), E>> BitWriter<W> {
-    /// Appends the low `count` bits of `value`, the highest of them first.
-    fn put(&mut self, value: u64, count: u32) -> Result<(), E> {
-        for bit in (0..count).rev() {
-            self.byte = self.byte << 1 | low_byte(value >> bit & 1);
-            self.free -= 1;
-            if self.free == 0 {
-                (self.write)(self.byte)?;
-                (self.byte, self.free) = (0, 8);
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<(), E> {
-        if self.free == 8 { Ok(()) } else { (self.write)(self.byte << self.free) }
-    }
 }
 
 /// The byte string is not as the format says, or a value does not fit 32 bits.
@@ -308,7 +217,7 @@ mod tests {
         ] {
             assert_eq!(unpack(&pack(values)).unwrap(), values);
             for predictor in Predictor::ALL {
-                assert!(zigzags(predictor, values[0], &values[1..]).all(|z| z <= ZIGZAG_MAX));
+                assert!(plan::zigzags::<u64>(predictor, values[0], &values[1..]).all(|z| z <= ZIGZAG_MAX));
             }
         }
     }

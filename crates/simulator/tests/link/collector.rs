@@ -25,7 +25,7 @@ use vitalwire_device::sensors::{Adc, AdcInput, Readings, pulse_millivolts};
 use vitalwire_device::settings::Settings;
 use vitalwire_device::status::{Activity, Status, Trouble};
 use vitalwire_protocol::batch::{encode_ack, encode_configure, event_code};
-use vitalwire_simulator::fleet::{FlashChoice, SimulatedFlash};
+use vitalwire_simulator::hardware::SimulatedFlash;
 
 use crate::proxy::Proxy;
 use crate::server::{Journal, Manner, Server, written};
@@ -235,7 +235,7 @@ impl<N: Network> Device<N> {
 }
 
 pub(crate) fn no_flash() -> SimulatedFlash {
-    SimulatedFlash::open(&FlashChoice::None, "device").unwrap()
+    SimulatedFlash::in_memory(0)
 }
 
 pub(crate) fn held(journal: &Journal, boot: u64) -> u64 {
@@ -278,12 +278,10 @@ async fn everything_measured_arrives_though_connections_are_cut_and_the_network_
 #[tokio::test]
 async fn what_the_boot_before_kept_in_flash_comes_first() {
     let dir = tempfile::tempdir().unwrap();
-    let flash = || {
-        let choice = FlashChoice::Folder { path: dir.path().into(), len: 65_536 };
-        SimulatedFlash::open(&choice, "device").unwrap()
-    };
+    let (before, after) = (dir.path().join("before.flash"), dir.path().join("after.flash"));
+    let flash = |path| SimulatedFlash::in_file(path, 65_536).unwrap();
     let nowhere = "127.0.0.1:1".parse().unwrap();
-    let first = Device::over_tcp(1, nowhere, flash());
+    let first = Device::over_tcp(1, nowhere, flash(&before));
     first
         .run(key(0).1, async {
             first.keeps(Some(Trouble::ServerUnreachable)).await;
@@ -294,8 +292,10 @@ async fn what_the_boot_before_kept_in_flash_comes_first() {
         })
         .await;
     let kept = first.shared.with_outbox(|outbox| outbox.held());
+    // The first device holds its file: what the second finds is what was in it.
+    std::fs::copy(&before, &after).unwrap();
     let mut server = Server::start(keys(1), vec![Manner::Good(Vec::new())]).await;
-    let second = Device::over_tcp(2, server.address, flash());
+    let second = Device::over_tcp(2, server.address, flash(&after));
     second
         .run(key(0).1, async {
             server

@@ -2,6 +2,8 @@
 //!
 //! Nothing here waits for time to pass: where the driver waits for its time to be over, the test moves its clock.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;

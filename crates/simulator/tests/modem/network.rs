@@ -158,3 +158,21 @@ async fn a_busy_modem_is_asked_again() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_network_that_the_modem_remembers_is_not_the_one_it_was_told() {
+    with_modem(surroundings(), async |driver, bench| {
+        driver.start().await.unwrap();
+        bench.control.say(b"WIFI CONNECTED\r\nWIFI GOT IP\r\n").await;
+        assert_eq!(driver.address().await, Err(ModemError::NoAddress));
+        assert!(!driver.is_joined());
+        driver.join(NAME, PASSWORD).await.unwrap();
+        // That one may come back by itself.
+        bench.control.say(b"WIFI DISCONNECT\r\n").await;
+        driver.lost().await;
+        bench.control.say(b"WIFI CONNECTED\r\nWIFI GOT IP\r\n").await;
+        driver.address().await.unwrap();
+        assert!(driver.is_joined());
+    })
+    .await;
+}

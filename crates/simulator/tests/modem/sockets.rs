@@ -64,7 +64,9 @@ async fn says_why_it_could_not_connect() {
                 let refused = driver.connect("127.0.0.1", nobody.port()).await.err();
                 assert_eq!(refused, Some(ConnectError::Unreachable));
             }
-            let unknown = driver.connect("no-such-host.invalid", 80).await.err();
+            // No name server has to be asked for this: a label has at most 63 characters.
+            let host = ["x".repeat(64), "invalid".to_owned()].join(".");
+            let unknown = driver.connect(&host, 80).await.err();
             assert_eq!(unknown, Some(ConnectError::NoSuchHost));
             let unsendable = driver.connect("host\r\nAT+RST", 80).await.err();
             assert_eq!(unsendable, Some(ModemError::Unsendable.into()));
@@ -200,4 +202,35 @@ async fn what_was_sent_before_closing_arrives() {
         assert!(received == sent);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_modem_that_is_dropped_leaves_nothing_open() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (modem, control) = vitalwire_simulator::modem::modem(surroundings());
+    let (mut reader, mut writer, end) = vitalwire_simulator::modem::line();
+    let runs = tokio::spawn(modem.run(end));
+    let mut state = vitalwire_device::modem::State::new();
+    let clock = super::JumpingClock::new();
+    let (mut receiver, driver) = vitalwire_device::modem::split(&mut state, &mut reader, &mut writer, clock);
+    let connects = async {
+        super::start_and_join(&driver).await;
+        driver.listen(80).await.unwrap();
+        driver.connect("127.0.0.1", port).await.unwrap()
+    };
+    let _socket = tokio::select! {
+        error = receiver.run() => panic!("the line failed: {error:?}"),
+        socket = connects => socket,
+    };
+    let (mut peer, _) = listener.accept().await.unwrap();
+    let (_, listens) = control.status().tcp.unwrap();
+    // As the program ends it.
+    runs.abort();
+    assert!(runs.await.unwrap_err().is_cancelled());
+    assert!(matches!(peer.read(&mut [0; 1]).await, Ok(0) | Err(_)));
+    // Its tasks end when the runtime next turns to them.
+    while tokio::net::TcpStream::connect(listens).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }

@@ -7,8 +7,8 @@ use ratatui::text::{Line, Span, Text};
 use vitalwire_protocol::Channel;
 
 use super::super::snapshot::Detail;
-use super::wave::Window;
 use super::{FRAME_COLOUR, framed};
+use crate::wave::Window;
 
 /// What of the wave is shown in large, in seconds.
 const WAVE_SECONDS: f64 = 8.0;

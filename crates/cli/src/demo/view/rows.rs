@@ -7,8 +7,8 @@ use ratatui::text::{Line, Span};
 
 use super::super::report::Percentiles;
 use super::super::snapshot::{Row, Snapshot};
-use super::wave::Window;
 use super::{FRAME_COLOUR, framed};
+use crate::wave::Window;
 
 /// What of the wave a band shows, in seconds.
 const WAVE_SECONDS: f64 = 6.0;

@@ -4,15 +4,15 @@ use ratatui::style::Color;
 use ratatui::symbols::Marker;
 use ratatui::widgets::canvas::{Canvas, Context, Line};
 
-use super::super::pulse::{Point, gap_seconds};
+use crate::pulse::{Point, gap_seconds};
 
 /// What of a wave is visible: from `now - seconds` to `now`, with the values' range.
-pub(super) struct Window<'a> {
+pub(crate) struct Window<'a> {
     points: &'a [Point],
     now: f64,
     seconds: f64,
-    pub(super) low: f64,
-    pub(super) high: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
 }
 
 /// A wave smaller than this, in volts, is drawn flat rather than as blown-up noise.
@@ -20,7 +20,7 @@ const HEIGHT_MIN: f64 = 0.05;
 
 impl<'a> Window<'a> {
     /// The last seconds of a wave.
-    pub(super) fn new(points: &'a [Point], now: f64, seconds: f64) -> Self {
+    pub(crate) fn new(points: &'a [Point], now: f64, seconds: f64) -> Self {
         let start = points.partition_point(|point| point.0 < now - seconds);
         // One point more, so that the line enters from the edge.
         let points = points.get(start.saturating_sub(1)..).unwrap_or(&[]);
@@ -32,7 +32,7 @@ impl<'a> Window<'a> {
     }
 
     /// The widget.
-    pub(super) fn canvas(self, colour: Color) -> Canvas<'a, impl Fn(&mut Context<'_>)> {
+    pub(crate) fn canvas(self, colour: Color) -> Canvas<'a, impl Fn(&mut Context<'_>)> {
         let Self { points, now, seconds, low, high } = self;
         let span = points.last().map_or(0.0, |last| last.0) - points.first().map_or(0.0, |first| first.0);
         let gap = gap_seconds(points.len(), span);

@@ -1,13 +1,9 @@
-//! The page as a browser gets it: its size, and that what the device adds is whole.
+//! The page's size, and that what the device adds to it is whole.
 
-use std::io::Read as _;
-
-use flate2::read::GzDecoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-mod bench;
-
-use bench::{Bench, Socket};
+use crate::bench::{Bench, Socket};
+use crate::browser::{state, unpacked};
 
 /// Bytes of the whole answer: at 6.67 KB/s, a modem's rate in the paper, in less than 1.1 s.
 const ANSWER_LEN_MAX: usize = 7_000;
@@ -39,13 +35,9 @@ async fn the_answer_with_ten_networks_of_the_longest_names_is_within_its_limit()
 #[tokio::test]
 async fn the_page_unpacks_to_its_form_and_its_state() {
     let answer = answer(&mut Bench::new()).await;
-    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").expect("a head ends") + 4;
-    let mut page = String::new();
-    GzDecoder::new(&answer[body..]).read_to_string(&mut page).expect("its check is right");
+    let page = unpacked(&answer);
     assert!(page.starts_with("<!doctype html>"), "{page}");
-    let state = page.split_once("<script type=application/json id=state>").expect("it holds a state").1;
-    let state: serde_json::Value =
-        serde_json::from_str(state.strip_suffix("</script>").expect("it ends")).expect("it is JSON");
+    let state = state(&page);
     assert_eq!(state["networks"].as_array().map(Vec::len), Some(usize::from(NETWORKS)));
     // Nothing is asked of anybody but the device.
     for outside in ["http:", "https:", "//", "src=", "@import", "url("] {

@@ -36,10 +36,16 @@ impl Bench {
         Self { identity, store: SettingsStore::new(flash).expect("it is large enough") }
     }
 
+    /// What the configuration server is made of, at these names.
+    pub(crate) fn parts<'b>(&'b mut self, hosts: &'b [&'b str]) -> (&'b mut SettingsStore<Flash>, About<'b>) {
+        let about = About { page: &CONFIGURATION_PAGE, identity: &self.identity, firmware: "0.1.0", hosts };
+        (&mut self.store, about)
+    }
+
     /// The server of this device, at these names.
     pub(crate) fn server<'b>(&'b mut self, hosts: &'b [&'b str]) -> Setup<'b, Flash, RuntimeClock, OsRng> {
-        let about = About { page: &CONFIGURATION_PAGE, identity: &self.identity, firmware: "0.1.0", hosts };
-        Setup::new(about, &mut self.store, Some(Trouble::WifiPassword), RuntimeClock::start(), OsRng)
+        let (store, about) = self.parts(hosts);
+        Setup::new(about, store, Some(Trouble::WifiPassword), RuntimeClock::start(), OsRng)
     }
 }
 

@@ -1,0 +1,288 @@
+//! Finds the shortest packing of a channel's values and writes it.
+//!
+//! Every predictor is tried with every order that is likely to be the best. A microcontroller without 64-bit arithmetic does this for
+//! each channel of each batch, so that values near 0, which all vital signs are, take 32 bits, and a try ends when it can
+//! no longer win.
+
+use super::{Past, Predictor};
+
+/// Values that are all nearer to 0 than this differ from any prediction by less than 2^31, so that 32 bits are enough: three
+/// values make a prediction, and the fourth is the one predicted.
+const NARROW_MAX: u32 = 1 << 29;
+
+/// Orders that may be longer than the one before until no better one is looked for.
+const LONGER_MAX: u32 = 1;
+
+/// The zigzag of a difference, as wide as a channel needs.
+pub(super) trait Zigzag: Copy + Into<u64> {
+    /// The zigzag of what was not foreseen of this value.
+    fn new(value: i32, past: &Past) -> Self;
+
+    /// `(z >> k) + 1`, and the place of its leading one.
+    fn shifted(self, k: u8) -> (Self, u32);
+}
+
+/// The place of the leading one of a number that is not 0. Most are small; a core without an instruction for it would count
+/// the zeros for much longer.
+fn leading(n: u32) -> u32 {
+    const PLACES: [u8; 16] = [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3];
+    let (mut n, mut place) = (n, 0);
+    while n > 15 {
+        (n, place) = (n >> 4, place + 4);
+    }
+    place + PLACES.get(n as usize).map_or(0, |place| u32::from(*place))
+}
+
+impl Zigzag for u64 {
+    fn new(value: i32, past: &Past) -> Self {
+        let difference = i64::from(value) - past.prediction();
+        ((difference << 1) ^ (difference >> 63)).cast_unsigned()
+    }
+
+    fn shifted(self, k: u8) -> (Self, u32) {
+        let n = (self >> k) + 1;
+        (n, n.ilog2())
+    }
+}
+
+impl Zigzag for u32 {
+    fn new(value: i32, past: &Past) -> Self {
+        let difference = value.wrapping_sub(past.prediction_narrow());
+        ((difference << 1) ^ (difference >> 31)).cast_unsigned()
+    }
+
+    fn shifted(self, k: u8) -> (Self, u32) {
+        // A difference below 2^31 leaves room for one more.
+        let n = (self >> k) + 1;
+        (n, leading(n))
+    }
+}
+
+/// The zigzags of what `predictor` does not foresee of the values after the first.
+pub(super) fn zigzags<Z: Zigzag>(predictor: Predictor, first: i32, rest: &[i32]) -> impl Iterator<Item = Z> {
+    let mut past = Past::new(predictor, first);
+    rest.iter().map(move |value| {
+        let zigzag = Z::new(*value, &past);
+        past.push(*value);
+        zigzag
+    })
+}
+
+/// How to pack values in the fewest bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::batch) struct Plan<'v> {
+    predictor: Predictor,
+    k: u8,
+    first: i32,
+    rest: &'v [i32],
+    is_narrow: bool,
+    code_bits: u32,
+}
+
+impl<'v> Plan<'v> {
+    /// The shortest of those tried; of several the one with the first predictor, and of these the one with the lowest order. `None`
+    /// if there is no value.
+    pub(in crate::batch) fn new(values: &'v [i32]) -> Option<Self> {
+        let (first, rest) = values.split_first()?;
+        let is_narrow = values.iter().all(|value| value.unsigned_abs() < NARROW_MAX);
+        let mut best =
+            Self { predictor: Predictor::First, k: 0, first: *first, rest, is_narrow, code_bits: u32::MAX };
+        for predictor in Predictor::ALL {
+            if is_narrow { best.try_orders::<u32>(predictor) } else { best.try_orders::<u64>(predictor) }
+        }
+        Some(best)
+    }
+
+    /// Takes the best order of this predictor, if it is better than what was found before.
+    fn try_orders<Z: Zigzag>(&mut self, predictor: Predictor) {
+        // One value has no codes: nothing is shorter.
+        let Some(shorter) = self.code_bits.checked_sub(1) else { return };
+        let zigzags = || zigzags::<Z>(predictor, self.first, self.rest);
+        // The codes are shortest where the mean has about `k` bits, or below if a few differences make the mean.
+        let sum: u64 = zigzags().map(Into::into).sum();
+        let k_max = mean(sum, self.rest.len()).checked_ilog2().map_or(0, |log| log + 1).min(31);
+        let (mut best_bits, mut best_k, mut longer) = (shorter, None, 0);
+        for k in (0..=u8::try_from(k_max).unwrap_or(31)).rev() {
+            // Of this predictor a lower order wins when it is as good.
+            match code_bits(zigzags(), k, best_bits) {
+                Some(bits) => (best_bits, best_k, longer) = (bits, Some(k), 0),
+                // From the best order on each lower one is longer, but for one in between now and then.
+                None if best_k.is_some() && longer == LONGER_MAX => break,
+                None => longer += 1,
+            }
+        }
+        if let Some(k) = best_k {
+            (self.predictor, self.k, self.code_bits) = (predictor, k, best_bits);
+        }
+    }
+
+    /// Bytes of the byte string.
+    pub(in crate::batch) fn len(&self) -> u64 {
+        u64::from(
+            1 + first_zigzag(self.first).checked_ilog2().unwrap_or(0) / 7 + 1 + self.code_bits.div_ceil(8),
+        )
+    }
+
+    /// Hands the bytes of the byte string to `write`, until it fails.
+    pub(in crate::batch) fn write<E>(&self, mut write: impl FnMut(u8) -> Result<(), E>) -> Result<(), E> {
+        write(self.predictor.bits() | self.k)?;
+        let mut first = first_zigzag(self.first);
+        while first > 0x7f {
+            write(low_byte(first) | 0x80)?;
+            first >>= 7;
+        }
+        write(low_byte(first))?;
+        if self.is_narrow { self.write_codes::<u32, E>(write) } else { self.write_codes::<u64, E>(write) }
+    }
+
+    fn write_codes<Z: Zigzag, E>(&self, write: impl FnMut(u8) -> Result<(), E>) -> Result<(), E> {
+        let mut bits = BitWriter { write, pending: 0, count: 0 };
+        for zigzag in zigzags::<Z>(self.predictor, self.first, self.rest) {
+            let (n, zeros) = zigzag.shifted(self.k);
+            // `n` in so many bits has its leading zeros.
+            bits.put(n.into(), 2 * zeros + 1)?;
+            bits.put(zigzag.into(), self.k.into())?;
+        }
+        bits.finish()
+    }
+}
+
+/// The mean, rounded down; of nothing it is 0. Most sums have 32 bits, which are quicker to divide.
+fn mean(sum: u64, count: usize) -> u64 {
+    match (u32::try_from(sum), u32::try_from(count)) {
+        (Ok(sum), Ok(count)) => u64::from(sum.checked_div(count).unwrap_or(0)),
+        _ => u64::try_from(count).ok().and_then(|count| sum.checked_div(count)).unwrap_or(0),
+    }
+}
+
+/// Bits of all codes of order `k`; `None` if they are more than `limit`.
+fn code_bits<Z: Zigzag>(zigzags: impl Iterator<Item = Z>, k: u8, limit: u32) -> Option<u32> {
+    let mut bits = 0;
+    for zigzag in zigzags {
+        // A channel has some thousand values, and a code at most 70 bits.
+        bits += 2 * zigzag.shifted(k).1 + 1 + u32::from(k);
+        if bits > limit {
+            return None;
+        }
+    }
+    Some(bits)
+}
+
+fn first_zigzag(first: i32) -> u32 {
+    ((first << 1) ^ (first >> 31)).cast_unsigned()
+}
+
+fn low_byte(value: u32) -> u8 {
+    let [byte, ..] = value.to_le_bytes();
+    byte
+}
+
+fn low_word(value: u64) -> u32 {
+    let [a, b, c, d, ..] = value.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+struct BitWriter<W> {
+    write: W,
+    /// Bits that do not fill a byte yet, in the low `count` of these; what is above them was written.
+    pending: u32,
+    count: u32,
+}
+
+/// Bits that are put at once, at most: with the seven that may be pending they fit.
+const PUT_BITS_MAX: u32 = 24;
+
+impl<E, W: FnMut(u8) -> Result<(), E>> BitWriter<W> {
+    /// Appends the low `count` bits of `value`, the highest of them first; above them `value` may have others.
+    fn put(&mut self, value: u64, count: u32) -> Result<(), E> {
+        let mut left = count;
+        while left > PUT_BITS_MAX {
+            left -= PUT_BITS_MAX;
+            self.put_few(low_word(value.checked_shr(left).unwrap_or(0)), PUT_BITS_MAX)?;
+        }
+        self.put_few(low_word(value), left)
+    }
+
+    fn put_few(&mut self, value: u32, count: u32) -> Result<(), E> {
+        self.pending = self.pending << count | value & ((1 << count) - 1);
+        self.count += count;
+        while self.count >= 8 {
+            self.count -= 8;
+            (self.write)(low_byte(self.pending >> self.count))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(), E> {
+        if self.count == 0 { Ok(()) } else { (self.write)(low_byte(self.pending << (8 - self.count))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As a reader of the format would find it: all predictors, all orders, in their order.
+    fn shortest(values: &[i32]) -> (Predictor, u8, u64) {
+        let (first, rest) = values.split_first().unwrap();
+        let all = Predictor::ALL.into_iter().flat_map(|predictor| {
+            let sum: u64 = zigzags::<u64>(predictor, *first, rest).sum();
+            let mean = sum / (rest.len() as u64).max(1);
+            let k_max = mean.checked_ilog2().map_or(0, |log| log + 1).min(31);
+            (0..=u8::try_from(k_max).unwrap()).map(move |k| {
+                let bits = zigzags::<u64>(predictor, *first, rest)
+                    .map(|z| u64::from(2 * ((z >> k) + 1).ilog2() + 1 + u32::from(k)))
+                    .sum();
+                (predictor, k, bits)
+            })
+        });
+        all.min_by_key(|(_, _, bits)| *bits).unwrap()
+    }
+
+    fn values() -> impl Strategy<Value = std::vec::Vec<i32>> {
+        let near = |max: i32| prop::collection::vec(-max..=max, 1..40);
+        let narrow_max = 1 << 29;
+        prop_oneof![
+            near(3),
+            near(200),
+            near(40_000),
+            near(narrow_max - 1),
+            near(narrow_max + 1),
+            prop::collection::vec(any::<i32>(), 1..40),
+            prop::collection::vec(prop_oneof![9 => -5..5, 1 => any::<i32>()], 1..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_plan_is_the_shortest_of_all_or_nearly(values in values()) {
+            let plan = Plan::new(&values).unwrap();
+            let (.., bits) = shortest(&values);
+            let planned = u64::from(plan.code_bits);
+            prop_assert!(planned >= bits && planned <= bits + bits / 16 + 7, "{planned} bits, {bits} would do");
+        }
+
+        #[test]
+        fn leading_ones_are_found(n in any::<u32>(), shift in 0_u32..32) {
+            let n: u32 = (n >> shift).max(1);
+            prop_assert_eq!(leading(n), n.ilog2());
+        }
+
+        #[test]
+        fn both_widths_write_the_same(values in values()) {
+            let plan = Plan::new(&values).unwrap();
+            let written = |is_narrow| {
+                let mut bytes = std::vec::Vec::new();
+                let plan = Plan { is_narrow, ..plan };
+                plan.write(|byte| -> Result<(), ()> { bytes.push(byte); Ok(()) }).unwrap();
+                bytes
+            };
+            prop_assert_eq!(written(plan.is_narrow).len() as u64, plan.len());
+            prop_assert_eq!(written(plan.is_narrow), written(false));
+        }
+    }
+}
