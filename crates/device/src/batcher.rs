@@ -110,6 +110,8 @@ pub struct Batcher<V> {
     /// What is collected before a batch ends: `batch_ms`, or less where the memory is small.
     span_us: u64,
     channels: [Option<Channel>; CHANNELS_MAX],
+    /// No channel is here or beyond.
+    end: usize,
     /// The channel whose value is due next, and when: looked up once a value, as a microcontroller has few cycles for it.
     next: (u8, u64),
     /// When the first value of the present batch was due.
@@ -163,6 +165,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
             batch_ms,
             span_us: 0,
             channels,
+            end: channels.iter().rposition(Option::is_some).map_or(0, |last| last + 1),
             next: (0, start_us),
             started_us: None,
             settings: None,
@@ -199,7 +202,8 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
     }
 
     fn look_up_next(&mut self) {
-        let due = self.channels.iter().flatten().min_by_key(|channel| channel.due_us);
+        let channels = self.channels.get(..self.end).unwrap_or_default();
+        let due = channels.iter().flatten().min_by_key(|channel| channel.due_us);
         self.next = due.map_or((0, u64::MAX), |channel| (channel.setup.index, channel.due_us));
     }
 

@@ -136,7 +136,7 @@ where
     R: AsRef<[u8]> + AsMut<[u8]>,
     F: NorFlash,
 {
-    let presence = Presence::new(clock.now_ms());
+    let presence = Presence::new(clock.now_us());
     shared.tell(DeviceEvent { code: event_code::STARTED, text: "started", time_ms: clock.now_ms() });
     let mut recorder = Recorder { adc, clock, readings, shared, presence };
     match plan.delivery {
@@ -178,7 +178,7 @@ where
             let (_, due_us) = batcher.next_due();
             let wake_us = due_us.min(self.clock.now_us() + WAKE_EVERY_US);
             select(self.clock.wait_until_us(wake_us), self.shared.configured()).await;
-            self.shared.recorder_lives(self.clock.now_ms());
+            self.shared.recorder_lives(self.clock.now_us());
             if let Some(settings) = self.shared.take_settings() {
                 batcher.configure(settings.at_least(&INTERVALS_US_MIN));
             }
@@ -233,9 +233,8 @@ where
                 (Sensor::Movement, movement.map(|movement| movement.temperature_milli))
             }
         };
-        let now_ms = now_us / 1_000;
-        if let Some(code) = self.presence.note(sensor, value.is_some(), now_ms) {
-            self.shared.tell(DeviceEvent { code, text: sensor.name(), time_ms: now_ms });
+        if let Some(code) = self.presence.note(sensor, value.is_some(), now_us) {
+            self.shared.tell(DeviceEvent { code, text: sensor.name(), time_ms: now_us / 1_000 });
         }
         value
     }
@@ -264,7 +263,7 @@ where
     async fn sample(&mut self, interval_us: u64) -> ! {
         let mut due_us = self.clock.now_us();
         loop {
-            self.shared.recorder_lives(self.clock.now_ms());
+            self.shared.recorder_lives(self.clock.now_us());
             let mut sample = Sample::default();
             for (value, index) in sample.milli.iter_mut().zip(0..) {
                 *value = self.value(index).await;
@@ -279,7 +278,7 @@ where
             }
             while self.clock.now_us() < due_us {
                 self.clock.wait_until_us(due_us.min(self.clock.now_us() + WAKE_EVERY_US)).await;
-                self.shared.recorder_lives(self.clock.now_ms());
+                self.shared.recorder_lives(self.clock.now_us());
             }
         }
     }

@@ -4,8 +4,8 @@ use vitalwire_protocol::batch::event_code;
 
 use crate::sensors::Sensor;
 
-/// Sensors may take so long after the start before they count as missing, in milliseconds.
-const SETTLE_MS: u64 = 3_000;
+/// Sensors may take so long after the start before they count as missing, in microseconds.
+const SETTLE_US: u64 = 3_000_000;
 
 /// What is known of a sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,21 +20,21 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Presence {
     states: [State; Sensor::ALL.len()],
-    settled_ms: u64,
+    settled_us: u64,
 }
 
 impl Presence {
     /// At the start.
-    pub(super) fn new(now_ms: u64) -> Self {
-        Self { states: [State::Unknown; Sensor::ALL.len()], settled_ms: now_ms + SETTLE_MS }
+    pub(super) fn new(now_us: u64) -> Self {
+        Self { states: [State::Unknown; Sensor::ALL.len()], settled_us: now_us + SETTLE_US }
     }
 
     /// A sensor had a value or none. Returns the code of the event that tells of a change.
-    pub(super) fn note(&mut self, sensor: Sensor, has_value: bool, now_ms: u64) -> Option<u16> {
+    pub(super) fn note(&mut self, sensor: Sensor, has_value: bool, now_us: u64) -> Option<u16> {
         let state = self.states.get_mut(sensor as usize)?;
         let before = *state;
         match (before, has_value) {
-            (State::Unknown, false) if now_ms < self.settled_ms => None,
+            (State::Unknown, false) if now_us < self.settled_us => None,
             (State::Unknown | State::There, false) => {
                 *state = State::Missing;
                 Some(event_code::SENSOR_LOST)
@@ -58,28 +58,28 @@ mod tests {
 
     #[test]
     fn tells_each_change_once() {
-        let mut presence = Presence::new(1_000);
+        let mut presence = Presence::new(1_000_000);
         let notes = [
-            (2_000, false, None),
-            (2_500, true, None),
-            (2_600, true, None),
-            (2_700, false, Some(event_code::SENSOR_LOST)),
-            (9_000, false, None),
-            (9_100, true, Some(event_code::SENSOR_FOUND)),
-            (9_200, true, None),
+            (2_000_000, false, None),
+            (2_500_000, true, None),
+            (2_600_000, true, None),
+            (2_700_000, false, Some(event_code::SENSOR_LOST)),
+            (9_000_000, false, None),
+            (9_100_000, true, Some(event_code::SENSOR_FOUND)),
+            (9_200_000, true, None),
         ];
-        for (now_ms, has_value, expected) in notes {
-            assert_eq!(presence.note(Sensor::Movement, has_value, now_ms), expected, "at {now_ms} ms");
+        for (now_us, has_value, expected) in notes {
+            assert_eq!(presence.note(Sensor::Movement, has_value, now_us), expected, "at {now_us} us");
         }
     }
 
     #[test]
     fn a_sensor_that_never_answers_is_told_after_a_while_and_others_are_not() {
-        let mut presence = Presence::new(1_000);
-        assert_eq!(presence.note(Sensor::Thermometer, false, 3_999), None);
-        assert_eq!(presence.note(Sensor::Thermometer, false, 4_000), Some(event_code::SENSOR_LOST));
-        assert_eq!(presence.note(Sensor::Thermometer, false, 4_001), None);
-        assert_eq!(presence.note(Sensor::Pulse, true, 4_001), None);
-        assert_eq!(presence.note(Sensor::Thermometer, true, 4_002), Some(event_code::SENSOR_FOUND));
+        let mut presence = Presence::new(1_000_000);
+        assert_eq!(presence.note(Sensor::Thermometer, false, 3_999_000), None);
+        assert_eq!(presence.note(Sensor::Thermometer, false, 4_000_000), Some(event_code::SENSOR_LOST));
+        assert_eq!(presence.note(Sensor::Thermometer, false, 4_001_000), None);
+        assert_eq!(presence.note(Sensor::Pulse, true, 4_001_000), None);
+        assert_eq!(presence.note(Sensor::Thermometer, true, 4_002_000), Some(event_code::SENSOR_FOUND));
     }
 }

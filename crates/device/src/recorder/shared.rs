@@ -67,7 +67,8 @@ pub struct Shared<M: RawMutex, R, F> {
 #[derive(Clone, Copy, Default)]
 struct Counts {
     started_ms: u64,
-    recorder_ms: u64,
+    /// Microseconds, as the recorder has no time for a division.
+    recorder_us: u64,
     collector_ms: u64,
     missed: u64,
 }
@@ -82,7 +83,8 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
     /// Around a mounted outbox. `now_ms` is what the clock shows as the device starts.
     #[must_use]
     pub fn new(outbox: Outbox<R, F>, now_ms: u64) -> Self {
-        let counts = Counts { started_ms: now_ms, recorder_ms: now_ms, collector_ms: now_ms, missed: 0 };
+        let recorder_us = now_ms.saturating_mul(1_000);
+        let counts = Counts { started_ms: now_ms, recorder_us, collector_ms: now_ms, missed: 0 };
         Self {
             outbox: Mutex::new(RefCell::new(outbox)),
             events: Mutex::new(RefCell::new(Deque::new())),
@@ -107,12 +109,12 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
     /// Whether recorder and collector both gave a sign of life lately. When not, the watchdog may bite.
     pub fn is_alive(&self, now_ms: u64) -> bool {
         let counts = self.counts.lock(Cell::get);
-        now_ms.saturating_sub(counts.recorder_ms) <= RECORDER_SILENT_MS_MAX
+        now_ms.saturating_mul(1_000).saturating_sub(counts.recorder_us) <= RECORDER_SILENT_MS_MAX * 1_000
             && now_ms.saturating_sub(counts.collector_ms) <= COLLECTOR_SILENT_MS_MAX
     }
 
-    pub(super) fn recorder_lives(&self, now_ms: u64) {
-        self.count(|counts| counts.recorder_ms = now_ms);
+    pub(super) fn recorder_lives(&self, now_us: u64) {
+        self.count(|counts| counts.recorder_us = now_us);
     }
 
     pub(crate) fn collector_lives(&self, now_ms: u64) {
@@ -120,7 +122,9 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
     }
 
     pub(super) fn missed(&self, values: u64) {
-        self.count(|counts| counts.missed += values);
+        if values > 0 {
+            self.count(|counts| counts.missed += values);
+        }
     }
 
     fn count(&self, change: impl FnOnce(&mut Counts)) {
