@@ -15,6 +15,16 @@ export const PATIENCE_MILLIS = 240_000;
 export const DEVICE = 'bed_07';
 /** Where the settings say that the server is; the emulated air leads there from here. */
 export const SERVER = { host: '192.168.7.10', port: 9_998 };
+/** The topics of a device's seven values (PROTOCOL.md). */
+export const VALUES = {
+  temperature: 'Physiological_Data/Temperature',
+  mcu_temperature: 'Internal_Device_Data/Temperature/MCU',
+  mpu_temperature: 'Internal_Device_Data/Temperature/MPU',
+  pulse: 'Physiological_Data/Pulse_Signal',
+  x: 'Physiological_Data/Accelerometer/x',
+  y: 'Physiological_Data/Accelerometer/y',
+  z: 'Physiological_Data/Accelerometer/z',
+};
 export const WARD = { name: 'ward', password: 'a long password' };
 
 /** The firmware: named in VITALWIRE_FIRMWARE, or the release build of this repository. */

@@ -8,7 +8,20 @@ import { gunzipSync } from 'node:zlib';
 const HOST = '192.168.4.1';
 const CONTEXT = Buffer.from('vitalwire setup v1');
 
-function exchange(port, { method, path, body, address }) {
+/** Connections that end without an answer are tried again so many times, as a person presses "Save" again. */
+const TRIES = 5;
+
+async function exchange(port, what) {
+  for (let tries_left = TRIES - 1; ; tries_left--) {
+    try {
+      return await exchangeOnce(port, what);
+    } catch (error) {
+      if (tries_left === 0 || error.code !== 'ECONNRESET') throw error;
+    }
+  }
+}
+
+function exchangeOnce(port, { method, path, body, address }) {
   return new Promise((resolve, reject) => {
     const options = { host: '127.0.0.1', port, method, path, headers: { host: HOST, connection: 'close' }, localAddress: address };
     if (body) options.headers['content-length'] = body.length;
