@@ -150,6 +150,7 @@ where
         loop {
             let delivering = Delivering { keep_trouble: &keep_trouble, since_ms: Cell::new(None) };
             let ended = self.try_once(rng, memory, &delivering).await;
+            self.shared.away_since(Some(self.clock.now_ms()));
             let lived_ms = delivering.since_ms.get().map_or(0, |since_ms| self.clock.now_ms() - since_ms);
             let Err(trouble) = ended else {
                 (backoff, failures) = (Backoff::new(self.limits.backoff), 0);
@@ -222,6 +223,7 @@ where
     fn delivers<K: FnMut(Option<Trouble>)>(&self, delivering: &Delivering<'_, K>) {
         if delivering.since_ms.get().is_none() {
             delivering.since_ms.set(Some(self.clock.now_ms()));
+            self.shared.away_since(None);
             self.status.set_activity(Activity::Delivering);
             (delivering.keep_trouble.borrow_mut())(None);
         }

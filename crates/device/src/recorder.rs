@@ -22,7 +22,7 @@ use crate::identity::Credentials;
 use crate::sensors::{Adc, AdcInput, Readings, SAMPLE_US, Sensor, mcu_temperature_milli, pulse_millivolts};
 use presence::Presence;
 
-pub use shared::{COLLECTOR_SILENT_MS_MAX, DeviceEvent, RECORDER_SILENT_MS_MAX, Sample, Shared};
+pub use shared::{AWAY_MS_MIN, COLLECTOR_SILENT_MS_MAX, DeviceEvent, RECORDER_SILENT_MS_MAX, Sample, Shared};
 
 /// Decimals of every channel, as the paper's frames have them.
 const SCALE: i8 = -3;

@@ -21,6 +21,10 @@ pub const RECORDER_SILENT_MS_MAX: u64 = 5_000;
 /// The same for the collector: longer than anything for which it waits without a sign, of which a handshake is the longest.
 pub const COLLECTOR_SILENT_MS_MAX: u64 = 60_000;
 
+/// When nobody takes the batches for so long, in milliseconds, each goes to flash as it is made: what is in memory a dead battery
+/// takes along. A shorter outage wears no flash and, at high rates, costs no value for an erasure.
+pub const AWAY_MS_MIN: u64 = 30_000;
+
 /// Events that wait for a connection. When there are more, the oldest goes: the newest say how it is.
 const EVENTS_MAX: usize = 16;
 
@@ -70,6 +74,8 @@ struct Counts {
     /// Microseconds, as the recorder has no time for a division.
     recorder_us: u64,
     collector_ms: u64,
+    /// Since when nobody takes batches; `None` while the server does.
+    away_since_ms: Option<u64>,
     missed: u64,
 }
 
@@ -84,7 +90,13 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
     #[must_use]
     pub fn new(outbox: Outbox<R, F>, now_ms: u64) -> Self {
         let recorder_us = now_ms.saturating_mul(1_000);
-        let counts = Counts { started_ms: now_ms, recorder_us, collector_ms: now_ms, missed: 0 };
+        let counts = Counts {
+            started_ms: now_ms,
+            recorder_us,
+            collector_ms: now_ms,
+            away_since_ms: Some(now_ms),
+            missed: 0,
+        };
         Self {
             outbox: Mutex::new(RefCell::new(outbox)),
             events: Mutex::new(RefCell::new(Deque::new())),
@@ -119,6 +131,16 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
 
     pub(crate) fn collector_lives(&self, now_ms: u64) {
         self.count(|counts| counts.collector_ms = now_ms);
+    }
+
+    /// The server takes batches from now on, or, with the time in milliseconds, does so no more.
+    pub(crate) fn away_since(&self, now_ms: Option<u64>) {
+        self.count(|counts| counts.away_since_ms = now_ms.map(|ms| counts.away_since_ms.unwrap_or(ms)));
+    }
+
+    fn is_away(&self, now_ms: u64) -> bool {
+        let since_ms = self.counts.lock(Cell::get).away_since_ms;
+        since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= AWAY_MS_MIN)
     }
 
     pub(super) fn missed(&self, values: u64) {
@@ -212,10 +234,17 @@ impl<M: RawMutex, R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Shared<M, R, F> {
         self.with_outbox(|outbox| outbox.next_sequence())
     }
 
-    /// Keeps a batch with the sequence that [`Self::next_sequence`] gave.
+    /// Keeps a batch with the sequence that [`Self::next_sequence`] gave; in flash when nobody has taken any for long. That is
+    /// done here, right behind a value, for erasing a sector takes about as long as from one value to the next.
     pub(super) fn keep(&self, newest_ms: u64, message: &[u8]) {
-        // The recorder keeps to the outbox's limit, so that nothing is refused.
-        let _ = self.with_outbox(|outbox| outbox.push(newest_ms, message));
+        let is_away = self.is_away(newest_ms);
+        self.with_outbox(|outbox| {
+            // The recorder keeps to the outbox's limit, so that nothing is refused.
+            let _ = outbox.push(newest_ms, message);
+            if is_away {
+                outbox.save();
+            }
+        });
         self.more.signal(());
     }
 }

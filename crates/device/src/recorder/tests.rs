@@ -205,6 +205,71 @@ async fn a_stall_that_fits_between_two_values_costs_none() {
     assert_eq!((of_channel(&values, 2).len(), batches), (420, 21));
 }
 
+/// A flash of two hundred sectors.
+struct Flash(Vec<u8>);
+
+impl embedded_storage::nor_flash::ErrorType for Flash {
+    type Error = core::convert::Infallible;
+}
+
+impl embedded_storage::nor_flash::ReadNorFlash for Flash {
+    const READ_SIZE: usize = 1;
+
+    fn read(&mut self, at: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.copy_from_slice(&self.0[at as usize..][..bytes.len()]);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 1;
+    const ERASE_SIZE: usize = 4_096;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
+        self.0[from as usize..to as usize].fill(0xff);
+        Ok(())
+    }
+
+    fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.0[at as usize..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_go_to_flash_when_nobody_takes_them_for_long_and_not_before() {
+    let (clock, readings) = (TestClock::new(), Readings::<NoopRawMutex>::new());
+    let flash = Flash(vec![0xff; 200 * 4_096]);
+    let shared = Shared::new(Outbox::mount(1, vec![0; 1 << 16], flash), 0);
+    let in_flash = || shared.with_outbox(|outbox| (outbox.held_in_flash(), outbox.held()));
+    let mut memory = Memory::new();
+    let story = async {
+        clock.wait_ms(AWAY_MS_MIN - 500).await;
+        assert_eq!(in_flash().0, 0);
+        clock.wait_ms(2_000).await;
+        let (flash, held) = in_flash();
+        assert!(flash > 25 && flash == held, "{flash} of {held}");
+        // The server takes batches again, and then no more: the time counts from there.
+        shared.away_since(None);
+        clock.wait_ms(2 * AWAY_MS_MIN).await;
+        assert_eq!(in_flash().0, flash);
+        shared.away_since(Some(clock.now_ms()));
+        clock.wait_ms(AWAY_MS_MIN / 2).await;
+        // Another failed try is no news.
+        shared.away_since(Some(clock.now_ms()));
+        assert_eq!(in_flash().0, flash);
+        clock.wait_ms(AWAY_MS_MIN / 2 + 2_000).await;
+        let (flash, held) = in_flash();
+        assert!(flash > 115 && flash == held, "{flash} of {held}");
+    };
+    let recorded = record(adc(), clock, &readings, &shared, Plan::BATCHES, &mut memory);
+    assert!(matches!(select(story, recorded).await, Either::First(())));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sensor_that_goes_is_a_gap_and_one_event_and_so_is_its_return() {
     let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());
