@@ -80,6 +80,12 @@ export class Gateway {
     return stdout.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line));
   }
 
+  /** Batches of a device that the gateway knows of and does not have: one line of text each. */
+  async missing(device) {
+    const { stdout } = await this.command('history', device, '--points', '1');
+    return stdout.split('\n').filter((line) => /^batches \d+ to \d+ of boot/.test(line.trim()));
+  }
+
   async stop() {
     const child = this.#child;
     this.#child = null;

@@ -160,7 +160,10 @@ export class Bench {
     return topics;
   }
 
-  /** Samples of a channel that the gateway has, with what is missing. */
+  /**
+   * Samples of a channel that the gateway has, and whether their times have a gap. A new connection of a device whose
+   * emulation fell behind shifts its times, which looks like one: what was lost, `gateway.missing` tells.
+   */
   async stored(channel = 'Pulse_Signal') {
     const stretches = await this.gateway.history(DEVICE, { channel, points: 1 }).catch(() => []);
     return {
