@@ -23,7 +23,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         copy(Path::new(source), &folder.join(source))?;
     }
     if !is_installed {
-        run("npm", &["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"], &folder)?;
+        run(
+            "npm",
+            &["ci", "--omit=dev", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"],
+            &folder,
+        )?;
     }
     run("node", &["build.mjs", out.to_str().ok_or("OUT_DIR is not UTF-8")?], &folder)
 }

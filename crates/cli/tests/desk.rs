@@ -6,12 +6,12 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, ChildStdout, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 
-use support::{Data, Running, Serve, run, stderr, vitalwire, wait};
+use support::{Data, Lines, Running, Serve, run, stderr, until, vitalwire, wait};
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::seal;
 
@@ -46,8 +46,8 @@ fn provision(data: &Data, id: &str) -> PathBuf {
 /// A desk device, and what it says.
 struct Device {
     running: Running,
-    out: std::io::Lines<BufReader<ChildStdout>>,
-    told: std::io::Lines<BufReader<ChildStderr>>,
+    out: Lines,
+    told: Lines,
 }
 
 impl Device {
@@ -55,28 +55,19 @@ impl Device {
         let mut command = vitalwire();
         command.args(["simulate", "device", "--identity"]).arg(identity).args(more);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap()).lines();
-        let told = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (out, told) = (Lines::of(child.stdout.take().unwrap()), Lines::of(child.stderr.take().unwrap()));
         Self { running: Running(child), out, told }
     }
 
     /// Reads what it tells up to a line with these words, and gives back all of it.
     #[track_caller]
-    fn told(&mut self, words: &str) -> String {
-        let mut seen = String::new();
-        for line in self.told.by_ref() {
-            let line = line.unwrap();
-            seen = seen + &line + "\n";
-            if line.contains(words) {
-                return seen;
-            }
-        }
-        panic!("it ended without {words:?}:\n{seen}");
+    fn told(&self, words: &str) -> String {
+        self.told.until(words, |line| line.contains(words))
     }
 
     /// The address of its page, and the setup key.
-    fn page(&mut self) -> Page {
-        let line = self.out.next().unwrap().unwrap();
+    fn page(&self) -> Page {
+        let line = self.out.next().unwrap();
         let url = line.strip_prefix("page: http://").unwrap();
         let (address, key) = url.split_once("/#").unwrap();
         assert_eq!(key.len(), 32);
@@ -101,15 +92,19 @@ struct Page {
 
 impl Page {
     fn ask(&self, request: &[u8]) -> (u16, Vec<u8>) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(support::PATIENCE)).unwrap();
-        stream.write_all(request).unwrap();
+        self.try_to_ask(request).unwrap()
+    }
+
+    fn try_to_ask(&self, request: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(support::PATIENCE))?;
+        stream.write_all(request)?;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end =
-            answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head") + 4;
+        stream.read_to_end(&mut answer)?;
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+        let end = end.ok_or(std::io::ErrorKind::UnexpectedEof)? + 4;
         let head = String::from_utf8(answer[..end].to_vec()).unwrap();
-        (head[9..12].parse().unwrap(), answer[end..].to_vec())
+        Ok((head[9..12].parse().unwrap(), answer[end..].to_vec()))
     }
 
     /// What the device says in its page.
@@ -151,13 +146,10 @@ fn assert_values_arrive(serve: &Serve, devices: &[&str]) {
     );
     let mut missing: BTreeSet<_> =
         devices.iter().flat_map(|id| VALUES.map(|value| format!("Pico/{id}/{value}"))).collect();
-    for line in BufReader::new(subscriber.0.stdout.take().unwrap()).lines().take(5_000) {
-        missing.remove(line.unwrap().split(' ').next().unwrap());
-        if missing.is_empty() {
-            return;
-        }
-    }
-    panic!("never came: {missing:?}");
+    Lines::of(subscriber.0.stdout.take().unwrap()).until("all values", |line| {
+        missing.remove(line.split(' ').next().unwrap());
+        missing.is_empty()
+    });
 }
 
 #[test]
@@ -165,9 +157,8 @@ fn devices_of_both_protocols_bring_the_seven_values_to_a_subscriber() {
     let data = ward();
     let serve = Serve::start(&data.folder());
     let server = serve.address("devices");
-    let mut devices =
-        ["bed_07", "old_01"].map(|id| Device::start(&provision(&data, id), &["--server", server]));
-    for device in &mut devices {
+    let devices = ["bed_07", "old_01"].map(|id| Device::start(&provision(&data, id), &["--server", server]));
+    for device in &devices {
         device.told("takes its values");
     }
     assert_values_arrive(&serve, &["bed_07", "old_01"]);
@@ -184,7 +175,7 @@ fn a_device_that_was_set_up_on_its_page_collects_and_remembers() {
     let identity = provision(&data, "bed_07");
     let flash = data.folder().with_file_name("bed_07.flash");
     let keep = ["--flash", flash.to_str().unwrap()];
-    let mut device = Device::start(&identity, &[&keep[..], &["--setup"]].concat());
+    let device = Device::start(&identity, &[&keep[..], &["--setup"]].concat());
     let page = device.page();
     device.told("waiting for the page");
     let state = page.state();
@@ -197,13 +188,48 @@ fn a_device_that_was_set_up_on_its_page_collects_and_remembers() {
     assert_eq!((status, answer.as_str()), (200, "{\"saved\":true}"));
     let told = device.told("takes its values");
     assert!(told.contains("saved"), "{told}");
-    assert!(TcpStream::connect(&page.address).is_err(), "the page is gone once it was saved");
+    let get = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", page.address);
+    // Another program may have got the port meanwhile, but none of them has a page in gzip.
+    let is_served = page.try_to_ask(get.as_bytes()).is_ok_and(|(_, body)| body.starts_with(b"\x1f\x8b"));
+    assert!(!is_served, "the page is gone once it was saved");
     assert_values_arrive(&serve, &["bed_07"]);
     assert!(device.stop().0.success());
 
-    let mut again = Device::start(&identity, &keep);
+    let again = Device::start(&identity, &keep);
     let told = again.told("takes its values");
     assert!(!told.contains("waiting for the page"), "{told}");
+}
+
+#[test]
+fn bad_requests_and_idle_connections_leave_the_page_available() {
+    let data = ward();
+    let device = Device::start(&provision(&data, "old_01"), &["--setup"]);
+    let page = device.page();
+    let host = &page.address;
+    let long = format!("GET / HTTP/1.1\r\nHost: {host}\r\nCookie: {}\r\n\r\n", "a".repeat(10_000));
+    let requests = [
+        (431, long.as_str()),
+        (405, &format!("PUT /save HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n")),
+        (404, &format!("GET /etc/passwd HTTP/1.1\r\nHost: {host}\r\n\r\n")),
+        (302, "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+        (403, "POST /save HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 0\r\n\r\n"),
+        (400, "\x16\x03\x01\x02\x00\x01\x00\x01\x7c\r\n\r\n"),
+    ];
+    for (status, request) in requests {
+        assert_eq!(page.ask(request.as_bytes()).0, status, "{}", request.escape_debug());
+    }
+    // Browsers open connections that they do not use, and go half way through a request. The modem has no more links, and
+    // refuses who comes then, until the first of them have waited too long.
+    let idle: Vec<_> = (0..4).map(|_| TcpStream::connect(host).unwrap()).collect();
+    TcpStream::connect(host).unwrap().write_all(b"POST /save HTTP/1.1\r\nHost").unwrap();
+    let again = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    until("the page is there again", || page.try_to_ask(again.as_bytes()).is_ok());
+    drop(idle);
+    until("all is quiet again", || page.try_to_ask(again.as_bytes()).is_ok());
+    assert_eq!(page.state()["id"], "old_01");
+    let (status, answer) = page.save(&settings("127.0.0.1:1", "Ward 3", "12345678"), &page.key);
+    assert_eq!(status, 200, "{answer}");
+    device.told("saved");
 }
 
 #[test]
@@ -213,14 +239,14 @@ fn a_wrong_wifi_password_is_told_and_the_next_page_says_it() {
     let identity = provision(&data, "bed_07");
     let flash = data.folder().with_file_name("bed_07.flash");
     let setup = ["--flash", flash.to_str().unwrap(), "--wifi-password", "the right one", "--setup"];
-    let mut device = Device::start(&identity, &setup);
+    let device = Device::start(&identity, &setup);
     let page = device.page();
     let server = serve.address("devices");
     assert_eq!(page.save(&settings(server, "Ward 3", "a wrong one"), &page.key).0, 200);
     device.told("refused the password");
     assert!(device.stop().0.success());
 
-    let mut device = Device::start(&identity, &setup);
+    let device = Device::start(&identity, &setup);
     let page = device.page();
     let state = page.state();
     assert!(state["trouble"].as_str().unwrap().contains("password"), "{state}");
@@ -236,13 +262,13 @@ fn what_was_not_delivered_waits_in_the_flash_for_the_next_start() {
     let flash = data.folder().with_file_name("bed_07.flash");
     let keep = ["--flash", flash.to_str().unwrap(), "--server"];
     // Nothing listens on port 1 of this computer.
-    let mut device = Device::start(&identity, &[&keep[..], &["127.0.0.1:1"]].concat());
+    let device = Device::start(&identity, &[&keep[..], &["127.0.0.1:1"]].concat());
     device.told("Nothing answers");
     device.told("0 batches delivered, 10 wait");
     let (_, last) = device.stop();
     assert!(last.contains("0 batches delivered") && last.contains("wait in its flash"), "{last}");
     let server = serve.address("devices");
-    let mut device = Device::start(&identity, &[&keep[..], &[server]].concat());
+    let device = Device::start(&identity, &[&keep[..], &[server]].concat());
     device.told("10 batches delivered");
     let (_, last) = device.stop();
     assert!(!last.contains(" 0 batches delivered"), "{last}");
@@ -263,7 +289,6 @@ fn what_cannot_work_is_refused_in_plain_words() {
         let message = stderr(&output);
         assert!(message.contains(words), "{words:?}: {message}");
     };
-    let mut device = device;
     device.told("Nothing answers");
     refused(&in_use, "another software device uses this flash file");
     device.stop();

@@ -6,14 +6,14 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Lines, Read, Write};
-use std::process::{ChildStdout, Stdio};
+use std::io::{Read, Write};
+use std::process::Stdio;
 use std::thread;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use support::{Data, Running, Serve, vitalwire, wait};
+use support::{Data, Lines, Running, Serve, vitalwire, wait};
 
 const PASSWORD: &str = "a good password";
 
@@ -59,7 +59,7 @@ impl Pico {
 /// A subscriber of everything.
 struct Subscriber {
     _running: Running,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Lines,
 }
 
 impl Subscriber {
@@ -71,27 +71,23 @@ impl Subscriber {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = Lines::of(child.stdout.take().unwrap());
         Self { _running: Running(child), lines }
     }
 
-    /// Reads up to a message that is wanted, and hands on all others.
-    fn until(&mut self, what: &str, mut is_wanted: impl FnMut(&str, &str) -> bool) {
-        for line in self.lines.by_ref().take(50_000) {
-            let line = line.unwrap();
-            let (topic, payload) = line.split_once(' ').unwrap();
-            if is_wanted(topic, payload) {
-                return;
-            }
-        }
-        panic!("never: {what}");
+    /// Reads up to a message that is wanted.
+    #[track_caller]
+    fn until(&self, what: &str, mut is_wanted: impl FnMut(&str, &str) -> bool) {
+        self.lines.until(what, |line| {
+            line.split_once(' ').is_some_and(|(topic, payload)| is_wanted(topic, payload))
+        });
     }
 
-    fn value(&mut self, name: &str, is_wanted: impl Fn(f64) -> bool) {
+    fn value(&self, name: &str, is_wanted: impl Fn(f64) -> bool) {
         self.until(name, |topic, payload| topic.ends_with(name) && is_wanted(payload.parse().unwrap()));
     }
 
-    fn status(&mut self, wanted: &str) {
+    fn status(&self, wanted: &str) {
         self.until(wanted, |topic, payload| topic.ends_with("/status") && payload == wanted);
     }
 }
@@ -112,7 +108,7 @@ fn keys_change_what_a_subscriber_sees_and_a_cut_network_costs_no_batch() {
     let identity = identity.to_str().unwrap();
     data.must(&["device", "provision", "bed_07", "--bin", identity]);
     let serve = Serve::start(&data.folder());
-    let mut subscriber = Subscriber::start(&serve);
+    let subscriber = Subscriber::start(&serve);
     let mut pico = Pico::start(&["--identity", identity, "--server", serve.address("devices")]);
     subscriber.status("online");
     subscriber.value("Physiological_Data/Temperature", |celsius| celsius > 35.0);

@@ -12,9 +12,11 @@ mod surroundings;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use vitalwire_device::flash::{FLASH_LEN, SharedFlash};
 use vitalwire_device::identity::{Credentials, Identity, IdentityError};
@@ -28,6 +30,9 @@ use boot::Ended;
 use handle::DeskEnd;
 
 pub use handle::{DeliveredUnit, DeskHandle, DeskState};
+
+/// Before a device that failed starts again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// A flash that is shared by the parts of the device, all on one thread.
 type Flash = SharedFlash<NoopRawMutex, SimulatedFlash>;
@@ -177,7 +182,12 @@ impl Desk {
         loop {
             match self.boot(saved_just_now, &stop).await? {
                 Ended::Saved => saved_just_now = true,
-                Ended::SwitchMoved | Ended::Watchdog => saved_just_now = false,
+                Ended::SwitchMoved => saved_just_now = false,
+                Ended::Watchdog => {
+                    saved_just_now = false;
+                    // Whatever ails it must not keep this computer busy.
+                    let _ = timeout(RESTART_PAUSE, stop.cancelled()).await;
+                }
                 Ended::Stopped => return Ok(self.end.state.borrow().clone()),
             }
         }

@@ -10,6 +10,7 @@ import { DESKTOP, DEVICE_URL, PHONE, fill, launch, open, result, save } from './
 import { SETUP_KEY, start } from './device.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const WHAT_IT_NEVER_DOES = ['connect-src', 'img-src', 'script-src-attr', 'script-src-elem', 'style-src-elem'];
 const GOOD = { network: 'Ward 3', password: 'correct horse', server: 'gateway.example', key: SETUP_KEY };
 
 // A page of a device of its own, for one test.
@@ -154,6 +155,7 @@ describe('the configuration page', () => {
   test(
     'says how many tries a wrong key leaves, then to wait',
     withPage({}, async ({ page, browser }) => {
+      await page.clock.install();
       await fill(page, { ...GOOD, key: '0'.repeat(32) });
       for (const left of [4, 3, 2, 1]) {
         assert.equal(await save(page), `Wrong setup key. Tries left: ${left}.`);
@@ -166,6 +168,38 @@ describe('the configuration page', () => {
       // A page that is opened now says the same.
       const { page: other } = await open(browser);
       assert.match(await result(other), /^Too many wrong keys/);
+      await page.clock.runFor(30_000);
+      assert.match(await page.textContent('#save'), /^Wait (30|29) s$/);
+      await page.clock.runFor(31_000);
+      assert.equal(await page.textContent('#save'), 'Save');
+      assert.equal(await page.isDisabled('#save'), false);
+      // The device's own clock did not run on.
+      assert.match(await save(page), /^Too many wrong keys/);
+    }),
+  );
+
+  test(
+    'runs no script and asks no server but its own',
+    withPage({}, async ({ page }) => {
+      const refused = await page.evaluate(async () => {
+        const refused = new Set();
+        const all = new Promise((resolve) => {
+          document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => {
+            refused.add(effectiveDirective);
+            if (refused.size === 5) resolve();
+          });
+        });
+        const script = document.createElement('script');
+        script.textContent = 'globalThis.ran = true';
+        document.body.append(script);
+        document.body.insertAdjacentHTML('beforeend', '<img src=/x onerror="globalThis.ran = true">');
+        const style = document.createElement('style');
+        document.body.append(Object.assign(style, { textContent: 'body { color: red }' }));
+        await fetch('http://127.0.0.1:9/').catch(() => {});
+        await all;
+        return [...refused, globalThis.ran].sort();
+      });
+      assert.deepEqual(refused, [...WHAT_IT_NEVER_DOES, undefined]);
     }),
   );
 

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { PATIENCE_MS, fill, launch, save } from './browser.mjs';
+import { PATIENCE_MS, fill, launch, open, save } from './browser.mjs';
 
 const PASSWORD = 'a good password';
 const VALUES = [
@@ -78,21 +78,39 @@ const topics = (port) => {
   return new Set(seen.split('\n').map((line) => line.split(' ')[0]));
 };
 
-for (const protocol of ['tls', 'aes-cbc']) {
-  test(`a desk device with ${protocol} that is set up in a browser brings its values to a subscriber`, async (t) => {
-    const { executable, identity, devicePort, mqttPort } = await ward(t, protocol);
-    const device = running(t, executable, ['simulate', 'device', '--identity', identity, '--setup']);
-    const url = (await device.out('page: ')).slice('page: '.length);
-    const browser = await launch(0);
-    t.after(() => browser.close());
-    const page = await browser.newPage();
-    page.setDefaultTimeout(PATIENCE_MS);
-    await page.goto(url);
-    assert.equal(await page.inputValue('#key'), url.split('#')[1], 'the address has the setup key');
-    await fill(page, { network: 'Ward 3', password: 'correct horse', server: '127.0.0.1', port: devicePort });
-    assert.match(await save(page), /^Saved/);
-    await device.told('takes its values');
-    const seen = topics(mqttPort);
-    for (const value of VALUES) assert.ok(seen.has(`Pico/bed_07/${value}`), `${value} is missing in ${[...seen]}`);
-  });
-}
+// Sets a desk device up in a page that is open already, and looks at what arrives.
+const setUp = async (page, device, { devicePort, mqttPort }) => {
+  await fill(page, { network: 'Ward 3', password: 'correct horse', server: '127.0.0.1', port: devicePort });
+  assert.match(await save(page), /^Saved/);
+  await device.told('takes its values');
+  const seen = topics(mqttPort);
+  for (const value of VALUES) assert.ok(seen.has(`Pico/bed_07/${value}`), `${value} is missing in ${[...seen]}`);
+};
+
+const started = async (t, { executable, identity }) => {
+  const device = running(t, executable, ['simulate', 'device', '--identity', identity, '--setup']);
+  return { device, url: new URL((await device.out('page: ')).slice('page: '.length)) };
+};
+
+test('a device that is set up at the printed address brings its values to a subscriber', async (t) => {
+  const all = await ward(t, 'tls');
+  const { device, url } = await started(t, all);
+  const browser = await launch(0);
+  t.after(() => browser.close());
+  const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.goto(url.href);
+  assert.equal(await page.inputValue('#key'), url.hash.slice(1), 'the address has the setup key');
+  await setUp(page, device, all);
+});
+
+test('so does one with AES-CBC frames, from a phone that finds it at 192.168.4.1', async (t) => {
+  const all = await ward(t, 'aes-cbc');
+  const { device, url } = await started(t, all);
+  const browser = await launch(Number(url.port));
+  t.after(() => browser.close());
+  const { page, requests, errors } = await open(browser, { fragment: url.hash });
+  assert.equal(await page.textContent('#device'), 'bed_07');
+  await setUp(page, device, all);
+  assert.deepEqual([requests.length, errors], [2, []], 'the page and the save');
+});

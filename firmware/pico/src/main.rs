@@ -80,7 +80,7 @@ async fn main(spawner: Spawner) {
     match (mode, settings) {
         (Mode::Collector, Some(settings)) => {
             let shared = shared::mount(random.next_u64(), flash, embassy_time::Instant::now().as_millis());
-            let adc = sensors::Converter::new(p.ADC, p.PIN_26, p.ADC_TEMP_SENSOR, Irqs);
+            let adc = sensors::Converter::new(p.ADC, p.PIN_26, p.ADC_TEMP_SENSOR);
             let one_wire = sensors::OneWire::new(p.PIO0, p.PIN_16, Irqs);
             let i2c = sensors::movement_bus(p.I2C1, (p.PIN_14, p.PIN_15), Irqs);
             above.spawn(tasks::record(adc, shared, Plan::of(&identity.credentials)).expect("spawned once"));

@@ -5,7 +5,7 @@ use embassy_rp::gpio::Output;
 use embassy_rp::i2c::I2c;
 use embassy_rp::interrupt::{InterruptExt as _, Priority};
 use embassy_rp::peripherals::{DMA_CH0, I2C1, PIO0, USB};
-use embassy_rp::{Peri, adc, bind_interrupts, dma, i2c, interrupt, pio};
+use embassy_rp::{Peri, bind_interrupts, dma, i2c, interrupt, pio};
 use embassy_time::Timer;
 use static_cell::ConstStaticCell;
 use vitalwire_device::identity::Identity;
@@ -27,7 +27,6 @@ use crate::switch::Switch;
 use crate::{lamp, line, network, usb};
 
 bind_interrupts!(pub(crate) struct Irqs {
-    ADC_IRQ_FIFO => adc::InterruptHandler;
     DMA_IRQ_0 => dma::InterruptHandler<DMA_CH0>;
     I2C1_IRQ => i2c::InterruptHandler<I2C1>;
     PIO0_IRQ_0 => pio::InterruptHandler<PIO0>;

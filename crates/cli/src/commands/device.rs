@@ -25,6 +25,7 @@ pub(crate) enum DeviceCommand {
 Examples:
   vitalwire device add bed_07 --data ./data
   vitalwire device add old_01 --protocol aes-cbc --data ./data >> DEVICES_KEYS.txt
+  vitalwire device provision bed_07 --uf2 bed_07.uf2 --data ./data    # and this makes a Pico that device
 
 A TLS device, which is the default, gets two lines on standard output, identity and PSK, and on a terminal its label
 as a QR code. An AES-CBC device gets one line of the paper's key file, { \"id\":…, \"key\":…, \"iv\":… }, once.

@@ -299,7 +299,7 @@ fn named(addresses: &Addresses) -> Vec<(&'static str, SocketAddr)> {
 
 fn meaning(name: &str, address: SocketAddr) -> String {
     match name {
-        "devices" => format!("{address}, AES-CBC frames"),
+        "devices" => format!("{address}, TLS 1.3 and AES-CBC frames"),
         "mqtt" => format!("mqtt://{address}, this machine only"),
         "mqtt_tls" => format!("mqtts://{address}"),
         "mqtt_websocket" => format!("ws://{address}/mqtt, this machine only"),

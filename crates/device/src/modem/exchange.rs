@@ -266,6 +266,15 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
                 Ok(bytes.len())
             }
             Ok(Outcome::Restarted) => Err(unknown.is(SocketError::Lost)),
+            // A datagram may be lost anywhere; who asked is gone, and others are not.
+            Ok(_)
+                if self
+                    .state
+                    .with(|core| core.links.get(number).is_some_and(|link| link.may_lose(generation))) =>
+            {
+                unknown.because = None;
+                Ok(bytes.len())
+            }
             Ok(_) => Err(unknown.is(SocketError::NotSent)),
             Err(error) => Err(unknown.is(error.into())),
         }

@@ -244,6 +244,11 @@ impl Link {
         }
     }
 
+    /// Whether what is sent on it may be lost without an end to it.
+    pub(super) fn may_lose(&self, generation: u32) -> bool {
+        self.datagrams && self.writable(generation).is_ok()
+    }
+
     /// Whether the modem has it for this generation.
     pub(super) fn is_open(&self, generation: u32) -> bool {
         self.generation == generation && self.open

@@ -127,7 +127,8 @@ impl<W: Write, C: Clock> Datagrams<'_, '_, W, C> {
         .await
     }
 
-    /// Sends a datagram to who sent the last one to the modem.
+    /// Sends a datagram to who sent the last one to the modem. That the modem could not send it is no error, as it may be lost
+    /// later as well.
     ///
     /// # Errors
     /// See [`SocketError`]. After one the port must be opened again.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use vitalwire_device::modem::ACCESS_POINT_ADDRESS;
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::PORT;
 
@@ -45,12 +46,14 @@ pub(super) fn surroundings(networks: Vec<Network>, page: SocketAddr) -> Surround
     Surroundings { networks, tcp_ports: [(PORT, page)].into(), ..Surroundings::default() }
 }
 
-/// The names that browsers give for the page's address.
+/// The names that browsers give for the page's address: it, `localhost`, and a real device's, for a browser that was told that
+/// it is here.
 pub(super) fn hosts(page: SocketAddr) -> Vec<String> {
     let mut hosts = vec![page.to_string()];
     if page.ip().is_loopback() {
         hosts.push(format!("localhost:{}", page.port()));
     }
+    hosts.push(ACCESS_POINT_ADDRESS.to_owned());
     hosts
 }
 
@@ -87,8 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_may_say_localhost() {
-        assert_eq!(hosts("127.0.0.1:8080".parse().unwrap()), ["127.0.0.1:8080", "localhost:8080"]);
-        assert_eq!(hosts("10.0.0.5:80".parse().unwrap()), ["10.0.0.5:80"]);
+    fn a_browser_may_say_localhost_or_a_real_device_s_address() {
+        let hosts = |page: &str| hosts(page.parse().unwrap());
+        assert_eq!(hosts("127.0.0.1:8080"), ["127.0.0.1:8080", "localhost:8080", "192.168.4.1"]);
+        assert_eq!(hosts("10.0.0.5:80"), ["10.0.0.5:80", "192.168.4.1"]);
     }
 }

@@ -4,7 +4,7 @@ use embedded_io_async::{Read, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use vitalwire_device::modem::{ConnectError, LINKS_MAX, ModemError, SocketError};
-use vitalwire_simulator::modem::AccessPoint;
+use vitalwire_simulator::modem::{AccessPoint, Fault};
 
 use super::{Bench, Driver, both_firmwares, surroundings, with_modem};
 
@@ -146,6 +146,11 @@ async fn datagrams_keep_their_ends_and_answers_go_to_who_asked() {
                 phone.send(&[b'?'; 40][..30 + round]).await.unwrap();
                 let len = port.receive(&mut bytes).await.unwrap();
                 assert_eq!(&bytes[..len], &[b'?'; 40][..30 + round]);
+                if round == 1 {
+                    // One that cannot be sent is lost like any other.
+                    bench.control.fault("AT+CIPSEND", Fault::SendFail).await;
+                    port.reply(b"lost").await.unwrap();
+                }
                 port.reply(b"192.168.4.1").await.unwrap();
                 let len = phone.recv(&mut bytes).await.unwrap();
                 assert_eq!(&bytes[..len], b"192.168.4.1");
