@@ -1,7 +1,7 @@
 // Finds what the emulator runs, the firmware and the `vitalwire` program, and builds what is missing with cargo.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -20,9 +20,11 @@ export function firmware() {
   return process.env.VITALWIRE_FIRMWARE ?? FIRMWARE;
 }
 
-/** The `vitalwire` program: named in VITALWIRE, or the first build of this repository that is there. */
+/** The `vitalwire` program: named in VITALWIRE, or the newest build of this repository. */
 export function vitalwire() {
-  const found = [process.env.VITALWIRE, ...PROGRAMS].find((path) => path && existsSync(path));
+  const built_at = (path) => statSync(path).mtimeMs;
+  const builds = PROGRAMS.filter((path) => existsSync(path)).sort((a, b) => built_at(b) - built_at(a));
+  const [found] = process.env.VITALWIRE ? [process.env.VITALWIRE] : builds;
   if (!found) throw new Error('there is no vitalwire program yet: cargo build --package vitalwire');
   return found;
 }
