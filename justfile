@@ -29,3 +29,8 @@ faults:
     VITALWIRE_FAULTS=full JOURNAL_KILLS=100 JOURNAL_POWER_CUTS=40 \
         cargo test --package vitalwire-gateway --package vitalwire-journal \
         --test faults --test kill --test journal -- --nocapture
+
+# Runs the firmware without hardware: emulated Pico, modem and sensors, live in the terminal. [--help teaches]
+emulate *arguments:
+    npm ci --prefix firmware/emulator --no-audit --no-fund --silent
+    npm run --prefix firmware/emulator --silent emulate -- {{arguments}}

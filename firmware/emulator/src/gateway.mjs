@@ -3,23 +3,15 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
-const run = promisify(execFile);
+import { vitalwire } from './builds.mjs';
 
-/** The `vitalwire` program: named in VITALWIRE, or the newest build of this repository. */
-export function vitalwire() {
-  const builds = ['release', 'debug'].map((profile) => join(REPOSITORY, 'target', profile, 'vitalwire'));
-  const found = [process.env.VITALWIRE, ...builds].find((path) => path && existsSync(path));
-  if (!found) throw new Error('there is no vitalwire program yet: cargo build --package vitalwire');
-  return found;
-}
+const run = promisify(execFile);
 
 export class Gateway {
   #child = null;
@@ -59,8 +51,6 @@ export class Gateway {
     const listen = ['--listen', `127.0.0.1:${port}`, '--mqtt-listen', `127.0.0.1:${mqtt_port}`];
     const child = spawn(vitalwire(), ['serve', '--data', this.data, ...listen, ...off, ...more], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      // It ends with whoever started it.
-      detached: false,
     });
     this.#child = child;
     createInterface({ input: child.stderr }).on('line', (line) => this.log.push(line));
@@ -78,6 +68,12 @@ export class Gateway {
   async history(device, { channel = 'Temperature', points = 1 } = {}) {
     const { stdout } = await this.command('history', device, '--channel', channel, '--points', String(points), '--json');
     return stdout.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  }
+
+  /** Batches of a device that the gateway knows of and does not have: one line of text each. */
+  async missing(device) {
+    const { stdout } = await this.command('history', device, '--points', '1');
+    return stdout.split('\n').filter((line) => /^batches \d+ to \d+ of boot/.test(line.trim()));
   }
 
   async stop() {

@@ -3,11 +3,10 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 import { Board } from '../../src/board.mjs';
+import { firmware } from '../../src/builds.mjs';
 import { Gateway } from '../../src/gateway.mjs';
 import { readIdentity } from '../../src/identity.mjs';
 
@@ -26,14 +25,6 @@ export const VALUES = {
   z: 'Physiological_Data/Accelerometer/z',
 };
 export const WARD = { name: 'ward', password: 'a long password' };
-
-/** The firmware: named in VITALWIRE_FIRMWARE, or the release build of this repository. */
-export function firmware() {
-  const built = fileURLToPath(new URL('../../../pico/target/thumbv6m-none-eabi/release/vitalwire-pico', import.meta.url));
-  const file = process.env.VITALWIRE_FIRMWARE ?? built;
-  if (!existsSync(file)) throw new Error(`there is no firmware at ${file}: scripts/test-firmware builds it`);
-  return file;
-}
 
 export class Bench {
   /** Lines of everything that happened; VITALWIRE_STORY=1 shows them as they come. */
@@ -160,7 +151,10 @@ export class Bench {
     return topics;
   }
 
-  /** Samples of a channel that the gateway has, with what is missing. */
+  /**
+   * Samples of a channel that the gateway has, and whether their times have a gap. A new connection of a device whose
+   * emulation fell behind shifts its times, which looks like one: what was lost, `gateway.missing` tells.
+   */
   async stored(channel = 'Pulse_Signal') {
     const stretches = await this.gateway.history(DEVICE, { channel, points: 1 }).catch(() => []);
     return {
