@@ -14,12 +14,12 @@ use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::waitqueue::AtomicWaker;
 use embedded_hal_async::i2c::{self, ErrorKind, ErrorType, NoAcknowledgeSource, Operation, SevenBitAddress};
-use heapless::Vec;
 
 /// The fastest that an MPU-6050 takes (its datasheet §6.4).
 const BUS_HZ: u32 = 400_000;
-/// Bytes of a transfer, at most, both ways together. The driver reads 64 at once.
-const TRANSFER_LEN_MAX: usize = 72;
+/// Bytes that are written and read in a transfer, at most. The sensor's driver writes two and reads 64.
+const WRITTEN_LEN_MAX: usize = 4;
+const READ_LEN_MAX: usize = 64;
 /// Bytes of each of the bus's two FIFOs (RP2040 datasheet §4.3).
 const FIFO_LEN: usize = 16;
 /// The interrupt comes for more while so many bytes are left to be sent: 90 µs.
@@ -32,35 +32,39 @@ pub(crate) enum BusError {
     NoAcknowledge,
     /// The hardware gave up for another reason: bits of its register IC_TX_ABRT_SOURCE.
     Aborted(u32),
-    /// The transfer has no bytes, or more than a transfer may have.
-    Length,
+    /// The transfer is not a few bytes written, then some read, or either of these alone.
+    Unsupported,
 }
 
 impl i2c::Error for BusError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoAcknowledge => ErrorKind::NoAcknowledge(NoAcknowledgeSource::Unknown),
-            Self::Aborted(_) | Self::Length => ErrorKind::Other,
+            Self::Aborted(_) | Self::Unsupported => ErrorKind::Other,
         }
     }
 }
 
-/// The transfer under way.
+/// The transfer under way: bytes are written, then some are read.
 struct Transfer {
-    /// As the hardware takes them: bytes to write, and orders to read one.
-    commands: Vec<pac::i2c::regs::IcDataCmd, TRANSFER_LEN_MAX>,
+    written: [u8; WRITTEN_LEN_MAX],
+    written_len: usize,
+    read: [u8; READ_LEN_MAX],
+    /// How many were read so far.
+    read_len: usize,
+    /// Commands for the hardware, one for each byte either way, and how many of them it has.
+    commands: usize,
     sent: usize,
-    received: Vec<u8, TRANSFER_LEN_MAX>,
-    /// Commands that were sent for which nothing need be received: bytes to write.
-    written: usize,
     outcome: Option<Result<(), BusError>>,
 }
 
 static TRANSFER: Mutex<CriticalSectionRawMutex, RefCell<Transfer>> = Mutex::new(RefCell::new(Transfer {
-    commands: Vec::new(),
+    written: [0; WRITTEN_LEN_MAX],
+    written_len: 0,
+    read: [0; READ_LEN_MAX],
+    read_len: 0,
+    commands: 0,
     sent: 0,
-    received: Vec::new(),
-    written: 0,
     outcome: None,
 }));
 static WAKER: AtomicWaker = AtomicWaker::new();
@@ -126,10 +130,12 @@ impl Transfer {
     /// Takes what came and sends what there is room for; true at the end.
     fn go_on(&mut self) -> bool {
         let bus = pac::I2C1;
-        for _ in 0..bus.ic_rxflr().read().rxflr() {
-            // More than was ordered cannot come.
-            let _ = self.received.push(bus.ic_data_cmd().read().dat());
+        let came = usize::from(bus.ic_rxflr().read().rxflr());
+        // More than was ordered cannot come.
+        for byte in self.read.iter_mut().skip(self.read_len).take(came) {
+            *byte = bus.ic_data_cmd().read().dat();
         }
+        self.read_len += came;
         let raised = bus.ic_raw_intr_stat().read();
         if raised.tx_abrt() {
             let source = bus.ic_tx_abrt_source().read();
@@ -144,7 +150,6 @@ impl Transfer {
             return true;
         }
         self.send();
-        listen(true, self.sent < self.commands.len());
         false
     }
 
@@ -152,38 +157,39 @@ impl Transfer {
     fn send(&mut self) {
         let bus = pac::I2C1;
         let left = FIFO_LEN.saturating_sub(usize::from(bus.ic_txflr().read().txflr()));
-        let ordered = self.sent.saturating_sub(self.written + self.received.len());
+        let ordered = self.sent.saturating_sub(self.written_len + self.read_len);
         let room = left.min(FIFO_LEN.saturating_sub(ordered));
-        for command in self.commands.iter().skip(self.sent).take(room) {
-            bus.ic_data_cmd().write_value(*command);
-            self.sent += 1;
-            self.written += usize::from(!command.cmd());
+        let end = self.commands.min(self.sent + room);
+        for at in self.sent..end {
+            bus.ic_data_cmd().write(|command| {
+                match self.written.get(at).filter(|_| at < self.written_len) {
+                    Some(byte) => command.set_dat(*byte),
+                    None => command.set_cmd(true),
+                }
+                command.set_restart(at > 0 && at == self.written_len);
+                command.set_stop(at + 1 == self.commands);
+            });
         }
+        self.sent = end;
+        listen(true, self.sent < self.commands);
     }
 
-    /// Begins: the bus is reset, so that nothing is left of a transfer that was dropped.
+    /// Begins: the bus is switched off and on, so that nothing is left of a transfer that was dropped.
     fn begin(&mut self, address: SevenBitAddress, operations: &[Operation<'_>]) -> Result<(), BusError> {
-        self.commands.clear();
-        self.received.clear();
-        (self.sent, self.written, self.outcome) = (0, 0, None);
-        let mut was_reading = None;
-        for operation in operations {
-            let (is_reading, len) = match operation {
-                Operation::Read(bytes) => (true, bytes.len()),
-                Operation::Write(bytes) => (false, bytes.len()),
-            };
-            for at in 0..len {
-                let mut command = pac::i2c::regs::IcDataCmd(0);
-                command.set_cmd(is_reading);
-                if let Operation::Write(bytes) = operation {
-                    command.set_dat(bytes.get(at).copied().unwrap_or_default());
-                }
-                command.set_restart(was_reading.is_some_and(|before| before != is_reading));
-                was_reading = Some(is_reading);
-                self.commands.push(command).map_err(|_| BusError::Length)?;
-            }
+        let (written, read_len): (&[u8], usize) = match operations {
+            [Operation::Write(written)] => (written, 0),
+            [Operation::Read(read)] => (&[], read.len()),
+            [Operation::Write(written), Operation::Read(read)] => (written, read.len()),
+            _ => return Err(BusError::Unsupported),
+        };
+        let room = self.written.get_mut(..written.len()).filter(|_| read_len <= READ_LEN_MAX);
+        room.ok_or(BusError::Unsupported)?.copy_from_slice(written);
+        self.written_len = written.len();
+        self.commands = written.len() + read_len;
+        if self.commands == 0 {
+            return Err(BusError::Unsupported);
         }
-        self.commands.last_mut().ok_or(BusError::Length)?.set_stop(true);
+        (self.sent, self.read_len, self.outcome) = (0, 0, None);
         let bus = pac::I2C1;
         bus.ic_enable().write(|enable| enable.set_enable(false));
         bus.ic_tar().write(|target| target.set_ic_tar(address.into()));
@@ -191,18 +197,14 @@ impl Transfer {
         bus.ic_enable().write(|enable| enable.set_enable(true));
         bus.ic_clr_intr().read();
         self.send();
-        listen(true, self.sent < self.commands.len());
         Ok(())
     }
 
     /// Hands on what was read.
     fn give(&self, operations: &mut [Operation<'_>]) {
-        let mut received = self.received.iter();
-        for operation in operations {
-            if let Operation::Read(bytes) = operation {
-                for (byte, came) in bytes.iter_mut().zip(&mut received) {
-                    *byte = *came;
-                }
+        if let Some(Operation::Read(bytes)) = operations.last_mut() {
+            for (byte, came) in bytes.iter_mut().zip(&self.read) {
+                *byte = *came;
             }
         }
     }

@@ -35,7 +35,7 @@ bind_interrupts!(pub(crate) struct Irqs {
 });
 
 /// How often somebody looks how far the stack grew.
-const STACK_EACH_MS: u64 = 10_000;
+const STACK_EACH_MS: u64 = 60_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 
 #[expect(unsafe_code, reason = "an executor in an interrupt is polled by its handler")]
