@@ -9,7 +9,8 @@ use embassy_rp::pio::{self, Pio};
 use embassy_rp::pio_programs::onewire::{PioOneWire, PioOneWireProgram};
 use vitalwire_device::sensors::{self, AdcInput};
 
-/// The converter with its two inputs.
+/// The converter with its two inputs. A conversion takes 2 µs (RP2040 datasheet §4.9): waiting for it costs a tenth of what an
+/// interrupt and another turn of the executor would.
 pub(crate) struct Converter {
     adc: Adc<'static, adc::Blocking>,
     pulse: Channel<'static>,
@@ -33,7 +34,6 @@ impl Converter {
 }
 
 impl sensors::Adc for Converter {
-    /// Waits for the conversion, which takes 2 µs (RP2040 datasheet §4.9.3): an interrupt would take longer.
     async fn read(&mut self, input: AdcInput) -> Option<u16> {
         let channel = match input {
             AdcInput::Pulse => &mut self.pulse,
