@@ -15,6 +15,7 @@ mod life;
 mod line;
 mod log;
 mod memory;
+mod movement_bus;
 mod network;
 mod restart;
 mod sensors;
@@ -22,6 +23,7 @@ mod shared;
 mod stack;
 mod switch;
 mod tasks;
+mod timer;
 mod usb;
 
 use embassy_executor::Spawner;
@@ -39,6 +41,7 @@ use crate::clock::Clock;
 use crate::flash::Part;
 use crate::log::log;
 use crate::memory::Store;
+use crate::movement_bus::MovementBus;
 use crate::restart::{Before, Restart};
 use crate::switch::Switch;
 use crate::tasks::Irqs;
@@ -51,6 +54,7 @@ const FLICKER_MS: u64 = 50;
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
     let p = embassy_rp::init(embassy_rp::config::Config::default());
+    timer::start();
     let mut watchdog = Watchdog::new(p.WATCHDOG);
     let before = restart::before(&mut watchdog);
     log!("Vitalwire {VERSION} starts: {before:?}");
@@ -82,10 +86,10 @@ async fn main(spawner: Spawner) {
             let shared = shared::mount(random.next_u64(), flash, embassy_time::Instant::now().as_millis());
             let adc = sensors::Converter::new(p.ADC, p.PIN_26, p.ADC_TEMP_SENSOR);
             let one_wire = sensors::OneWire::new(p.PIO0, p.PIN_16, Irqs);
-            let i2c = sensors::movement_bus(p.I2C1, (p.PIN_14, p.PIN_15), Irqs);
+            let movement_bus = MovementBus::new(p.I2C1, (p.PIN_14, p.PIN_15), Irqs);
             above.spawn(tasks::record(adc, shared, Plan::of(&identity.credentials)).expect("spawned once"));
             above.spawn(tasks::temperature(one_wire).expect("spawned once"));
-            above.spawn(tasks::movement(i2c).expect("spawned once"));
+            above.spawn(tasks::movement(movement_bus).expect("spawned once"));
             above.spawn(tasks::watchdog(watchdog, Some(shared)).expect("spawned once"));
             spawner.spawn(tasks::switch(switch, Some(shared)).expect("spawned once"));
             spawner.spawn(

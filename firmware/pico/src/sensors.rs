@@ -1,17 +1,13 @@
-//! The device crate's sensor buses on the Pico's hardware: the converter, OneWire by a PIO state machine, I²C.
+//! The device crate's sensor buses on the Pico's hardware: the converter, OneWire by a PIO state machine.
 
 use embassy_rp::Peri;
 use embassy_rp::adc::{self, Adc, Channel};
 use embassy_rp::gpio::Pull;
-use embassy_rp::i2c::{self, I2c};
-use embassy_rp::interrupt::typelevel::{Binding, I2C1_IRQ, PIO0_IRQ_0};
-use embassy_rp::peripherals::{self, ADC_TEMP_SENSOR, I2C1, PIN_14, PIN_15, PIN_16, PIN_26, PIO0};
+use embassy_rp::interrupt::typelevel::{Binding, PIO0_IRQ_0};
+use embassy_rp::peripherals::{self, ADC_TEMP_SENSOR, PIN_16, PIN_26, PIO0};
 use embassy_rp::pio::{self, Pio};
 use embassy_rp::pio_programs::onewire::{PioOneWire, PioOneWireProgram};
 use vitalwire_device::sensors::{self, AdcInput};
-
-/// The fastest that an MPU-6050 takes (its datasheet §6.4).
-const I2C_HZ: u32 = 400_000;
 
 /// The converter with its two inputs. A conversion takes 2 µs (RP2040 datasheet §4.9): waiting for it costs a tenth of what an
 /// interrupt and another turn of the executor would.
@@ -82,15 +78,4 @@ impl sensors::OneWire for OneWire {
         let [byte] = byte;
         byte
     }
-}
-
-/// The movement sensor's bus: SDA at GP14, SCL at GP15.
-pub(crate) fn movement_bus(
-    i2c: Peri<'static, I2C1>,
-    (sda, scl): (Peri<'static, PIN_14>, Peri<'static, PIN_15>),
-    interrupts: impl Binding<I2C1_IRQ, i2c::InterruptHandler<I2C1>>,
-) -> I2c<'static, I2C1, i2c::Async> {
-    let mut config = i2c::Config::default();
-    config.frequency = I2C_HZ;
-    I2c::new_async(i2c, scl, sda, interrupts, config)
 }

@@ -2,10 +2,9 @@
 
 use embassy_executor::{InterruptExecutor, SendSpawner};
 use embassy_rp::gpio::Output;
-use embassy_rp::i2c::I2c;
 use embassy_rp::interrupt::{InterruptExt as _, Priority};
-use embassy_rp::peripherals::{DMA_CH0, I2C1, PIO0, USB};
-use embassy_rp::{Peri, bind_interrupts, dma, i2c, interrupt, pio};
+use embassy_rp::peripherals::{DMA_CH0, PIO0, USB};
+use embassy_rp::{Peri, bind_interrupts, dma, interrupt, pio};
 use embassy_time::Timer;
 use static_cell::ConstStaticCell;
 use vitalwire_device::identity::Identity;
@@ -18,24 +17,25 @@ use crate::clock::Clock;
 use crate::life::{self, NETWORK, RECORDER, THREAD};
 use crate::log::log;
 use crate::memory::Store;
+use crate::movement_bus::MovementBus;
 use crate::network::{Modem, Receiver};
 use crate::restart::{Restart, restart_soon};
 use crate::sensors::{Converter, OneWire};
 use crate::shared::{READINGS, Shared};
 use crate::stack::Mark;
 use crate::switch::Switch;
-use crate::{lamp, line, network, usb};
+use crate::{lamp, line, movement_bus, network, usb};
 
 bind_interrupts!(pub(crate) struct Irqs {
     DMA_IRQ_0 => dma::InterruptHandler<DMA_CH0>;
-    I2C1_IRQ => i2c::InterruptHandler<I2C1>;
+    I2C1_IRQ => movement_bus::Moved;
     PIO0_IRQ_0 => pio::InterruptHandler<PIO0>;
     UART0_IRQ => line::Heard;
     USBCTRL_IRQ => embassy_rp::usb::InterruptHandler<USB>;
 });
 
 /// How often somebody looks how far the stack grew.
-const STACK_EACH_MS: u64 = 10_000;
+const STACK_EACH_MS: u64 = 60_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 
 #[expect(unsafe_code, reason = "an executor in an interrupt is polled by its handler")]
@@ -128,8 +128,8 @@ pub(crate) async fn temperature(one_wire: OneWire) -> ! {
 
 /// Movement.
 #[embassy_executor::task]
-pub(crate) async fn movement(i2c: I2c<'static, I2C1, i2c::Async>) -> ! {
-    watch_movement(i2c, Clock::of(&RECORDER), &READINGS).await
+pub(crate) async fn movement(bus: MovementBus) -> ! {
+    watch_movement(bus, Clock::of(&RECORDER), &READINGS).await
 }
 
 /// Data Collector Mode.
