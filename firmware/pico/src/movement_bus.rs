@@ -6,8 +6,8 @@ use core::future::poll_fn;
 use core::task::Poll;
 
 use embassy_rp::i2c::{Blocking, Config, I2c};
-use embassy_rp::interrupt::typelevel::{Binding, Handler, I2C1_IRQ};
 use embassy_rp::interrupt::InterruptExt as _;
+use embassy_rp::interrupt::typelevel::{Binding, Handler, I2C1_IRQ};
 use embassy_rp::peripherals::{I2C1, PIN_14, PIN_15};
 use embassy_rp::{Peri, interrupt, pac};
 use embassy_sync::blocking_mutex::Mutex;
