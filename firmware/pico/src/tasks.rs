@@ -15,7 +15,7 @@ use vitalwire_device::sensors::{watch_movement, watch_temperature};
 use vitalwire_device::settings::Settings;
 
 use crate::clock::Clock;
-use crate::life::{self, NETWORK, RECORDER, THREAD};
+use crate::life::{self, NETWORK, RECORDER, SENSORS, THREAD};
 use crate::log::log;
 use crate::memory::Store;
 use crate::network::{Modem, Receiver};
@@ -123,13 +123,13 @@ pub(crate) async fn record(adc: Converter, shared: &'static Shared, plan: Plan) 
 /// The body's temperature.
 #[embassy_executor::task]
 pub(crate) async fn temperature(one_wire: OneWire) -> ! {
-    watch_temperature(one_wire, Clock::of(&RECORDER), &READINGS).await
+    watch_temperature(one_wire, Clock::of(&SENSORS), &READINGS).await
 }
 
 /// Movement.
 #[embassy_executor::task]
 pub(crate) async fn movement(i2c: I2c<'static, I2C1, i2c::Async>) -> ! {
-    watch_movement(i2c, Clock::of(&RECORDER), &READINGS).await
+    watch_movement(i2c, Clock::of(&SENSORS), &READINGS).await
 }
 
 /// Data Collector Mode.
