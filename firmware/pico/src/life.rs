@@ -67,8 +67,7 @@ pub(crate) async fn feed(mut watchdog: Watchdog, parts: &[&'static Life], before
             None => watchdog.feed(Duration::from_millis(UNFED_MS_MAX)),
             Some(part) => {
                 log!("{} shows no life: restarting", part.name);
-                before_restart();
-                restart_soon(Restart::Silent).await;
+                restart_soon(Restart::Silent, &before_restart).await;
             }
         }
         Timer::after_millis(FEED_EACH_MS).await;

@@ -1,6 +1,7 @@
 //! One task for each duty, and where it runs: measuring and the watchdog in an interrupt above the thread, all else in it.
 
 use embassy_executor::{InterruptExecutor, SendSpawner};
+use embassy_futures::select::select;
 use embassy_rp::gpio::Output;
 use embassy_rp::i2c::I2c;
 use embassy_rp::interrupt::{InterruptExt as _, Priority};
@@ -36,6 +37,8 @@ bind_interrupts!(pub(crate) struct Irqs {
 
 /// How often somebody looks how far the stack grew.
 const STACK_EACH_MS: u64 = 10_000;
+/// The recorder puts its last batch into the outbox at once, unless the flash is being erased for it.
+const FINISH_MS_MAX: u64 = 1_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 
 #[expect(unsafe_code, reason = "an executor in an interrupt is polled by its handler")]
@@ -92,8 +95,11 @@ pub(crate) async fn switch(mut switch: Switch, shared: Option<&'static Shared>) 
     let position = switch.position();
     switch.moved(position).await;
     log!("the switch was moved: restarting");
-    save(shared);
-    restart_soon(Restart::Switched).await
+    if let Some(shared) = shared {
+        // A recorder of frames has nothing to finish, and one that hangs does not keep the device from its restart.
+        select(shared.finish(), Timer::after_millis(FINISH_MS_MAX)).await;
+    }
+    restart_soon(Restart::Switched, || save(shared)).await
 }
 
 fn save(shared: Option<&'static Shared>) {
@@ -155,5 +161,5 @@ pub(crate) async fn configure(
 ) -> ! {
     network::configure(&modem, identity, random, &mut store).await;
     log!("settings were saved: restarting");
-    restart_soon(Restart::Saved).await
+    restart_soon(Restart::Saved, || ()).await
 }
