@@ -52,12 +52,9 @@ impl<'s, W: Write, C: Clock> Network for Modem<'s, W, C> {
         Modem::lost(self).await;
     }
 
-    async fn start_over(&self, trouble: Trouble) {
-        if trouble == Trouble::Modem {
-            // It failed; the next try to join starts it again if this does not.
-            let _ = self.start().await;
-        } else {
-            self.leave().await;
-        }
+    /// Whatever the trouble: a modem whose restart was not heard looks like a server that is away.
+    async fn start_over(&self, _trouble: Trouble) {
+        // When it fails, the next try to join starts it again.
+        let _ = self.start().await;
     }
 }

@@ -70,6 +70,22 @@ async fn nothing_that_befalls_the_modem_costs_a_sample() {
     }
 }
 
+/// The supply of the modem fails for a moment, and nobody hears its `ready`: it has one link only now, and no network.
+#[tokio::test]
+async fn a_restart_of_the_modem_that_nobody_heard_costs_no_sample() {
+    for firmware in [Firmware::At1, Firmware::At2] {
+        with_device(firmware, WIFI_PASSWORD, async |device, control, server| {
+            more(server, 2).await;
+            control.lose(64).await;
+            control.restart().await;
+            more(server, 5).await;
+            let journal = server.journal.lock().unwrap();
+            assert!(device.check(&journal, 7) > 0);
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_password_is_told_and_the_right_one_needs_no_restart() {
     for firmware in [Firmware::At1, Firmware::At2] {
