@@ -128,7 +128,7 @@ impl Network for TcpNetwork {
 /// One boot of a device.
 pub(crate) struct Device<N> {
     pub(crate) clock: HostClock,
-    network: N,
+    pub(crate) network: N,
     pub(crate) shared: Shared<NoopRawMutex, Vec<u8>, SimulatedFlash>,
     pub(crate) status: Status<NoopRawMutex>,
     /// What was kept of troubles; tells when it grows.
