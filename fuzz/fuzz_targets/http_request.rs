@@ -28,6 +28,7 @@ fuzz_target!(|data: &[u8]| {
         seed: [0; 32],
         access_point_password: None,
         credentials: Credentials::Frames { key: [0; 16], iv: [0; 16] },
+        tag: [0; 16],
     };
     let mut store = SettingsStore::new(Flash([0xff; 1_024])).expect("it is large enough");
     let about = About { page: &PAGE, identity: &identity, firmware: "f", hosts: &["a"] };

@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! record: "VWID" | length of the CBOR, u16 | CBOR | CRC-32 of the CBOR, u32        numbers little-endian
-//! CBOR:   {0: 1, 1: name, 2: setup key, 3: seed, ? 4: access point's password, (5: [link id, psk] // 6: [key, iv])}
+//! CBOR:   {0: 1, 1: name, 2: setup key, 3: seed, ? 4: access point's password, (5: [link id, psk] // 6: [key, iv]), ? 7: tag}
 //! ```
 
 use heapless::String;
 use minicbor::encode::write::Cursor;
 use minicbor::{Decoder, Encoder};
+use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::crc::Crc32;
@@ -19,6 +20,10 @@ pub const NAME_LEN_MAX: usize = 64;
 pub const SETUP_KEY_LEN: usize = 16;
 /// Characters of the password of the device's own network (WPA2), at most.
 pub const ACCESS_POINT_PASSWORD_LEN_MAX: usize = 63;
+/// Bytes of a device's tag.
+pub const TAG_LEN: usize = 16;
+/// Sets the tags apart from all other uses of SHA-256.
+const TAG_DOMAIN: &[u8] = b"vitalwire device tag v1";
 
 /// Bytes of a record, at most.
 pub const RECORD_LEN_MAX: usize = 512;
@@ -38,6 +43,7 @@ mod field {
     pub(super) const ACCESS_POINT_PASSWORD: u64 = 4;
     pub(super) const LINK: u64 = 5;
     pub(super) const FRAMES: u64 = 6;
+    pub(super) const TAG: u64 = 7;
 }
 
 /// The identity. Printing it shows no key.
@@ -53,6 +59,9 @@ pub struct Identity {
     pub access_point_password: Option<String<ACCESS_POINT_PASSWORD_LEN_MAX>>,
     /// How it proves itself to its server.
     pub credentials: Credentials,
+    /// Which enrolled device it is, as [`tag_of`] its name says: the same after a rotation of its key, whose link id is
+    /// another. What was measured as one device is never delivered as another ([`ownership`](crate::ownership)).
+    pub tag: [u8; TAG_LEN],
 }
 
 /// How a device proves itself. A device is enrolled for exactly one protocol.
@@ -72,6 +81,17 @@ pub enum Credentials {
         /// The initialisation vector.
         iv: [u8; 16],
     },
+}
+
+/// The tag of the device that is enrolled under this name: the first bytes of SHA-256 over `"vitalwire device tag v1" ‖ name`.
+#[must_use]
+pub fn tag_of(name: &str) -> [u8; TAG_LEN] {
+    let hash: [u8; 32] = Sha256::new().chain_update(TAG_DOMAIN).chain_update(name).finalize().into();
+    let mut tag = [0; TAG_LEN];
+    for (to, from) in tag.iter_mut().zip(hash) {
+        *to = from;
+    }
+    tag
 }
 
 impl core::fmt::Debug for Identity {
@@ -188,7 +208,7 @@ impl Identity {
     }
 
     fn write(&self, encoder: &mut Encoder<Cursor<&mut [u8]>>) -> Result<(), WriteError> {
-        encoder.map(5 + u64::from(self.access_point_password.is_some()))?;
+        encoder.map(6 + u64::from(self.access_point_password.is_some()))?;
         encoder.u64(field::VERSION)?.u64(VERSION)?;
         encoder.u64(field::NAME)?.str(&self.name)?;
         encoder.u64(field::SETUP_KEY)?.bytes(&self.setup_key)?;
@@ -203,6 +223,7 @@ impl Identity {
             }
             Credentials::Frames { key, iv } => encoder.u64(field::FRAMES)?.array(2)?.bytes(key)?.bytes(iv)?,
         };
+        encoder.u64(field::TAG)?.bytes(&self.tag)?;
         Ok(())
     }
 
@@ -242,6 +263,7 @@ struct Fields<'b> {
     access_point_password: Option<&'b str>,
     link: Option<(&'b str, &'b [u8])>,
     frames: Option<(&'b [u8], &'b [u8])>,
+    tag: Option<&'b [u8]>,
 }
 
 impl<'b> Fields<'b> {
@@ -273,6 +295,7 @@ impl<'b> Fields<'b> {
                 pair(decoder)?;
                 self.frames = Some((decoder.bytes()?, decoder.bytes()?));
             }
+            field::TAG => self.tag = Some(decoder.bytes()?),
             _ => decoder.skip()?,
         }
         Ok(())
@@ -299,12 +322,18 @@ impl<'b> Fields<'b> {
         };
         let password = self.access_point_password.map(String::try_from).transpose();
         let name = self.name.and_then(|name| String::try_from(name).ok());
+        let name: String<NAME_LEN_MAX> = name.ok_or(wrong(field::NAME))?;
+        let tag = match self.tag {
+            None => tag_of(&name),
+            tag => array(tag, field::TAG)?,
+        };
         let identity = Identity {
-            name: name.ok_or(wrong(field::NAME))?,
+            name,
             setup_key: array(self.setup_key, field::SETUP_KEY)?,
             seed: array(self.seed, field::SEED)?,
             access_point_password: password.map_err(|_| wrong(field::ACCESS_POINT_PASSWORD))?,
             credentials,
+            tag,
         };
         identity.check()?;
         Ok(identity)

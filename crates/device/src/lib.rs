@@ -18,6 +18,7 @@ pub mod led;
 pub mod mode;
 pub mod modem;
 pub mod outbox;
+pub mod ownership;
 pub mod random;
 pub mod recorder;
 pub mod sensors;

@@ -120,7 +120,7 @@ impl Default for Memory {
     }
 }
 
-/// Measures for ever; returns only when `plan` or the outbox's memory is outside the batcher's limits.
+/// Measures until [`Shared::finish`], then does nothing for ever; returns only when `plan` or the outbox's memory is outside the batcher's limits.
 pub async fn record<A, C, M, R, F>(
     adc: A,
     clock: C,
@@ -189,6 +189,19 @@ where
                 }
             }
             self.shared.missed(batcher.missed() - missed);
+            if self.shared.must_finish() {
+                self.make(&mut batcher, message);
+                self.shared.finished();
+                self.rest().await;
+            }
+        }
+    }
+
+    /// Measures no more, and is not dead.
+    async fn rest(&self) -> ! {
+        loop {
+            self.shared.recorder_lives(self.clock.now_us());
+            self.clock.wait_until_us(self.clock.now_us() + WAKE_EVERY_US).await;
         }
     }
 

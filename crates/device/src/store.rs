@@ -1,10 +1,10 @@
-//! What the device keeps in flash besides its outbox: its settings, what went wrong last, and a seed for its random source.
-//! It knows nothing of what they mean.
+//! What the device keeps in flash besides its outbox: its settings, what went wrong last, a seed for its random source,
+//! and whose batches lie in its outbox. It knows nothing of what they mean.
 //!
 //! ```text
 //! sector: record … | erased
 //! record: mark, length of the body u16, generation u32, CRC-32 u32 | body | padding to the flash's unit
-//! body:   CBOR {? 1: settings, ? 2: number of the trouble, ? 3: seed}
+//! body:   CBOR {? 1: settings, ? 2: number of the trouble, ? 3: seed, ? 4: tag of the outbox's owner}
 //! ```
 //!
 //! A record holds everything, and the whole one of the highest generation counts. A new one is written behind it, or at
@@ -18,6 +18,7 @@ use minicbor::{Decoder, Encoder};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::crc::Crc32;
+use crate::identity::TAG_LEN;
 use crate::settings::{self, Settings};
 use crate::status::Trouble;
 
@@ -27,7 +28,8 @@ pub const SEED_LEN: usize = 32;
 const MARK: [u8; 2] = *b"Vs";
 const HEAD_LEN: usize = 12;
 /// The map, then each value with its key and its head.
-const BODY_LEN_MAX: usize = 1 + (1 + 3 + settings::ENCODED_LEN_MAX) + (1 + 2) + (1 + 2 + SEED_LEN);
+const BODY_LEN_MAX: usize =
+    1 + (1 + 3 + settings::ENCODED_LEN_MAX) + (1 + 2) + (1 + 2 + SEED_LEN) + (1 + 1 + TAG_LEN);
 /// No flash with larger words is used.
 const UNIT_LEN_MAX: usize = 64;
 /// Bytes of the longest record with its padding.
@@ -42,6 +44,7 @@ mod field {
     pub(super) const SETTINGS: u8 = 1;
     pub(super) const TROUBLE: u8 = 2;
     pub(super) const SEED: u8 = 3;
+    pub(super) const OWNER: u8 = 4;
 }
 
 /// Why something could not be kept.
@@ -77,6 +80,7 @@ struct Kept {
     #[zeroize(skip)]
     trouble: Option<Trouble>,
     seed: Option<[u8; SEED_LEN]>,
+    owner: Option<[u8; TAG_LEN]>,
 }
 
 type Record = Zeroizing<[u8; RECORD_LEN_MAX]>;
@@ -168,6 +172,21 @@ impl<F: NorFlash> SettingsStore<F> {
     pub fn save_seed(&mut self, seed: &[u8; SEED_LEN]) -> Result<(), StoreError> {
         let mut kept = self.kept();
         kept.seed = Some(*seed);
+        self.write(&kept)
+    }
+
+    /// The tag of the device that the batches in the outbox are of.
+    pub fn owner(&mut self) -> Option<[u8; TAG_LEN]> {
+        self.kept().owner
+    }
+
+    /// Keeps that tag.
+    ///
+    /// # Errors
+    /// The flash could not be written.
+    pub fn save_owner(&mut self, tag: &[u8; TAG_LEN]) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        kept.owner = Some(*tag);
         self.write(&kept)
     }
 
@@ -293,6 +312,7 @@ impl Kept {
                 field::SETTINGS => self.settings = Settings::decode(decoder.bytes()?).ok(),
                 field::TROUBLE => self.trouble = Trouble::from_number(decoder.u8()?),
                 field::SEED => self.seed = decoder.bytes()?.try_into().ok(),
+                field::OWNER => self.owner = decoder.bytes()?.try_into().ok(),
                 _ => decoder.skip()?,
             }
         }
@@ -318,8 +338,9 @@ impl Kept {
         &self,
         encoder: &mut Encoder<Cursor<&mut [u8]>>,
     ) -> Result<(), minicbor::encode::Error<EndOfSlice>> {
-        let Self { settings, trouble, seed } = self;
-        let count = u64::from(settings.is_some()) + u64::from(trouble.is_some()) + u64::from(seed.is_some());
+        let Self { settings, trouble, seed, owner } = self;
+        let there = [settings.is_some(), trouble.is_some(), seed.is_some(), owner.is_some()];
+        let count = there.into_iter().map(u64::from).sum();
         encoder.map(count)?;
         if let Some(settings) = settings {
             let mut bytes = Zeroizing::new([0; settings::ENCODED_LEN_MAX]);
@@ -331,6 +352,9 @@ impl Kept {
         }
         if let Some(seed) = seed {
             encoder.u8(field::SEED)?.bytes(seed)?;
+        }
+        if let Some(owner) = owner {
+            encoder.u8(field::OWNER)?.bytes(owner)?;
         }
         Ok(())
     }

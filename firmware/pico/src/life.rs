@@ -27,6 +27,9 @@ pub(crate) struct Life {
 pub(crate) static THREAD: Life = Life::new("the thread-mode executor", 8_000);
 /// The recorder, which measures many times a second.
 pub(crate) static RECORDER: Life = Life::new("the recorder", RECORDER_SILENT_MS_MAX);
+/// Those who watch sensors. Nobody restarts the device for them: a sensor that hangs is a gap. They have signs of their own, as
+/// otherwise theirs would be taken for the recorder's.
+pub(crate) static SENSORS: Life = Life::new("the watched sensors", RECORDER_SILENT_MS_MAX);
 /// The collector or the configuration page. All their waits have an end; the longest is the pause between two attempts.
 pub(crate) static NETWORK: Life = Life::new("the network part", COLLECTOR_SILENT_MS_MAX);
 
@@ -64,8 +67,7 @@ pub(crate) async fn feed(mut watchdog: Watchdog, parts: &[&'static Life], before
             None => watchdog.feed(Duration::from_millis(UNFED_MS_MAX)),
             Some(part) => {
                 log!("{} shows no life: restarting", part.name);
-                before_restart();
-                restart_soon(Restart::Silent).await;
+                restart_soon(Restart::Silent, &before_restart).await;
             }
         }
         Timer::after_millis(FEED_EACH_MS).await;

@@ -74,6 +74,9 @@ async fn main(spawner: Spawner) {
     let settings = store.load();
     let switch = Switch::new(p.PIN_3, p.PIN_4);
     let mode = mode::choose(switch.position(), settings.as_ref(), before == Before::Wanted(Restart::Saved));
+    if mode == Mode::Collector && memory::own_outbox(identity, &mut store, flash).is_none() {
+        flicker(&mut led).await
+    }
     log!("{}: {mode:?} mode, the switch is at {:?}", identity.name, switch.position());
 
     spawner.spawn(tasks::lamp(led).expect("spawned once"));

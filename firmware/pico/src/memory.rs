@@ -2,8 +2,9 @@
 
 use embassy_time::Instant;
 use embedded_storage::nor_flash::ReadNorFlash as _;
-use vitalwire_device::flash::IDENTITY;
+use vitalwire_device::flash::{IDENTITY, OUTBOX};
 use vitalwire_device::identity::{Identity, RECORD_LEN_MAX};
+use vitalwire_device::ownership::{Claim, claim};
 use vitalwire_device::random::{Drbg, Entropy};
 use vitalwire_device::store::SettingsStore;
 use zeroize::Zeroize as _;
@@ -38,6 +39,22 @@ pub(crate) fn identity(flash: &'static Shared) -> Option<Identity> {
     };
     record.zeroize();
     identity
+}
+
+/// Sees to it that the outbox's flash holds nothing of another device's. `None`: what lies there cannot be erased, and must not be
+/// delivered.
+pub(crate) fn own_outbox(identity: &Identity, store: &mut Store, flash: &'static Shared) -> Option<()> {
+    match claim(identity, store, &mut Part::new(flash, OUTBOX)) {
+        Ok(Claim::Own | Claim::Erased { sectors: 0 }) => Some(()),
+        Ok(Claim::Erased { sectors }) => {
+            log!("the outbox was another device's: {sectors} sectors of its batches were erased");
+            Some(())
+        }
+        Err(error) => {
+            log!("the outbox of another device cannot be erased: {error}");
+            None
+        }
+    }
 }
 
 /// The device's random source. The seed for the next start is in flash before anything is drawn.

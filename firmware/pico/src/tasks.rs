@@ -1,6 +1,7 @@
 //! One task for each duty, and where it runs: measuring and the watchdog in an interrupt above the thread, all else in it.
 
 use embassy_executor::{InterruptExecutor, SendSpawner};
+use embassy_futures::select::select;
 use embassy_rp::gpio::Output;
 use embassy_rp::interrupt::{InterruptExt as _, Priority};
 use embassy_rp::peripherals::{DMA_CH0, PIO0, USB};
@@ -14,7 +15,7 @@ use vitalwire_device::sensors::{watch_movement, watch_temperature};
 use vitalwire_device::settings::Settings;
 
 use crate::clock::Clock;
-use crate::life::{self, NETWORK, RECORDER, THREAD};
+use crate::life::{self, NETWORK, RECORDER, SENSORS, THREAD};
 use crate::log::log;
 use crate::memory::Store;
 use crate::movement_bus::MovementBus;
@@ -36,6 +37,8 @@ bind_interrupts!(pub(crate) struct Irqs {
 
 /// How often somebody looks how far the stack grew.
 const STACK_EACH_MS: u64 = 60_000;
+/// The recorder puts its last batch into the outbox at once, unless the flash is being erased for it.
+const FINISH_MS_MAX: u64 = 1_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 
 #[expect(unsafe_code, reason = "an executor in an interrupt is polled by its handler")]
@@ -92,8 +95,11 @@ pub(crate) async fn switch(mut switch: Switch, shared: Option<&'static Shared>) 
     let position = switch.position();
     switch.moved(position).await;
     log!("the switch was moved: restarting");
-    save(shared);
-    restart_soon(Restart::Switched).await
+    if let Some(shared) = shared {
+        // A recorder of frames has nothing to finish, and one that hangs does not keep the device from its restart.
+        select(shared.finish(), Timer::after_millis(FINISH_MS_MAX)).await;
+    }
+    restart_soon(Restart::Switched, || save(shared)).await
 }
 
 fn save(shared: Option<&'static Shared>) {
@@ -123,13 +129,13 @@ pub(crate) async fn record(adc: Converter, shared: &'static Shared, plan: Plan) 
 /// The body's temperature.
 #[embassy_executor::task]
 pub(crate) async fn temperature(one_wire: OneWire) -> ! {
-    watch_temperature(one_wire, Clock::of(&RECORDER), &READINGS).await
+    watch_temperature(one_wire, Clock::of(&SENSORS), &READINGS).await
 }
 
 /// Movement.
 #[embassy_executor::task]
 pub(crate) async fn movement(bus: MovementBus) -> ! {
-    watch_movement(bus, Clock::of(&RECORDER), &READINGS).await
+    watch_movement(bus, Clock::of(&SENSORS), &READINGS).await
 }
 
 /// Data Collector Mode.
@@ -155,5 +161,5 @@ pub(crate) async fn configure(
 ) -> ! {
     network::configure(&modem, identity, random, &mut store).await;
     log!("settings were saved: restarting");
-    restart_soon(Restart::Saved).await
+    restart_soon(Restart::Saved, || ()).await
 }

@@ -4,7 +4,7 @@ use embedded_io_async::Write;
 
 use super::Network;
 use crate::clock::Clock;
-use crate::modem::{ConnectError, JoinError, Modem, Socket};
+use crate::modem::{ConnectError, JoinError, Modem, ModemError, Socket};
 use crate::settings::Settings;
 use crate::status::Trouble;
 
@@ -23,14 +23,15 @@ impl<'s, W: Write, C: Clock> Network for Modem<'s, W, C> {
         }
         let (name, password) = (&settings.wifi_name, &settings.wifi_password);
         let mut joined = Modem::join(self, name, password).await;
-        if let Err(JoinError::Modem(_)) = joined {
+        if matches!(joined, Err(JoinError::Modem(error)) if error != ModemError::Unsendable) {
             // It is confused, or restarted meanwhile.
             self.start().await.map_err(|_| Trouble::Modem)?;
             joined = Modem::join(self, name, password).await;
         }
         joined.map_err(|error| match error {
             JoinError::WrongPassword => Trouble::WifiPassword,
-            JoinError::NotFound => Trouble::WifiNotFound,
+            // No modem of this kind can be told a name with a line end: for this device there is no such network.
+            JoinError::NotFound | JoinError::Modem(ModemError::Unsendable) => Trouble::WifiNotFound,
             JoinError::TimedOut | JoinError::Failed => Trouble::Wifi,
             JoinError::Modem(_) => Trouble::Modem,
         })
@@ -38,7 +39,10 @@ impl<'s, W: Write, C: Clock> Network for Modem<'s, W, C> {
 
     async fn connect(&self, settings: &Settings) -> Result<Self::Socket<'_>, Trouble> {
         Modem::connect(self, &settings.server, settings.port).await.map_err(|error| match error {
-            ConnectError::NoSuchHost | ConnectError::Unreachable => Trouble::ServerUnreachable,
+            // The longest names of servers are longer than a command of the modem.
+            ConnectError::NoSuchHost
+            | ConnectError::Unreachable
+            | ConnectError::Modem(ModemError::Unsendable) => Trouble::ServerUnreachable,
             ConnectError::NotJoined => Trouble::Wifi,
             ConnectError::Modem(_) => Trouble::Modem,
         })
@@ -52,12 +56,9 @@ impl<'s, W: Write, C: Clock> Network for Modem<'s, W, C> {
         Modem::lost(self).await;
     }
 
-    async fn start_over(&self, trouble: Trouble) {
-        if trouble == Trouble::Modem {
-            // It failed; the next try to join starts it again if this does not.
-            let _ = self.start().await;
-        } else {
-            self.leave().await;
-        }
+    /// Whatever the trouble: a modem whose restart was not heard looks like a server that is away.
+    async fn start_over(&self, _trouble: Trouble) {
+        // When it fails, the next try to join starts it again.
+        let _ = self.start().await;
     }
 }

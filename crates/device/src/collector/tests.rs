@@ -209,6 +209,7 @@ impl Bench {
             seed: [0; 32],
             access_point_password: None,
             credentials: Credentials::Frames { key: KEY, iv: IV },
+            tag: [0; 16],
         };
         let collector = Collector {
             network: &self.network,

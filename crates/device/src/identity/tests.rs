@@ -14,6 +14,7 @@ fn identity() -> Identity {
         seed: [0x22; 32],
         access_point_password: Some(String::try_from("label-password").unwrap()),
         credentials: Credentials::Link { id: *b"0123456789abcdef0123456789abcdef", psk: [0x33; 32] },
+        tag: [0x66; 16],
     }
 }
 
@@ -41,12 +42,14 @@ fn record(cbor: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_identity_is_these_bytes() {
-    let mut cbor = b"\xa6\x00\x01\x01\x66icu-07\x02\x50".to_vec();
+    let mut cbor = b"\xa7\x00\x01\x01\x66icu-07\x02\x50".to_vec();
     cbor.extend([0x11; 16]);
     cbor.extend(b"\x03\x58\x20");
     cbor.extend([0x22; 32]);
     cbor.extend(b"\x04\x6elabel-password\x05\x82\x78\x200123456789abcdef0123456789abcdef\x58\x20");
     cbor.extend([0x33; 32]);
+    cbor.extend(b"\x07\x50");
+    cbor.extend([0x66; 16]);
     let mut flash = record(&cbor);
     assert_eq!(encoded(&identity()), flash);
     // What the flash holds behind it does not matter.
@@ -61,6 +64,16 @@ fn a_device_of_frames_has_key_and_vector() {
         identity.credentials = Credentials::Frames { key: [0x44; 16], iv: [0x55; 16] };
     });
     assert_eq!(Identity::decode(&encoded(&frames)), Ok(Some(frames)));
+}
+
+#[test]
+fn a_record_without_a_tag_has_that_of_its_name() {
+    let whole = encoded(&identity());
+    let mut cbor = whole[6..whole.len() - 4 - 2 - TAG_LEN].to_vec();
+    cbor[0] -= 1;
+    let decoded = Identity::decode(&record(&cbor)).unwrap().unwrap();
+    assert_eq!(decoded.tag, tag_of("icu-07"));
+    assert_ne!(decoded.tag, tag_of("icu-08"));
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub struct Shared<M: RawMutex, R, F> {
     /// What the server wants, until the recorder takes it; several messages become one.
     settings: Mutex<M, Cell<Option<Settings>>>,
     configured: Signal<M, ()>,
+    /// The recorder shall finish, and has finished.
+    finish: Mutex<M, Cell<bool>>,
+    finished: Signal<M, ()>,
     /// There may be more to send.
     more: Signal<M, ()>,
     counts: Mutex<M, Cell<Counts>>,
@@ -103,6 +106,8 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
             sample: Signal::new(),
             settings: Mutex::new(Cell::new(None)),
             configured: Signal::new(),
+            finish: Mutex::new(Cell::new(false)),
+            finished: Signal::new(),
             more: Signal::new(),
             counts: Mutex::new(Cell::new(counts)),
         }
@@ -171,6 +176,22 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
 
     pub(super) fn take_settings(&self) -> Option<Settings> {
         self.settings.lock(Cell::take)
+    }
+
+    /// Ends measuring before a restart that is meant: ready when the batch under way is in the outbox, which can be saved then.
+    /// A recorder of frames keeps nothing and never is; so wait with a limit, as for one that hangs.
+    pub async fn finish(&self) {
+        self.finish.lock(|finish| finish.set(true));
+        self.configured.signal(());
+        self.finished.wait().await;
+    }
+
+    pub(super) fn must_finish(&self) -> bool {
+        self.finish.lock(Cell::get)
+    }
+
+    pub(super) fn finished(&self) {
+        self.finished.signal(());
     }
 
     pub(super) fn show(&self, sample: Sample) {

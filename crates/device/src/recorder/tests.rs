@@ -395,6 +395,24 @@ async fn recorder_and_collector_give_signs_of_life_or_are_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_that_is_meant_costs_no_value_of_the_batch_under_way() {
+    let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());
+    let mut memory = Memory::new();
+    let story = async {
+        clock.wait_ms(2_510).await;
+        shared.finish().await;
+        // Nothing is measured any more that nobody would keep, and that is no reason for the watchdog to bite.
+        clock.wait_ms(10_000).await;
+        shared.collector_lives(clock.now_ms());
+        assert!(shared.is_alive(clock.now_ms()));
+    };
+    select(story, record(adc(), clock, &readings, &shared, Plan::BATCHES, &mut memory)).await;
+    let (values, batches) = values(&shared);
+    let pulse = of_channel(&values, 2);
+    assert_eq!((batches, pulse.len(), pulse.last()), (3, 51, Some(&(2_500_000, 1_801))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_outside_the_protocols_limits_is_refused() {
     let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());
     let mut memory = Memory::new();

@@ -5,6 +5,7 @@ mod faults;
 mod flash;
 mod model;
 mod outbox;
+mod ownership;
 mod power;
 mod server;
 mod session;

@@ -65,6 +65,7 @@ impl World {
                 seed: [1; 32],
                 access_point_password: None,
                 credentials: Credentials::Frames { key: [2; 16], iv: [3; 16] },
+                tag: [0; 16],
             },
             page: page(),
             hosts: vec![HOST],

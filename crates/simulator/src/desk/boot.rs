@@ -15,6 +15,7 @@ use vitalwire_device::flash::{OUTBOX, Partition};
 use vitalwire_device::mode::{self, Mode};
 use vitalwire_device::modem;
 use vitalwire_device::outbox::Outbox;
+use vitalwire_device::ownership::claim;
 use vitalwire_device::random::{Drbg, Entropy, SEED_LEN};
 use vitalwire_device::recorder::{self, Plan, Shared, record};
 use vitalwire_device::sensors::{Readings, watch_movement, watch_temperature};
@@ -65,6 +66,9 @@ impl Desk {
         let settings = store.load();
         let mode = mode::choose(*self.end.switch.borrow_and_update(), settings.as_ref(), saved_just_now);
         let mut rng = random_source(&mut store, &self.identity.seed, clock)?;
+        if mode == Mode::Collector {
+            claim(&self.identity, &mut store, &mut Partition::new(&self.flash, OUTBOX))?;
+        }
         self.show_start(mode, settings.as_ref());
 
         let in_reach = networks(settings.as_ref(), self.wifi_password.as_deref());

@@ -128,7 +128,7 @@ impl Network for TcpNetwork {
 /// One boot of a device.
 pub(crate) struct Device<N> {
     pub(crate) clock: HostClock,
-    network: N,
+    pub(crate) network: N,
     pub(crate) shared: Shared<NoopRawMutex, Vec<u8>, SimulatedFlash>,
     pub(crate) status: Status<NoopRawMutex>,
     /// What was kept of troubles; tells when it grows.
@@ -178,6 +178,7 @@ impl<N: Network> Device<N> {
             seed: [0; 32],
             access_point_password: None,
             credentials: Credentials::Link { id, psk },
+            tag: [0; 16],
         };
         let backoff = BackoffLimits { retry_ms_min: 1, retry_ms_max: 20, settled_ms: 60_000 };
         let collector = Collector {

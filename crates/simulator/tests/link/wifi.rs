@@ -1,7 +1,9 @@
 //! The firmware's collector over the firmware's modem driver and a modem in software, to the same server: nothing that the
 //! modem or its network does costs a sample, and what fails has its name.
 
+use vitalwire_device::collector;
 use vitalwire_device::modem::{self as driver, Modem};
+use vitalwire_device::settings::Settings;
 use vitalwire_device::status::{Activity, Trouble};
 use vitalwire_simulator::modem::{Control, Fault, Firmware, LineWriter, Network, Surroundings, line, modem};
 
@@ -70,6 +72,22 @@ async fn nothing_that_befalls_the_modem_costs_a_sample() {
     }
 }
 
+/// The supply of the modem fails for a moment, and nobody hears its `ready`: it has one link only now, and no network.
+#[tokio::test]
+async fn a_restart_of_the_modem_that_nobody_heard_costs_no_sample() {
+    for firmware in [Firmware::At1, Firmware::At2] {
+        with_device(firmware, WIFI_PASSWORD, async |device, control, server| {
+            more(server, 2).await;
+            control.lose(64).await;
+            control.restart().await;
+            more(server, 5).await;
+            let journal = server.journal.lock().unwrap();
+            assert!(device.check(&journal, 7) > 0);
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_password_is_told_and_the_right_one_needs_no_restart() {
     for firmware in [Firmware::At1, Firmware::At2] {
@@ -85,6 +103,22 @@ async fn a_wrong_password_is_told_and_the_right_one_needs_no_restart() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn names_that_no_modem_can_be_told_are_not_blamed_on_the_modem() {
+    with_device(Firmware::At2, "another password", async |device, control, _| {
+        device.keeps(Some(Trouble::WifiPassword)).await;
+        let server = format!("{}.example", ["a"; 120].join("."));
+        let settings = Settings::new(&server, 9_998, b"Ward\n3", "").unwrap();
+        assert_eq!(collector::Network::join(&device.network, &settings).await, Err(Trouble::WifiNotFound));
+        assert_eq!(
+            collector::Network::connect(&device.network, &settings).await.err(),
+            Some(Trouble::ServerUnreachable)
+        );
+        assert_eq!(control.status().starts, 1);
+    })
+    .await;
 }
 
 #[tokio::test]

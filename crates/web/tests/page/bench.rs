@@ -31,6 +31,7 @@ impl Bench {
             seed: [0; 32],
             access_point_password: None,
             credentials: Credentials::Frames { key: [0; 16], iv: [0; 16] },
+            tag: [0; 16],
         };
         let flash = Flash(vec![0xff; 4 * SECTOR_LEN]);
         Self { identity, store: SettingsStore::new(flash).expect("it is large enough") }

@@ -8,7 +8,7 @@ use clap::Args;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use vitalwire_device::flash;
-use vitalwire_device::identity::{Credentials, Identity};
+use vitalwire_device::identity::{Credentials, Identity, tag_of};
 use vitalwire_registry::{DeviceId, DeviceKey, SetupSecrets};
 use zeroize::Zeroizing;
 
@@ -85,6 +85,7 @@ fn identity(id: &DeviceId, key: &DeviceKey, has_password: bool) -> anyhow::Resul
         seed,
         access_point_password: password.context("the password is too long for a device")?,
         credentials,
+        tag: tag_of(id.as_str()),
     })
 }
 
