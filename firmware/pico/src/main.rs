@@ -39,7 +39,6 @@ use crate::clock::Clock;
 use crate::flash::Part;
 use crate::log::log;
 use crate::memory::Store;
-use crate::restart::{Before, Restart};
 use crate::switch::Switch;
 use crate::tasks::Irqs;
 
@@ -69,7 +68,8 @@ async fn main(spawner: Spawner) {
     let mut random = memory::random(identity, &mut store);
     let settings = store.load();
     let switch = Switch::new(p.PIN_3, p.PIN_4);
-    let mode = mode::choose(switch.position(), settings.as_ref(), before == Before::Wanted(Restart::Saved));
+    let mode = mode::choose(switch.position(), settings.as_ref(), restart::goes_on(before, &mut watchdog));
+    restart::note_mode(mode, &mut watchdog);
     if mode == Mode::Collector && memory::own_outbox(identity, &mut store, flash).is_none() {
         flicker(&mut led).await
     }
