@@ -41,8 +41,11 @@ use crate::clock::Clock;
 use crate::flash::Part;
 use crate::log::log;
 use crate::memory::Store;
+<<<<<<< HEAD
 use crate::movement_bus::MovementBus;
 use crate::restart::{Before, Restart};
+=======
+>>>>>>> review
 use crate::switch::Switch;
 use crate::tasks::Irqs;
 
@@ -73,7 +76,8 @@ async fn main(spawner: Spawner) {
     let mut random = memory::random(identity, &mut store);
     let settings = store.load();
     let switch = Switch::new(p.PIN_3, p.PIN_4);
-    let mode = mode::choose(switch.position(), settings.as_ref(), before == Before::Wanted(Restart::Saved));
+    let mode = mode::choose(switch.position(), settings.as_ref(), restart::goes_on(before, &mut watchdog));
+    restart::note_mode(mode, &mut watchdog);
     if mode == Mode::Collector && memory::own_outbox(identity, &mut store, flash).is_none() {
         flicker(&mut led).await
     }

@@ -11,9 +11,12 @@ use embassy_rp::pac;
 use embassy_rp::watchdog::{ResetReason, Watchdog};
 use embassy_time::Timer;
 use heapless::String;
+use vitalwire_device::mode::Mode;
 
 /// The upper half of the scratch register, so that what something else left there is not taken for ours.
 const MARK: u32 = 0x5657_0000;
+/// The scratch register that holds [`MARK`] while the device collects.
+const COLLECTS: usize = 1;
 /// How long the last lines of the log take to reach a reader.
 const LOG_MS: u64 = 100;
 
@@ -51,6 +54,18 @@ pub(crate) fn before(watchdog: &mut Watchdog) -> Before {
         None if watchdog.reset_reason() == Some(ResetReason::TimedOut) => Before::Unfed,
         None => Before::Power,
     }
+}
+
+/// Whether to go on collecting although the switch says otherwise: settings were just saved, or the device collected and failed. A
+/// failure is nobody's wish, and a patient's values must not end with it.
+pub(crate) fn goes_on(before: Before, watchdog: &mut Watchdog) -> bool {
+    let has_failed = matches!(before, Before::Wanted(Restart::Panicked | Restart::Silent) | Before::Unfed);
+    before == Before::Wanted(Restart::Saved) || has_failed && watchdog.get_scratch(COLLECTS) == MARK
+}
+
+/// Notes the mode of this start for [`goes_on`].
+pub(crate) fn note_mode(mode: Mode, watchdog: &mut Watchdog) {
+    watchdog.set_scratch(COLLECTS, if mode == Mode::Collector { MARK } else { 0 });
 }
 
 /// Restarts the device now.
