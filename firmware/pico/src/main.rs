@@ -41,11 +41,7 @@ use crate::clock::Clock;
 use crate::flash::Part;
 use crate::log::log;
 use crate::memory::Store;
-<<<<<<< HEAD
 use crate::movement_bus::MovementBus;
-use crate::restart::{Before, Restart};
-=======
->>>>>>> review
 use crate::switch::Switch;
 use crate::tasks::Irqs;
 
