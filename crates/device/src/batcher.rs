@@ -78,6 +78,8 @@ struct Channel {
     at: usize,
     count: usize,
     count_max: usize,
+    /// A value is missing behind those in the present batch: the next one cannot follow them there.
+    has_gap: bool,
 }
 
 /// What a batch holds, told when it is made.
@@ -112,8 +114,10 @@ pub struct Batcher<V> {
     channels: [Option<Channel>; CHANNELS_MAX],
     /// No channel is here or beyond.
     end: usize,
-    /// The channel whose value is due next, and when: looked up once a value, as a microcontroller has few cycles for it.
+    /// The channel whose value is due next, and when, and whether that belongs to another batch: looked up once a value, as a
+    /// microcontroller has few cycles for it.
     next: (u8, u64),
+    is_complete: bool,
     /// When the first value of the present batch was due.
     started_us: Option<u64>,
     /// Changes that wait for the next batch.
@@ -154,6 +158,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
                         at: 0,
                         count: 0,
                         count_max: 0,
+                        has_gap: false,
                     });
                 }
                 _ => return Err(BatcherError::Channel { index: setup.index }),
@@ -167,6 +172,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
             channels,
             end: channels.iter().rposition(Option::is_some).map_or(0, |last| last + 1),
             next: (0, start_us),
+            is_complete: false,
             started_us: None,
             settings: None,
             missed: 0,
@@ -201,21 +207,35 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         self.next
     }
 
-    fn look_up_next(&mut self) {
-        let channels = self.channels.get(..self.end).unwrap_or_default();
-        let due = channels.iter().flatten().min_by_key(|channel| channel.due_us);
-        self.next = due.map_or((0, u64::MAX), |channel| (channel.setup.index, channel.due_us));
-    }
-
     /// Whether the next value that is due belongs to another batch: make this one first.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let Some(started_us) = self.started_us else { return false };
-        let (index, due_us) = self.next_due();
-        if due_us >= started_us.saturating_add(self.span_us) {
-            return true;
+        self.is_complete
+    }
+
+    fn look_up_next(&mut self) {
+        let channels = self.channels.get(..self.end).unwrap_or_default();
+        let next = channels.iter().flatten().min_by_key(|channel| channel.due_us).map(Channel::next);
+        self.set_next(next);
+    }
+
+    /// The same after the value that was due next is done with. Most are due together, and those before it are done with already.
+    fn look_up_following(&mut self) {
+        let (index, due_us) = self.next;
+        let behind = self.channels.get(usize::from(index) + 1..self.end).unwrap_or_default();
+        match behind.iter().flatten().find(|channel| channel.due_us == due_us).map(Channel::next) {
+            None => self.look_up_next(),
+            following => self.set_next(following),
         }
-        self.channel(index).is_some_and(|channel| channel.count > 0 && !channel.goes_on())
+    }
+
+    /// A channel's index, when its next value is due, and whether a batch can take it.
+    fn set_next(&mut self, next: Option<(u8, u64, bool)>) {
+        let (index, due_us, goes_on) = next.unwrap_or((0, u64::MAX, true));
+        self.next = (index, due_us);
+        self.is_complete = self
+            .started_us
+            .is_some_and(|started_us| !goes_on || due_us.saturating_sub(started_us) >= self.span_us);
     }
 
     /// Takes the value of the channel that is due next. Ask [`Self::is_complete`] before: a value of another batch is
@@ -240,7 +260,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         if !started {
             self.started_us = Some(due_us);
         }
-        self.look_up_next();
+        self.look_up_following();
     }
 
     /// The value that is due next was not measured: a sensor does not answer.
@@ -248,9 +268,10 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         let (index, _) = self.next_due();
         if let Some(channel) = self.channels.get_mut(usize::from(index)).and_then(Option::as_mut) {
             channel.advance();
+            channel.has_gap = channel.count > 0;
             self.missed += 1;
         }
-        self.look_up_next();
+        self.look_up_following();
     }
 
     /// Values that were due before `now_us` will not be measured any more: the device was busy. Returns how many.
@@ -260,6 +281,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
             let late_us = now_us.saturating_sub(channel.due_us);
             let values = late_us.div_ceil(u64::from(channel.setup.interval_us));
             channel.due_us += values * u64::from(channel.setup.interval_us);
+            channel.has_gap |= values > 0 && channel.count > 0;
             self.missed += values;
         }
         self.look_up_next();
@@ -301,8 +323,9 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
             last_us = last_us.max(channel.last_us());
         }
         let len = encode_batch(sequence, time_ms, None, samples.get(..count).unwrap_or_default(), out)?;
-        self.channels.iter_mut().flatten().for_each(|channel| channel.count = 0);
+        self.channels.iter_mut().flatten().for_each(|channel| (channel.count, channel.has_gap) = (0, false));
         self.started_us = None;
+        self.is_complete = false;
         self.apply_settings();
         Ok(Some(Made { len, values, first_us: started_us, last_us }))
     }
@@ -377,7 +400,12 @@ impl Channel {
 
     /// Whether the next value follows the last one in the present batch, and fits.
     fn goes_on(&self) -> bool {
-        self.count < self.count_max && self.due_us == self.last_us() + u64::from(self.setup.interval_us)
+        self.count == 0 || self.count < self.count_max && !self.has_gap
+    }
+
+    /// For [`Batcher::set_next`].
+    fn next(&self) -> (u8, u64, bool) {
+        (self.setup.index, self.due_us, self.goes_on())
     }
 
     fn advance(&mut self) {

@@ -208,14 +208,15 @@ where
     /// Measures the value that is due next; false: none is yet.
     async fn measure_next(&mut self, batcher: &mut Batcher<&mut [i32; VALUES_MAX]>) -> bool {
         let (index, due_us) = batcher.next_due();
-        let Some(late_us) = self.clock.now_us().checked_sub(due_us) else { return false };
+        let now_us = self.clock.now_us();
+        let Some(late_us) = now_us.checked_sub(due_us) else { return false };
         if late_us > LONG_LATE_US {
-            batcher.miss_until(self.clock.now_us());
+            batcher.miss_until(now_us);
             return true;
         }
         // What is measured later would be nearer to the next value's moment.
         let late_us_max = u64::from(batcher.interval_us(index).unwrap_or(0) / 2);
-        let value = if late_us > late_us_max { None } else { self.value(index).await };
+        let value = if late_us > late_us_max { None } else { self.value(index, now_us).await };
         match value {
             Some(value) => batcher.record(value),
             None => batcher.miss(),
@@ -223,10 +224,9 @@ where
         true
     }
 
-    /// Measures this channel now.
-    async fn value(&mut self, index: u8) -> Option<i32> {
+    /// Measures this channel now, which is `now_us`.
+    async fn value(&mut self, index: u8, now_us: u64) -> Option<i32> {
         let channel = Channel::ALL.get(usize::from(index))?;
-        let now_us = self.clock.now_us();
         let acceleration = |axis: usize| {
             let movement = self.readings.movement(now_us)?;
             movement.acceleration_milli.get(axis).copied()
@@ -279,7 +279,7 @@ where
             self.shared.recorder_lives(self.clock.now_us());
             let mut sample = Sample::default();
             for (value, index) in sample.milli.iter_mut().zip(0..) {
-                *value = self.value(index).await;
+                *value = self.value(index, self.clock.now_us()).await;
             }
             self.shared.show(sample);
             due_us += interval_us;
