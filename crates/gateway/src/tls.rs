@@ -1,7 +1,7 @@
 //! TLS 1.3 with pre-shared keys: the one module that names the TLS crate. It turns a connection into a secured one of
 //! an authenticated device, and knows nothing of what is said inside.
 //!
-//! Only `psk_dhe_ke` (RFC 8446 §4.2.9), only TLS_AES_128_GCM_SHA256, no tickets, no early data, no certificates: each
+//! Only `psk_dhe_ke` (RFC 8446 §4.2.9), only two cipher suites with SHA-256, no tickets, no early data, no certificates: each
 //! session has keys of its own, which no later leak of a device's key opens. An unknown identity gets a random key, so
 //! that it fails exactly as a wrong key does, in its alert and in its time.
 
@@ -27,7 +27,9 @@ use vitalwire_registry::{
 };
 use zeroize::Zeroize;
 
-const CIPHER: &str = "TLS_AES_128_GCM_SHA256";
+/// Clients choose: AES where their processor has instructions for it, ChaCha20 where it has none, as in our firmware. Both have
+/// SHA-256, to which a key without another note belongs (RFC 8446 §4.2.11).
+const CIPHERS: &str = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
 /// The emulated device offers P-256; OpenSSL's clients offer X25519 first.
 const GROUPS: &str = "X25519:P-256";
 /// Bytes of a pre-shared key.
@@ -80,7 +82,7 @@ impl Acceptor {
         let mut builder = SslContextBuilder::new(SslMethod::tls_server())?;
         builder.set_min_proto_version(Some(SslVersion::TLS1_3))?;
         builder.set_max_proto_version(Some(SslVersion::TLS1_3))?;
-        builder.set_ciphersuites(CIPHER)?;
+        builder.set_ciphersuites(CIPHERS)?;
         builder.set_groups_list(GROUPS)?;
         builder.set_num_tickets(0)?;
         builder.set_session_cache_mode(SslSessionCacheMode::OFF);

@@ -366,6 +366,23 @@ async fn tls_1_2_is_refused() {
     device.greet(BOOT).await;
 }
 
+#[tokio::test]
+async fn two_cipher_suites_are_served_and_no_other() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let (identity, key) = (device.link.id.to_string(), *device.link.psk.bytes());
+    for (suite, is_served) in [
+        ("TLS_AES_128_GCM_SHA256", true),
+        ("TLS_CHACHA20_POLY1305_SHA256", true),
+        ("TLS_AES_128_CCM_SHA256", false),
+        ("TLS_AES_256_GCM_SHA384", false),
+    ] {
+        let stream = TcpStream::connect(device.address).await.unwrap();
+        let context = client_context(&identity, key, Version::Tls13With(suite));
+        assert_eq!(shake(stream, &context).await.is_ok(), is_served, "{suite}");
+    }
+}
+
 /// Sends a client's first flight and reads what the server says to it, alert and end.
 async fn alert_to(device: &support::link::LinkDevice, identity: &str, key: [u8; 32]) -> Vec<u8> {
     let stream = TcpStream::connect(device.address).await.unwrap();

@@ -24,6 +24,8 @@ pub const HELLO_MS: u64 = 100_000;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     Tls13,
+    /// With this cipher suite alone.
+    Tls13With(&'static str),
     Tls12,
 }
 
@@ -100,6 +102,7 @@ pub fn client_context(identity: &str, key: [u8; 32], version: Version) -> SslCon
             builder.set_cipher_list("PSK-AES128-GCM-SHA256:ECDHE-PSK-CHACHA20-POLY1305").unwrap()
         }
         Version::Tls13 => builder.set_ciphersuites("TLS_AES_128_GCM_SHA256").unwrap(),
+        Version::Tls13With(suite) => builder.set_ciphersuites(suite).unwrap(),
     }
     let identity = identity.to_owned();
     builder.set_psk_client_callback(move |_, _, id, out| {

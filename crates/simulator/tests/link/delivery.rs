@@ -30,7 +30,7 @@ async fn what_is_measured_arrives_as_it_was_and_is_acknowledged() {
     assert_eq!(report.batches.held(), BatchCount::default());
     let journal = server.journal.lock().unwrap();
     assert_eq!(journal.complaints, [""; 0]);
-    assert!(journal.sessions.iter().all(|session| session == "TLSv1.3 TLS_AES_128_GCM_SHA256"));
+    assert!(journal.sessions.iter().all(|session| session == "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256"));
     assert!(
         journal.hellos.iter().all(|hello| hello.profile == "pico" && !hello.past && hello.oldest == Some(1))
     );

@@ -142,7 +142,7 @@ fn context(keys: Vec<(String, [u8; 32])>) -> SslContext {
     let mut builder = SslContext::builder(SslMethod::tls_server()).unwrap();
     builder.set_min_proto_version(Some(SslVersion::TLS1_3)).unwrap();
     builder.set_max_proto_version(Some(SslVersion::TLS1_3)).unwrap();
-    builder.set_ciphersuites("TLS_AES_128_GCM_SHA256").unwrap();
+    builder.set_ciphersuites("TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256").unwrap();
     builder.set_groups_list("X25519:P-256").unwrap();
     builder.set_num_tickets(0).unwrap();
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
