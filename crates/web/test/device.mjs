@@ -1,4 +1,5 @@
-// A device in Configuration Mode on a port of this machine: the device's own server, run as the example `configuration`.
+// A device in Configuration Mode on a port of this machine: the device's own server, run as the example `configuration`, which is
+// named in VITALWIRE_CONFIGURATION, or built.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -6,6 +7,7 @@ import { createInterface } from 'node:readline';
 export const SETUP_KEY = '00112233445566778899aabbccddeeff';
 
 const program = () => {
+  if (process.env.VITALWIRE_CONFIGURATION) return process.env.VITALWIRE_CONFIGURATION;
   const build = ['build', '--quiet', '--locked', '--package', 'vitalwire-web', '--example', 'configuration'];
   const lines = execFileSync('cargo', [...build, '--message-format', 'json'], { encoding: 'utf8', maxBuffer: 1 << 26 });
   const built = lines.split('\n').filter(Boolean).map((line) => JSON.parse(line));
