@@ -188,10 +188,12 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         self.batch_ms
     }
 
-    /// Microseconds from value to value of this channel, if it is one of the device's.
+    /// When the next value of this channel is due, in microseconds of the device's clock, and microseconds from value to value, if it
+    /// is one of the device's.
     #[must_use]
-    pub fn interval_us(&self, index: u8) -> Option<u32> {
-        Some(self.channel(index)?.setup.interval_us)
+    pub fn schedule(&self, index: u8) -> Option<(u64, u32)> {
+        let channel = self.channel(index)?;
+        Some((channel.due_us, channel.setup.interval_us))
     }
 
     /// Values that were due and not measured.

@@ -2,8 +2,9 @@
 //! everything else, so that no handshake costs a sample.
 //!
 //! A value stands for the moment at which it was due. What could not be measured within half an interval of that moment, or
-//! whose sensor has nothing, is a gap: never a value of another time, never a repeated or an invented one. It never waits for
-//! the network, and the network never waits for it.
+//! whose sensor has nothing, is a gap: never a value of another time, never an invented one. What watched sensors say is that of
+//! just before, or, if they come late, at most as old as `sensors` lets it be. It never waits for the network, and the network
+//! never waits for it.
 
 mod presence;
 mod shared;
@@ -215,7 +216,7 @@ where
             return true;
         }
         // What is measured later would be nearer to the next value's moment.
-        let late_us_max = u64::from(batcher.interval_us(index).unwrap_or(0) / 2);
+        let late_us_max = batcher.schedule(index).map_or(0, |(_, interval_us)| u64::from(interval_us / 2));
         let value = if late_us > late_us_max { None } else { self.value(index, now_us).await };
         match value {
             Some(value) => batcher.record(value),
@@ -265,17 +266,20 @@ where
         self.want_movement(batcher);
     }
 
-    /// Tells the movement sensor's watcher how often somebody looks.
+    /// Tells the movement sensor's watcher when somebody looks.
     fn want_movement(&self, batcher: &Batcher<&mut [i32; VALUES_MAX]>) {
         let axes = [Channel::AccelX, Channel::AccelY, Channel::AccelZ];
-        let shortest_us = axes.iter().filter_map(|axis| batcher.interval_us(*axis as u8)).min();
-        self.readings.want_movement_every_us(shortest_us.unwrap_or(u32::MAX));
+        let looks = axes.iter().filter_map(|axis| batcher.schedule(*axis as u8));
+        if let Some((due_us, interval_us)) = looks.min_by_key(|(_, interval_us)| *interval_us) {
+            self.readings.want_movement(due_us, interval_us);
+        }
     }
 
     /// Measures all channels at once, again and again, and hands the sample on.
     async fn sample(&mut self, interval_us: u64) -> ! {
         let mut due_us = self.clock.now_us();
         loop {
+            self.readings.want_movement(due_us, u32::try_from(interval_us).unwrap_or(u32::MAX));
             self.shared.recorder_lives(self.clock.now_us());
             let mut sample = Sample::default();
             for (value, index) in sample.milli.iter_mut().zip(0..) {

@@ -22,13 +22,15 @@ pub use ds18b20::{CONVERSION_MS, Ds18b20, OneWire, ThermometerError};
 pub use mpu6050::{MPU6050_ADDRESS, Movement, MovementError, Mpu6050, SAMPLE_US};
 pub use watch::{watch_movement, watch_temperature};
 
-/// What the movement sensor said is good for so long, in milliseconds: three times that between two readings. Usually it is a
-/// mean of the last 50 ms.
+/// What the movement sensor said is good for so long, in milliseconds: three times that between two readings. Usually it is the
+/// mean of 50 ms that ended 5 ms before it is wanted.
 pub const MOVEMENT_AGE_MS_MAX: u64 = 150;
 /// What the thermometer said is good for so long, in milliseconds: it measures once a second.
 pub const TEMPERATURE_AGE_MS_MAX: u64 = 1_500;
 /// How often the movement sensor is read unless somebody wants it oftener, in microseconds.
 const MOVEMENT_EVERY_US_MAX: u32 = 50_000;
+/// How long before somebody wants it, in microseconds: a reading takes less than 1 ms.
+const MOVEMENT_LEAD_US: u64 = 5_000;
 
 /// The sensors of the device; the name is what an event calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,14 @@ pub struct Readings<M: RawMutex> {
 struct Latest {
     movement: Timed<Movement>,
     body_temperature_milli: Timed<i32>,
-    movement_every_us: u32,
+    movement_wanted: Wanted,
+}
+
+/// When somebody takes the movement: at one moment, and then at an even pace.
+#[derive(Clone, Copy)]
+struct Wanted {
+    at_us: u64,
+    every_us: u32,
 }
 
 impl<M: RawMutex> Default for Readings<M> {
@@ -90,8 +99,8 @@ impl<M: RawMutex> Readings<M> {
     /// Nothing was measured yet.
     #[must_use]
     pub const fn new() -> Self {
-        let latest =
-            Latest { movement: None, body_temperature_milli: None, movement_every_us: MOVEMENT_EVERY_US_MAX };
+        let movement_wanted = Wanted { at_us: 0, every_us: MOVEMENT_EVERY_US_MAX };
+        let latest = Latest { movement: None, body_temperature_milli: None, movement_wanted };
         Self { latest: Mutex::new(Cell::new(latest)) }
     }
 
@@ -115,14 +124,23 @@ impl<M: RawMutex> Readings<M> {
         self.update(|latest| latest.body_temperature_milli = Some((at_us, milli)));
     }
 
-    /// Somebody takes the movement so often, in microseconds; more often than the sensor measures is no use.
-    pub(crate) fn want_movement_every_us(&self, every_us: u32) {
+    /// Somebody takes the movement at this moment, and then so often, in microseconds; more often than the sensor measures is no
+    /// use.
+    pub(crate) fn want_movement(&self, at_us: u64, every_us: u32) {
         let every_us = every_us.clamp(SAMPLE_US, MOVEMENT_EVERY_US_MAX);
-        self.update(|latest| latest.movement_every_us = every_us);
+        self.update(|latest| latest.movement_wanted = Wanted { at_us, every_us });
     }
 
-    fn movement_every_us(&self) -> u32 {
-        self.latest.lock(Cell::get).movement_every_us
+    /// When the movement sensor is to be read next, after now: soon before somebody takes what it says.
+    fn movement_due_us(&self, now_us: u64) -> u64 {
+        let Wanted { at_us, every_us } = self.latest.lock(Cell::get).movement_wanted;
+        let read_us = at_us.saturating_sub(MOVEMENT_LEAD_US);
+        // At the same pace before and after. Whoever wants it says so again every few seconds, so that 32 bits are enough.
+        let steps = |us: u64| u64::from(u32::try_from(us).unwrap_or(0) / every_us) * u64::from(every_us);
+        match read_us.checked_sub(now_us + 1) {
+            Some(left_us) => now_us + 1 + (left_us - steps(left_us)),
+            None => (read_us + steps(now_us - read_us) + u64::from(every_us)).max(now_us + 1),
+        }
     }
 
     fn update(&self, change: impl FnOnce(&mut Latest)) {

@@ -38,13 +38,9 @@ async fn read_movement<I: I2c, C: Clock, M: RawMutex>(
     clock: &C,
     readings: &Readings<M>,
 ) {
-    let mut due_us = clock.now_us();
-    let mut measured_us = due_us;
+    let mut measured_us = clock.now_us();
     loop {
-        let every_us = u64::from(readings.movement_every_us());
-        // In step with the clock, so that readers who come at the same pace find a new value each time.
-        due_us = (due_us + every_us).max(clock.now_us());
-        clock.wait_until_us(due_us).await;
+        clock.wait_until_us(readings.movement_due_us(clock.now_us())).await;
         let Ok(Ok(movement)) = within(clock, BUS_MS_MAX, sensor.read()).await else { return };
         let now_us = clock.now_us();
         if let Some(movement) = movement {

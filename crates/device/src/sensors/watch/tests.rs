@@ -1,3 +1,5 @@
+use core::cell::Cell;
+
 use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 
@@ -16,6 +18,27 @@ async fn movement_is_fresh_whenever_somebody_looks() {
             clock.wait_ms(100).await;
             let seen = readings.movement(clock.now_us()).unwrap();
             assert_eq!(seen.acceleration_milli[0], rounded_milli(turn * 64));
+        }
+    };
+    select(watch_movement(part.clone(), clock, &readings), look).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn movement_is_read_right_before_somebody_looks() {
+    let (clock, readings) = (TestClock::new(), Readings::<NoopRawMutex>::new());
+    let part = VirtualMpu::new(clock, [8_192, 0, 0, 0]);
+    let look = async {
+        clock.wait_ms(200).await;
+        for every_us in [50_000, 40_000, 1_000_000] {
+            let mut due_us = clock.now_us() + 123_000;
+            readings.want_movement(due_us, every_us);
+            for _ in 0..50 {
+                clock.wait_until_us(due_us).await;
+                let (read_us, _) = readings.latest.lock(Cell::get).movement.unwrap();
+                let age_us = clock.now_us() - read_us;
+                assert!((4_000..=5_000).contains(&age_us), "{age_us} us at a pace of {every_us} us");
+                due_us += u64::from(every_us);
+            }
         }
     };
     select(watch_movement(part.clone(), clock, &readings), look).await;
