@@ -64,6 +64,13 @@ impl Started {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid))?.count())
     }
 
+    /// Connections at this port that the program which listens there has accepted, and not closed: what still waits for that has
+    /// no inode (Linux, proc_pid_net(5)).
+    pub(crate) fn connections(&self, port: u16) -> Result<usize> {
+        let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.pid))?;
+        Ok(count_accepted(&table, port))
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
@@ -204,6 +211,18 @@ fn parse_cpu(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * 1_000 / TICKS_PER_SECOND))
 }
 
+fn count_accepted(table: &str, port: u16) -> usize {
+    const ESTABLISHED: &str = "01";
+    let local_end = format!(":{port:04X}");
+    let is_accepted = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1).is_some_and(|local| local.ends_with(&local_end))
+            && fields.get(3) == Some(&ESTABLISHED)
+            && fields.get(9).is_some_and(|inode| *inode != "0")
+    };
+    table.lines().filter(is_accepted).count()
+}
+
 /// `VmRSS` of proc_pid_status(5).
 fn parse_resident(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -219,6 +238,17 @@ mod tests {
     fn reads_cpu_of_a_process_with_a_strange_name() {
         let stat = "7 (a) b) R 1 1 1 0 -1 0 9 0 0 0 125 75 0 0 20 0 1 0 5";
         assert_eq!(parse_cpu(stat), Some(Duration::from_millis(2_000)));
+    }
+
+    #[test]
+    fn counts_accepted_connections_of_a_port() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:270E 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0 100 0 0 10 0
+   1: 0100007F:270E 0100017F:8001 01 00000000:00000000 00:00000000 00000000     0        0 12 1 0 20 4 30 10 -1
+   2: 0100007F:270E 0100017F:8002 01 00000000:00000000 00:00000000 00000000     0        0 0 1 0 20 4 30 10 -1
+   3: 0100017F:8001 0100007F:270E 01 00000000:00000000 00:00000000 00000000     0        0 13 1 0 20 4 30 10 -1
+   4: 0100007F:270E 0100017F:8003 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0\n";
+        assert_eq!((count_accepted(table, 9_998), count_accepted(table, 80)), (1, 0));
     }
 
     #[test]

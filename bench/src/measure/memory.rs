@@ -59,10 +59,12 @@ pub(super) fn peer(count: usize, opening: Opening) -> Result<f64> {
 }
 
 fn grown_kib(server: &Started, mut subscriber: Subscriber, holding: HoldArguments) -> Result<f64> {
-    let (count, opening) = (holding.count, holding.opening);
-    let (before, files) = (server.resident_bytes()?, server.open_files()?);
+    let (count, opening, port) = (holding.count, holding.opening, holding.target.port());
+    // The subscriber may be at the same port.
+    let (before, connections) = (server.resident_bytes()?, server.connections(port)?);
     let mut holder = Holder::open(holding)?;
-    let accepted = wait_for(ACCEPTED_TIMEOUT, || Ok((server.open_files()? >= files + count).then_some(())))?;
+    let accepted =
+        wait_for(ACCEPTED_TIMEOUT, || Ok((server.connections(port)? >= connections + count).then_some(())))?;
     accepted.with_context(|| format!("the server did not hold {count} connections at once"))?;
     if matches!(opening, Opening::Frame | Opening::Psk) {
         subscriber.wait_for_samples(count, ACCEPTED_TIMEOUT)?;
