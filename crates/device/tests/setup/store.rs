@@ -129,6 +129,15 @@ fn a_trouble_that_did_not_change_is_not_written() {
 }
 
 #[test]
+fn nothing_went_wrong_yet_with_new_settings() {
+    let mut store = store(Flash::<1, SECTOR>::new(SECTORS));
+    store.save(&settings(1)).unwrap();
+    store.save_trouble(Some(Trouble::WifiPassword)).unwrap();
+    store.save(&settings(2)).unwrap();
+    assert_eq!((store.load(), store.trouble()), (Some(settings(2)), None));
+}
+
+#[test]
 fn a_flash_full_of_anything_is_made_ready_by_a_save() {
     for seed in 0..200_u32 {
         let mut flash = Flash::<1, SECTOR>::new(SECTORS);

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use vitalwire_device::clock::Clock as _;
-use vitalwire_device::collector::{self, Collector, CollectorLimits};
+use vitalwire_device::collector::{self, Collector, CollectorLimits, TroubleNews};
 use vitalwire_device::flash::{OUTBOX, Partition};
 use vitalwire_device::mode::{self, Mode};
 use vitalwire_device::modem;
@@ -177,9 +177,11 @@ impl Desk {
             clock,
             limits: CollectorLimits::default(),
         };
-        let keep_trouble = |trouble| {
-            // The page would not say it; nothing else depends on it.
-            let _ = store.save_trouble(trouble);
+        let keep_trouble = |news| {
+            if let TroubleNews::Keep(trouble) = news {
+                // The page would not say it; nothing else depends on it.
+                let _ = store.save_trouble(trouble);
+            }
         };
         let plan = Plan::of(&self.identity.credentials);
         let count = || self.count(shared.0, control, held_before);
