@@ -4,7 +4,7 @@
 //! Eight may be written in a row, then one in ten minutes: so the next configuration page says the right thing after any ordinary
 //! fault, and one of the last ten minutes when faults never end. That all is well is written when it has lasted, and never with
 //! the last write that is left: that one is for a trouble. So 152 are written on the first day and 144 on each later one. The
-//! store erases each of its four sectors once in 36 of the longest records or more: 100,000 erasures last 68 years.
+//! store erases each of its four sectors once in 32 of the longest records or more: 100,000 erasures last 60 years.
 
 use core::cell::RefCell;
 
