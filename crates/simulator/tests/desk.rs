@@ -30,7 +30,7 @@ fn desk(flash: &Path) -> (Desk, DeskHandle) {
         seed: [2; 32],
         access_point_password: None,
         credentials: Credentials::Link { id: [b'3'; 32], psk: [4; 32] },
-        tag: tag_of("bed_07"),
+        tag: tag_of("bed_07", 0),
     };
     let config = DeskConfig {
         identity: Some(identity),
