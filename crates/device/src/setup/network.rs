@@ -31,6 +31,8 @@ const CLOSE_MS_MAX: u64 = 2_000;
 const RETRY_MS: u64 = 1_000;
 /// The modem is asked so often whether it still is as it was set up, in milliseconds.
 const CHECK_EVERY_MS: u64 = 20_000;
+/// Questions in a row without an answer, or with a wrong one: one may be lost, and the page shall not go for that.
+const CHECK_FAILURES_MAX: u32 = 2;
 /// After a save, in milliseconds: what the modem took to send is on its way to the phone.
 const SAVED_MS: u64 = 500;
 
@@ -98,12 +100,12 @@ impl<F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'_, F, C, R> {
 
     /// Returns when the modem does not answer, or restarted and nobody heard it: it would wait for nobody, and say nothing.
     async fn watch<W: Write>(&self, modem: &Modem<'_, W, C>) {
-        loop {
-            self.clock.wait_ms(CHECK_EVERY_MS).await;
-            // One answer may be lost, and the page shall not go for that.
-            if modem.check().await.is_err() && modem.check().await.is_err() {
-                return;
+        let mut failures = 0;
+        while failures < CHECK_FAILURES_MAX {
+            if failures == 0 {
+                self.clock.wait_ms(CHECK_EVERY_MS).await;
             }
+            failures = if modem.check().await.is_ok() { 0 } else { failures + 1 };
         }
     }
 

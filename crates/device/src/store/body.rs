@@ -67,6 +67,7 @@ impl Body {
         Decoder::new(self.value(key)?).bytes().ok()
     }
 
+    #[inline(never)]
     fn value(&self, key: u8) -> Option<&[u8]> {
         self.items().find(|item| item.key == u64::from(key)).map(|item| item.value)
     }
@@ -87,16 +88,19 @@ impl Body {
 
     /// The same with this value for the key, or without one. If there is no room otherwise, items of later firmware go. `None`:
     /// there is no room even so.
+    // Rare: once in the program is enough of it.
+    #[inline(never)]
     pub(super) fn with(&self, key: u8, value: Option<Value<'_>>) -> Option<Self> {
         let all = self.rewritten(key, value, |_| true);
         all.or_else(|_| self.rewritten(key, value, |key| key < field::LATER)).ok()
     }
 
+    #[inline(never)]
     fn rewritten(
         &self,
         key: u8,
         value: Option<Value<'_>>,
-        stays: impl Fn(u64) -> bool,
+        stays: fn(u64) -> bool,
     ) -> Result<Self, minicbor::encode::Error<EndOfSlice>> {
         let others = || self.items().filter(|item| item.key != u64::from(key) && stays(item.key));
         let mut bytes = Zeroizing::new([0; BODY_LEN_MAX]);
