@@ -74,6 +74,25 @@ fn each_provisioning_draws_a_fresh_seed_and_the_setup_key_is_that_of_the_label()
     assert!(label.contains(&format!("password: {password}")), "{label}");
 }
 
+#[test]
+fn a_new_enrolment_is_another_device_and_a_new_key_is_not() {
+    let data = Data::new();
+    let tag = |file: &str| {
+        let path = data.folder().with_file_name(file);
+        data.must(&["device", "provision", "bed_07", "--bin", path.to_str().unwrap()]);
+        Identity::decode(&std::fs::read(path).unwrap()).unwrap().unwrap().tag
+    };
+    data.must(&["device", "add", "bed_07"]);
+    let first = tag("first.bin");
+    data.must(&["device", "rotate", "bed_07"]);
+    assert_eq!(tag("rotated.bin"), first);
+    data.must(&["device", "revoke", "bed_07"]);
+    // The moment of an enrolment has whole seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    data.must(&["device", "add", "bed_07"]);
+    assert_ne!(tag("again.bin"), first);
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,8 +9,9 @@ mod link;
 mod over_modem;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
-use core::cell::{Cell, RefCell};
+use core::cell::Cell;
 use core::future::Future;
 
 use embassy_futures::select::{Either, select};
@@ -31,6 +32,8 @@ use crate::status::{Activity, Status, Trouble};
 use crate::tls::Buffers;
 
 pub use frames::{NOT_MEASURED_MILLI, SAMPLE_LEN_MAX, write_sample};
+pub use troubles::TroubleNews;
+use troubles::Troubles;
 
 /// The profile of this device: its channels are those of the paper's.
 pub const PROFILE: &str = "pico";
@@ -125,8 +128,8 @@ pub struct Collector<'d, N, C, M: RawMutex, R, F> {
 struct Done;
 
 /// What the parts of a connection share: who is told when the server takes values, and since when it does.
-struct Delivering<'k, K> {
-    keep_trouble: &'k RefCell<K>,
+struct Delivering<'k, T> {
+    troubles: &'k Troubles<T>,
     since_ms: Cell<Option<u64>>,
 }
 
@@ -138,17 +141,17 @@ where
     R: AsRef<[u8]> + AsMut<[u8]>,
     F: NorFlash,
 {
-    /// Collects for ever. `keep_trouble` is called with what is wrong, or that nothing is, so that it can be kept for the
-    /// configuration page; it should write only what changes.
-    pub async fn run<G, K>(&self, rng: &mut G, memory: &mut Memory, keep_trouble: K) -> !
+    /// Collects for ever. `tell` is told what is wrong, or that nothing is, and what of it should be kept for the configuration
+    /// page.
+    pub async fn run<G, T>(&self, rng: &mut G, memory: &mut Memory, tell: T) -> !
     where
         G: CryptoRngCore,
-        K: FnMut(Option<Trouble>),
+        T: FnMut(TroubleNews),
     {
-        let keep_trouble = RefCell::new(keep_trouble);
+        let troubles = Troubles::new(self.clock.now_ms(), tell);
         let (mut backoff, mut failures) = (Backoff::new(self.limits.backoff), 0);
         loop {
-            let delivering = Delivering { keep_trouble: &keep_trouble, since_ms: Cell::new(None) };
+            let delivering = Delivering { troubles: &troubles, since_ms: Cell::new(None) };
             let ended = self.try_once(rng, memory, &delivering).await;
             self.shared.away_since(Some(self.clock.now_ms()));
             let lived_ms = delivering.since_ms.get().map_or(0, |since_ms| self.clock.now_ms() - since_ms);
@@ -157,7 +160,8 @@ where
                 continue;
             };
             self.status.set_trouble(trouble);
-            (keep_trouble.borrow_mut())(Some(trouble));
+            troubles.note(Some(trouble), self.clock.now_ms());
+            troubles.keep(self.clock.now_ms());
             backoff.failed(lived_ms);
             failures = if lived_ms > 0 { 1 } else { failures + 1 };
             if trouble == Trouble::Modem || failures % FAILURES_MAX == 0 {
@@ -168,15 +172,15 @@ where
     }
 
     /// From joining to the end of the connection.
-    async fn try_once<G, K>(
+    async fn try_once<G, T>(
         &self,
         rng: &mut G,
         memory: &mut Memory,
-        delivering: &Delivering<'_, K>,
+        delivering: &Delivering<'_, T>,
     ) -> Result<Done, Trouble>
     where
         G: CryptoRngCore,
-        K: FnMut(Option<Trouble>),
+        T: FnMut(TroubleNews),
     {
         self.begin(Activity::Joining);
         self.step(self.network.join(self.settings)).await??;
@@ -220,13 +224,19 @@ where
     }
 
     /// The server takes values.
-    fn delivers<K: FnMut(Option<Trouble>)>(&self, delivering: &Delivering<'_, K>) {
+    fn delivers<T: FnMut(TroubleNews)>(&self, delivering: &Delivering<'_, T>) {
         if delivering.since_ms.get().is_none() {
             delivering.since_ms.set(Some(self.clock.now_ms()));
             self.shared.away_since(None);
             self.status.set_activity(Activity::Delivering);
-            (delivering.keep_trouble.borrow_mut())(None);
+            delivering.troubles.note(None, self.clock.now_ms());
         }
+    }
+
+    /// While connected, so often: a sign of life, and what is to be kept.
+    fn live<T: FnMut(TroubleNews)>(&self, delivering: &Delivering<'_, T>) {
+        self.shared.collector_lives(self.clock.now_ms());
+        delivering.troubles.keep(self.clock.now_ms());
     }
 
     /// Waits, with signs of life.

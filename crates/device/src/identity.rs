@@ -23,7 +23,7 @@ pub const ACCESS_POINT_PASSWORD_LEN_MAX: usize = 63;
 /// Bytes of a device's tag.
 pub const TAG_LEN: usize = 16;
 /// Sets the tags apart from all other uses of SHA-256.
-const TAG_DOMAIN: &[u8] = b"vitalwire device tag v1";
+const TAG_DOMAIN: &[u8] = b"vitalwire device tag v2";
 
 /// Bytes of a record, at most.
 pub const RECORD_LEN_MAX: usize = 512;
@@ -59,8 +59,8 @@ pub struct Identity {
     pub access_point_password: Option<String<ACCESS_POINT_PASSWORD_LEN_MAX>>,
     /// How it proves itself to its server.
     pub credentials: Credentials,
-    /// Which enrolled device it is, as [`tag_of`] its name says: the same after a rotation of its key, whose link id is
-    /// another. What was measured as one device is never delivered as another ([`ownership`](crate::ownership)).
+    /// Which enrolment it is of, as [`tag_of`] says: the same after a rotation of its key, whose link id is another, and another
+    /// when the name was enrolled anew. What was measured as one device is never delivered as another ([`ownership`](crate::ownership)).
     pub tag: [u8; TAG_LEN],
 }
 
@@ -83,10 +83,12 @@ pub enum Credentials {
     },
 }
 
-/// The tag of the device that is enrolled under this name: the first bytes of SHA-256 over `"vitalwire device tag v1" ‖ name`.
+/// The tag of the device that was enrolled under this name at this moment, in seconds of Unix time: the first bytes of SHA-256
+/// over `"vitalwire device tag v2" ‖ moment, u64 big-endian ‖ name`.
 #[must_use]
-pub fn tag_of(name: &str) -> [u8; TAG_LEN] {
-    let hash: [u8; 32] = Sha256::new().chain_update(TAG_DOMAIN).chain_update(name).finalize().into();
+pub fn tag_of(name: &str, enrolled_s: u64) -> [u8; TAG_LEN] {
+    let hash = Sha256::new().chain_update(TAG_DOMAIN).chain_update(enrolled_s.to_be_bytes());
+    let hash: [u8; 32] = hash.chain_update(name).finalize().into();
     let mut tag = [0; TAG_LEN];
     for (to, from) in tag.iter_mut().zip(hash) {
         *to = from;
@@ -324,7 +326,8 @@ impl<'b> Fields<'b> {
         let name = self.name.and_then(|name| String::try_from(name).ok());
         let name: String<NAME_LEN_MAX> = name.ok_or(wrong(field::NAME))?;
         let tag = match self.tag {
-            None => tag_of(&name),
+            // Of a time when records had none.
+            None => tag_of(&name, 0),
             tag => array(tag, field::TAG)?,
         };
         let identity = Identity {

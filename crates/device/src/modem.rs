@@ -11,7 +11,7 @@
 //!   which nothing else answers, and waits until the modem has said all: it never takes an answer that is not its own.
 //! - A link whose sending was given up half way, or lost bytes, is ended and closed: it is never in a state nobody knows.
 //! - After a restart of the modem (`ready`) every link has ended and every command fails with
-//!   [`ModemError::NotStarted`] until [`Modem::start`].
+//!   [`ModemError::NotStarted`] until [`Modem::start`]. Its `ready` may be lost: [`Modem::check`] asks.
 //! - Bytes may be lost while the device erases flash. The parser finds the next line end; a lost result ends by its
 //!   time-out. What the bytes of a connection meant is not known here: TLS or the setup key tells.
 //!

@@ -4,18 +4,26 @@
 //! ```text
 //! sector: record … | erased
 //! record: mark, length of the body u16, generation u32, CRC-32 u32 | body | padding to the flash's unit
-//! body:   CBOR {? 1: settings, ? 2: number of the trouble, ? 3: seed, ? 4: tag of the outbox's owner}
+//! body:   CBOR {? 1: settings, ? 2: number of the trouble, ? 3: seed, ? 4: tag of the outbox's owner, * later firmware's}
 //! ```
 //!
 //! A record holds everything, and the whole one of the highest generation counts. A new one is written behind it, or at
 //! the begin of the next sector, which is erased first: the newest is never in the sector that is erased. So power may go
 //! at any byte, also in the middle of an erase, whatever that leaves behind. After a start nothing is appended to a sector
 //! of before, for what a torn word reads as is undefined.
+//!
+//! Wear: a sector of 4 KiB takes 8 of the longest records, about 20 of ordinary ones, and 100,000 erasures (W25Q16JV datasheet
+//! §3). Since each start writes a seed, and behind a restart nothing is appended, each start erases one sector: with four of
+//! them, 400,000 starts. That is for ever for a device that people switch on, 280 days for one whose watchdog restarts it each
+//! minute, and days for a program that panics within a second of each start: it should not be left in that for long.
+//! What the collector writes is limited by itself.
+
+mod body;
 
 use embedded_storage::nor_flash::NorFlash;
-use minicbor::encode::write::{Cursor, EndOfSlice};
-use minicbor::{Decoder, Encoder};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
+
+use body::{Body, Value, field};
 
 use crate::crc::Crc32;
 use crate::identity::TAG_LEN;
@@ -27,25 +35,15 @@ pub const SEED_LEN: usize = 32;
 
 const MARK: [u8; 2] = *b"Vs";
 const HEAD_LEN: usize = 12;
-/// The map, then each value with its key and its head.
-const BODY_LEN_MAX: usize =
-    1 + (1 + 3 + settings::ENCODED_LEN_MAX) + (1 + 2) + (1 + 2 + SEED_LEN) + (1 + 1 + TAG_LEN);
 /// No flash with larger words is used.
 const UNIT_LEN_MAX: usize = 64;
-/// Bytes of the longest record with its padding.
-const RECORD_LEN_MAX: usize = (HEAD_LEN + BODY_LEN_MAX).next_multiple_of(UNIT_LEN_MAX);
+/// Bytes of the longest record with its padding, of any firmware: a longer one would not be read by those before.
+const RECORD_LEN_MAX: usize = 512;
+const _: () = assert!(RECORD_LEN_MAX.is_multiple_of(UNIT_LEN_MAX));
 /// One is erased while another holds.
 const SECTORS_MIN: u32 = 2;
 /// Sectors tried to be written before a value is given up.
 const WRITE_TRIES: u32 = 2;
-
-/// Keys of the body. A number that was used stays used.
-mod field {
-    pub(super) const SETTINGS: u8 = 1;
-    pub(super) const TROUBLE: u8 = 2;
-    pub(super) const SEED: u8 = 3;
-    pub(super) const OWNER: u8 = 4;
-}
 
 /// Why something could not be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,17 +68,6 @@ struct Newest {
     len: usize,
     generation: u32,
     sector: u32,
-}
-
-/// What a record holds.
-#[derive(Default, Zeroize, ZeroizeOnDrop)]
-struct Kept {
-    #[zeroize(skip)]
-    settings: Option<Settings>,
-    #[zeroize(skip)]
-    trouble: Option<Trouble>,
-    seed: Option<[u8; SEED_LEN]>,
-    owner: Option<[u8; TAG_LEN]>,
 }
 
 type Record = Zeroizing<[u8; RECORD_LEN_MAX]>;
@@ -129,22 +116,24 @@ impl<F: NorFlash> SettingsStore<F> {
 
     /// The settings that were saved last; `None` where none were, or none that this firmware reads.
     pub fn load(&mut self) -> Option<Settings> {
-        self.kept().settings.take()
+        Settings::decode(self.body().bytes(field::SETTINGS)?).ok()
     }
 
-    /// Keeps settings. When it returns, they are there after a power cut.
+    /// Keeps settings, with which nothing went wrong yet. When it returns, they are there after a power cut.
     ///
     /// # Errors
     /// The flash could not be written: the settings of before are there.
     pub fn save(&mut self, settings: &Settings) -> Result<(), StoreError> {
-        let mut kept = self.kept();
-        kept.settings = Some(settings.clone());
-        self.write(&kept)
+        let mut bytes = Zeroizing::new([0; settings::ENCODED_LEN_MAX]);
+        let len = settings.encode(bytes.as_mut()).map_err(|_| StoreError::Flash)?;
+        let settings = Value::Bytes(bytes.get(..len).unwrap_or_default());
+        let body = self.body().with(field::TROUBLE, None);
+        self.write(body.and_then(|body| body.with(field::SETTINGS, Some(settings))))
     }
 
     /// What went wrong last, as it was saved.
     pub fn trouble(&mut self) -> Option<Trouble> {
-        self.kept().trouble
+        Trouble::from_number(self.body().number(field::TROUBLE)?)
     }
 
     /// Keeps what went wrong last, or that nothing is wrong. Written only when it changes, as flash wears.
@@ -152,17 +141,17 @@ impl<F: NorFlash> SettingsStore<F> {
     /// # Errors
     /// The flash could not be written.
     pub fn save_trouble(&mut self, trouble: Option<Trouble>) -> Result<(), StoreError> {
-        let mut kept = self.kept();
-        if kept.trouble == trouble {
+        let body = self.body();
+        let number = trouble.map(|trouble| trouble as u8);
+        if body.number(field::TROUBLE) == number {
             return Ok(());
         }
-        kept.trouble = trouble;
-        self.write(&kept)
+        self.write(body.with(field::TROUBLE, number.map(Value::Number)))
     }
 
     /// The seed that was saved last.
     pub fn seed(&mut self) -> Option<[u8; SEED_LEN]> {
-        self.kept().seed
+        self.body().bytes(field::SEED)?.try_into().ok()
     }
 
     /// Keeps a seed for the next start.
@@ -170,14 +159,13 @@ impl<F: NorFlash> SettingsStore<F> {
     /// # Errors
     /// The flash could not be written.
     pub fn save_seed(&mut self, seed: &[u8; SEED_LEN]) -> Result<(), StoreError> {
-        let mut kept = self.kept();
-        kept.seed = Some(*seed);
-        self.write(&kept)
+        let body = self.body().with(field::SEED, Some(Value::Bytes(seed)));
+        self.write(body)
     }
 
     /// The tag of the device that the batches in the outbox are of.
     pub fn owner(&mut self) -> Option<[u8; TAG_LEN]> {
-        self.kept().owner
+        self.body().bytes(field::OWNER)?.try_into().ok()
     }
 
     /// Keeps that tag.
@@ -185,9 +173,8 @@ impl<F: NorFlash> SettingsStore<F> {
     /// # Errors
     /// The flash could not be written.
     pub fn save_owner(&mut self, tag: &[u8; TAG_LEN]) -> Result<(), StoreError> {
-        let mut kept = self.kept();
-        kept.owner = Some(*tag);
-        self.write(&kept)
+        let body = self.body().with(field::OWNER, Some(Value::Bytes(tag)));
+        self.write(body)
     }
 
     /// The flash, for a test to look into.
@@ -229,22 +216,24 @@ impl<F: NorFlash> SettingsStore<F> {
     }
 
     /// What the newest record holds.
-    fn kept(&mut self) -> Kept {
+    fn body(&mut self) -> Body {
         let mut record = blank();
         let Some(Newest { at, len, .. }) = self.newest else {
-            return Kept::default();
+            return Body::default();
         };
         let end = at + self.padded(len);
         match self.read(at, end, &mut record) {
-            Some((_, len)) => Kept::decode(record.get(HEAD_LEN..len).unwrap_or_default()),
-            None => Kept::default(),
+            Some((_, len)) => Body::new(record.get(HEAD_LEN..len).unwrap_or_default()),
+            None => Body::default(),
         }
     }
 
-    fn write(&mut self, kept: &Kept) -> Result<(), StoreError> {
+    /// Writes this body; `None` is one that has no room.
+    fn write(&mut self, body: Option<Body>) -> Result<(), StoreError> {
         let generation = self.newest.map_or(0, |newest| newest.generation).wrapping_add(1);
         let mut record = blank();
-        let len = kept.encode(generation, &mut record).ok_or(StoreError::Flash)?;
+        let body = body.ok_or(StoreError::Flash)?;
+        let len = put(&body, generation, &mut record).ok_or(StoreError::Flash)?;
         for _ in 0..WRITE_TRIES {
             let Some(at) = self.room(self.padded(len)) else {
                 continue;
@@ -298,64 +287,15 @@ fn check_of(record: &Record, len: usize) -> Option<[u8; 4]> {
     Some(Crc32::new().over(head.get(..HEAD_LEN - 4)?).over(body).end().to_le_bytes())
 }
 
-impl Kept {
-    /// What cannot be read is as if it had not been written.
-    fn decode(body: &[u8]) -> Self {
-        let mut kept = Self::default();
-        let _ = kept.read(&mut Decoder::new(body));
-        kept
-    }
-
-    fn read(&mut self, decoder: &mut Decoder<'_>) -> Result<(), minicbor::decode::Error> {
-        for _ in 0..decoder.map()?.unwrap_or(0) {
-            match decoder.u8()? {
-                field::SETTINGS => self.settings = Settings::decode(decoder.bytes()?).ok(),
-                field::TROUBLE => self.trouble = Trouble::from_number(decoder.u8()?),
-                field::SEED => self.seed = decoder.bytes()?.try_into().ok(),
-                field::OWNER => self.owner = decoder.bytes()?.try_into().ok(),
-                _ => decoder.skip()?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a record into `record` and returns its length.
-    fn encode(&self, generation: u32, record: &mut Record) -> Option<usize> {
-        let body = record.get_mut(HEAD_LEN..)?;
-        let mut encoder = Encoder::new(Cursor::new(body));
-        self.write(&mut encoder).ok()?;
-        let body_len = encoder.writer().position();
-        let len = HEAD_LEN + body_len;
-        record.get_mut(..2)?.copy_from_slice(&MARK);
-        record.get_mut(2..4)?.copy_from_slice(&u16::try_from(body_len).ok()?.to_le_bytes());
-        record.get_mut(4..8)?.copy_from_slice(&generation.to_le_bytes());
-        let check = check_of(record, len)?;
-        record.get_mut(8..HEAD_LEN)?.copy_from_slice(&check);
-        Some(len)
-    }
-
-    fn write(
-        &self,
-        encoder: &mut Encoder<Cursor<&mut [u8]>>,
-    ) -> Result<(), minicbor::encode::Error<EndOfSlice>> {
-        let Self { settings, trouble, seed, owner } = self;
-        let there = [settings.is_some(), trouble.is_some(), seed.is_some(), owner.is_some()];
-        let count = there.into_iter().map(u64::from).sum();
-        encoder.map(count)?;
-        if let Some(settings) = settings {
-            let mut bytes = Zeroizing::new([0; settings::ENCODED_LEN_MAX]);
-            let len = settings.encode(bytes.as_mut()).unwrap_or(0);
-            encoder.u8(field::SETTINGS)?.bytes(bytes.get(..len).unwrap_or_default())?;
-        }
-        if let Some(trouble) = trouble {
-            encoder.u8(field::TROUBLE)?.u8(*trouble as u8)?;
-        }
-        if let Some(seed) = seed {
-            encoder.u8(field::SEED)?.bytes(seed)?;
-        }
-        if let Some(owner) = owner {
-            encoder.u8(field::OWNER)?.bytes(owner)?;
-        }
-        Ok(())
-    }
+/// Puts a record of this body into `record` and returns its length.
+fn put(body: &Body, generation: u32, record: &mut Record) -> Option<usize> {
+    let body = body.as_bytes();
+    let len = HEAD_LEN + body.len();
+    record.get_mut(..2)?.copy_from_slice(&MARK);
+    record.get_mut(2..4)?.copy_from_slice(&u16::try_from(body.len()).ok()?.to_le_bytes());
+    record.get_mut(4..8)?.copy_from_slice(&generation.to_le_bytes());
+    record.get_mut(HEAD_LEN..len)?.copy_from_slice(body);
+    let check = check_of(record, len)?;
+    record.get_mut(8..HEAD_LEN)?.copy_from_slice(&check);
+    Some(len)
 }

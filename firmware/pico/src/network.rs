@@ -1,13 +1,12 @@
 //! The two duties of the thread: delivering, and being set up.
 
 use static_cell::ConstStaticCell;
-use vitalwire_device::collector::{Collector, CollectorLimits, Memory};
+use vitalwire_device::collector::{Collector, CollectorLimits, Memory, TroubleNews};
 use vitalwire_device::identity::Identity;
 use vitalwire_device::modem::{self, ACCESS_POINT_ADDRESS};
 use vitalwire_device::random::Drbg;
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::{self, About};
-use vitalwire_device::status::Trouble;
 use vitalwire_web::CONFIGURATION_PAGE;
 
 use crate::VERSION;
@@ -49,16 +48,16 @@ pub(crate) async fn collect(
         clock: Clock::of(&NETWORK),
         limits: CollectorLimits::default(),
     };
-    let keep_trouble = |trouble: Option<Trouble>| {
-        match trouble {
-            Some(trouble) => log!("{}", trouble.text()),
-            None => log!("the server takes values"),
-        }
-        if let Err(error) = store.save_trouble(trouble) {
-            log!("{error}");
+    let tell = |news| match news {
+        TroubleNews::Now(Some(trouble)) => log!("{}", trouble.text()),
+        TroubleNews::Now(None) => log!("the server takes values"),
+        TroubleNews::Keep(trouble) => {
+            if let Err(error) = store.save_trouble(trouble) {
+                log!("{error}");
+            }
         }
     };
-    collector.run(random, MEMORY.take(), keep_trouble).await
+    collector.run(random, MEMORY.take(), tell).await
 }
 
 /// Serves the configuration page until settings are saved.

@@ -10,7 +10,7 @@ use embedded_io_async::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
 use vitalwire_protocol::{CbcSecret, Channel, FrameEncoder, FrameError, Variant};
 
-use super::{Collector, Delivering, Done, MESSAGE_LEN, Memory, Network, WATCH_EVERY_MS};
+use super::{Collector, Delivering, Done, MESSAGE_LEN, Memory, Network, TroubleNews, WATCH_EVERY_MS};
 use crate::clock::Clock;
 use crate::recorder::Sample;
 use crate::status::Trouble;
@@ -38,22 +38,22 @@ where
     F: NorFlash,
 {
     /// Sends frames until the connection ends.
-    pub(super) async fn serve_frames<S, K>(
+    pub(super) async fn serve_frames<S, T>(
         &self,
         socket: S,
         (key, iv): (&[u8; 16], &[u8; 16]),
         memory: &mut Memory,
-        delivering: &Delivering<'_, K>,
+        delivering: &Delivering<'_, T>,
     ) -> Result<Done, Trouble>
     where
         S: Read + Write + Clone,
-        K: FnMut(Option<Trouble>),
+        T: FnMut(TroubleNews),
     {
         let encoder = FrameEncoder::new(&CbcSecret::new(*key, *iv), Variant::Chained);
         // The one that is there may be as old as the connection before.
         self.shared.forget_sample();
         let sent = self.send(socket.clone(), &encoder, &mut memory.message, delivering);
-        let has_answered = match select3(sent, hear(socket), self.watch_frames()).await {
+        let has_answered = match select3(sent, hear(socket), self.watch_frames(delivering)).await {
             Either3::First(()) => false,
             Either3::Second(has_answered) => has_answered,
             Either3::Third(never) => match never {},
@@ -63,15 +63,15 @@ where
     }
 
     /// Sends each sample that comes, until the connection fails.
-    async fn send<S, K>(
+    async fn send<S, T>(
         &self,
         mut socket: S,
         encoder: &FrameEncoder,
         buffer: &mut [u8; MESSAGE_LEN],
-        delivering: &Delivering<'_, K>,
+        delivering: &Delivering<'_, T>,
     ) where
         S: Write,
-        K: FnMut(Option<Trouble>),
+        T: FnMut(TroubleNews),
     {
         let mut first_ms = None;
         loop {
@@ -91,9 +91,12 @@ where
     }
 
     /// Gives signs of life.
-    async fn watch_frames(&self) -> core::convert::Infallible {
+    async fn watch_frames<T: FnMut(TroubleNews)>(
+        &self,
+        delivering: &Delivering<'_, T>,
+    ) -> core::convert::Infallible {
         loop {
-            self.shared.collector_lives(self.clock.now_ms());
+            self.live(delivering);
             self.clock.wait_ms(WATCH_EVERY_MS).await;
         }
     }

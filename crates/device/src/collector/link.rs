@@ -11,7 +11,9 @@ use embedded_storage::nor_flash::NorFlash;
 use rand_core::CryptoRngCore;
 use vitalwire_protocol::batch::encode_event;
 
-use super::{CLOSE_MS_MAX, Collector, Delivering, Done, Memory, Network, PROFILE, WATCH_EVERY_MS};
+use super::{
+    CLOSE_MS_MAX, Collector, Delivering, Done, Memory, Network, PROFILE, TroubleNews, WATCH_EVERY_MS,
+};
 use crate::clock::{Clock, within};
 use crate::session::{self, Incoming, Session, SessionError};
 use crate::status::Trouble;
@@ -38,18 +40,18 @@ where
     F: NorFlash,
 {
     /// From the handshake to the end of the connection.
-    pub(super) async fn serve_link<S, G, K>(
+    pub(super) async fn serve_link<S, G, T>(
         &self,
         socket: S,
         (id, key): (&[u8; 32], &[u8; 32]),
         rng: &mut G,
         memory: &mut Memory,
-        delivering: &Delivering<'_, K>,
+        delivering: &Delivering<'_, T>,
     ) -> Result<Done, Trouble>
     where
         S: Read + Write + Clone,
         G: CryptoRngCore,
-        K: FnMut(Option<Trouble>),
+        T: FnMut(TroubleNews),
     {
         let key = PreSharedKey { id, key };
         let shaken = tls::handshake(socket, key, rng, &mut memory.tls);
@@ -69,15 +71,15 @@ where
         }
     }
 
-    async fn converse<S, K>(
+    async fn converse<S, T>(
         &self,
         tls: &mut Tls<'_, S>,
         buffer: &mut [u8],
-        delivering: &Delivering<'_, K>,
+        delivering: &Delivering<'_, T>,
     ) -> Result<Done, Lost>
     where
         S: Read + Write + Clone,
-        K: FnMut(Option<Trouble>),
+        T: FnMut(TroubleNews),
     {
         let identity = session::Identity {
             profile: PROFILE,
@@ -95,7 +97,7 @@ where
         let (reader, writer) = tls.split();
         let read = self.read(reader, &session, delivering);
         let write = self.write(writer, &session, buffer);
-        match select3(read, write, self.watch(&session)).await {
+        match select3(read, write, self.watch(&session, delivering)).await {
             Either3::First(lost) => Err(lost),
             Either3::Second(done) => done,
             Either3::Third(lost) => Err(lost.into()),
@@ -103,15 +105,15 @@ where
     }
 
     /// Takes in what the server sends, until the connection ends.
-    async fn read<S, K>(
+    async fn read<S, T>(
         &self,
         mut reader: Reader<'_, S>,
         session: &RefCell<Session>,
-        delivering: &Delivering<'_, K>,
+        delivering: &Delivering<'_, T>,
     ) -> Lost
     where
         S: Read + Write + Clone,
-        K: FnMut(Option<Trouble>),
+        T: FnMut(TroubleNews),
     {
         loop {
             let taken = match reader.fill_buf().await {
@@ -127,11 +129,11 @@ where
         }
     }
 
-    fn take<K: FnMut(Option<Trouble>)>(
+    fn take<T: FnMut(TroubleNews)>(
         &self,
         mut bytes: &[u8],
         session: &RefCell<Session>,
-        delivering: &Delivering<'_, K>,
+        delivering: &Delivering<'_, T>,
     ) -> Result<(), SessionError> {
         let now_ms = self.clock.now_ms();
         loop {
@@ -183,9 +185,13 @@ where
     }
 
     /// Returns when the server has said nothing for too long; gives signs of life meanwhile.
-    async fn watch(&self, session: &RefCell<Session>) -> SessionError {
+    async fn watch<T: FnMut(TroubleNews)>(
+        &self,
+        session: &RefCell<Session>,
+        delivering: &Delivering<'_, T>,
+    ) -> SessionError {
         loop {
-            self.shared.collector_lives(self.clock.now_ms());
+            self.live(delivering);
             if let Err(error) = session.borrow().check(self.clock.now_ms()) {
                 return error;
             }

@@ -72,8 +72,9 @@ fn a_record_without_a_tag_has_that_of_its_name() {
     let mut cbor = whole[6..whole.len() - 4 - 2 - TAG_LEN].to_vec();
     cbor[0] -= 1;
     let decoded = Identity::decode(&record(&cbor)).unwrap().unwrap();
-    assert_eq!(decoded.tag, tag_of("icu-07"));
-    assert_ne!(decoded.tag, tag_of("icu-08"));
+    assert_eq!(decoded.tag, tag_of("icu-07", 0));
+    assert_ne!(decoded.tag, tag_of("icu-08", 0));
+    assert_ne!(decoded.tag, tag_of("icu-07", 1));
 }
 
 #[test]

@@ -132,6 +132,29 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
         Ok(())
     }
 
+    /// Asks the modem whether it still is as it was set up. One whose `ready` was lost has a single link again: it counts as
+    /// restarted from here on.
+    ///
+    /// # Errors
+    /// It restarted, or does not answer.
+    pub async fn check(&self) -> Result<(), ModemError> {
+        const NAME: &str = "AT+CIPMUX";
+        let mut wire = self.turn().await?;
+        let parts = [Part::Text(NAME), Part::Text("?")];
+        match self.command(&mut wire, NAME, &parts, Until::Ok, ANSWER_MS_MAX).await {
+            // One that cannot say it has answered all the same.
+            Ok(()) | Err(ModemError::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.state.with(|core| {
+            if core.exchange.facts.has_one_link {
+                core.forget();
+                return Err(ModemError::NotStarted);
+            }
+            Ok(())
+        })
+    }
+
     /// The networks in reach, in no order, those received best if there are too many. Hidden ones are not among them.
     ///
     /// # Errors

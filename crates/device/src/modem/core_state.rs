@@ -72,6 +72,7 @@ pub(super) struct Facts {
     pub(super) no_such_host: bool,
     pub(super) no_address: bool,
     pub(super) not_joined: Option<u8>,
+    pub(super) has_one_link: bool,
     pub(super) version: Option<String<VERSION_LEN_MAX>>,
     pub(super) address: Option<String<15>>,
     pub(super) networks: Vec<SeenNetwork, SEEN_MAX>,
@@ -84,6 +85,7 @@ impl Facts {
             no_such_host: false,
             no_address: false,
             not_joined: None,
+            has_one_link: false,
             version: None,
             address: None,
             networks: Vec::new(),
@@ -190,6 +192,7 @@ impl Core {
             Event::NoSuchHost => facts.no_such_host = true,
             Event::NoAddress => facts.no_address = true,
             Event::NotJoined { reason } => facts.not_joined = Some(reason),
+            Event::OneLink => facts.has_one_link = true,
             Event::Version(text) => {
                 let mut version = String::new();
                 // What is too long is cut.

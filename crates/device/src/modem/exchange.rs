@@ -5,6 +5,7 @@ use core::future::poll_fn;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_sync::mutex::MutexGuard;
 use embedded_io_async::{Error, Write};
+use zeroize::Zeroize as _;
 
 use super::command::{Command, Part, compose};
 use super::core_state::{Outcome, Until};
@@ -114,7 +115,7 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
     ) -> Result<(), ModemError> {
         let end_ms = self.clock.now_ms().saturating_add(ms_max);
         loop {
-            compose(&mut wire.command, parts)?;
+            compose(&mut wire.command, parts).inspect_err(|_| wire.command.zeroize())?;
             let left_ms = end_ms.saturating_sub(self.clock.now_ms()).max(1);
             match self.exchange(wire, None, name, until, left_ms).await? {
                 Outcome::Done => return Ok(()),
@@ -140,16 +141,19 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
     ) -> Result<Outcome, ModemError> {
         self.state.with(|core| core.exchange.begin(until));
         wire.unsettled = true;
-        let written_and_answered = async {
-            write(&mut wire.line, data.unwrap_or(&wire.command)).await?;
-            if data.is_some() {
-                wire.owed = 0;
-            }
-            Ok(poll_fn(|context| self.state.with(|core| core.exchange.poll(context))).await)
+        let ended = {
+            let Wire { line, command, owed, .. } = wire;
+            // Dropped with the future, too.
+            let command = Wiped(command);
+            let written_and_answered = async {
+                write(line, data.unwrap_or(command.0)).await?;
+                if data.is_some() {
+                    *owed = 0;
+                }
+                Ok(poll_fn(|context| self.state.with(|core| core.exchange.poll(context))).await)
+            };
+            within(&self.clock, ms_max, written_and_answered).await
         };
-        let ended = within(&self.clock, ms_max, written_and_answered).await;
-        // It may have held a password.
-        zeroize::Zeroize::zeroize(&mut wire.command);
         match ended {
             Ok(Ok(outcome)) => {
                 wire.unsettled = false;
@@ -293,6 +297,15 @@ fn not_sent(error: ModemError) -> SocketError {
     }
 }
 
+/// A command that is gone when it is dropped: it may hold a password.
+struct Wiped<'c>(&'c mut Command);
+
+impl Drop for Wiped<'_> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// Ends a link when it is dropped, unless all is known to be well.
 struct Unknown<'m, 's, W: Write, C: Clock> {
     modem: &'m Modem<'s, W, C>,
@@ -323,4 +336,51 @@ impl<W: Write, C: Clock> Drop for Unknown<'_, '_, W, C> {
 async fn write<W: Write>(line: &mut W, bytes: &[u8]) -> Result<(), ModemError> {
     line.write_all(bytes).await.map_err(|error| ModemError::Line(error.kind()))?;
     line.flush().await.map_err(|error| ModemError::Line(error.kind()))
+}
+
+#[cfg(test)]
+mod tests {
+    use core::convert::Infallible;
+
+    use embassy_futures::poll_once;
+    use embedded_io_async::ErrorType;
+
+    use super::super::{Modem, State};
+    use super::*;
+    use crate::test_clock::TestClock;
+
+    /// Takes everything, and nobody answers.
+    struct Mute;
+
+    impl ErrorType for Mute {
+        type Error = Infallible;
+    }
+
+    impl Write for Mute {
+        async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+            Ok(bytes.len())
+        }
+
+        async fn flush(&mut self) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_goes_with_the_command_that_was_given_up() {
+        let state = State::new();
+        let wire = Wire { unsettled: false, ..Wire::new(Mute) };
+        let modem = Modem { state: &state, wire: wire.into(), clock: TestClock::new() };
+        state.with(|core| core.started = true);
+        modem.wire.try_lock().unwrap().about.mode = Some(1);
+        assert!(poll_once(modem.join(b"Ward 3", "12345678")).is_pending());
+        let wire = modem.wire.try_lock().unwrap();
+        assert!(wire.unsettled, "it was sent");
+        assert_eq!(wire.command, Command::new());
+        drop(wire);
+        state.with(|core| core.exchange.end());
+        modem.wire.try_lock().unwrap().unsettled = false;
+        assert!(poll_once(modem.join(b"Ward 3", "1234567\n")).is_ready(), "it cannot be said");
+        assert_eq!(modem.wire.try_lock().unwrap().command, Command::new());
+    }
 }

@@ -24,6 +24,7 @@ pub(super) fn read(line: &[u8]) -> Event<'_> {
         b"no ip" => Event::NoAddress,
         b"WIFI GOT IP" => Event::WifiJoined,
         b"WIFI DISCONNECT" => Event::WifiLost,
+        b"+CIPMUX:0" => Event::OneLink,
         [digit, b',', rest @ ..] => of_link(*digit, rest).unwrap_or(Event::Other),
         _ => with_value(line).unwrap_or(Event::Other),
     }

@@ -62,6 +62,8 @@ pub enum Event<'e> {
     Network(&'e [u8], NetworkFacts),
     /// `+CIFSR:STAIP,"…"`: the modem's own address.
     Address(&'e str),
+    /// `+CIPMUX:0`: the modem has one link only, as after its start.
+    OneLink,
     /// `AT version:…`.
     Version(&'e str),
     /// Bytes of a connection: a piece of one `+IPD`.

@@ -4,7 +4,7 @@
 use core::cmp::Reverse;
 use core::future::pending;
 
-use embassy_futures::select::{Either, select, select_array};
+use embassy_futures::select::{Either3, select_array, select3};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_io_async::Write;
 use embedded_storage::nor_flash::NorFlash;
@@ -29,6 +29,10 @@ const CONNECTIONS_MAX: usize = 3;
 const CLOSE_MS_MAX: u64 = 2_000;
 /// Before a modem that failed is started again, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+/// The modem is asked so often whether it still is as it was set up, in milliseconds.
+const CHECK_EVERY_MS: u64 = 20_000;
+/// Questions in a row without an answer, or with a wrong one: one may be lost, and the page shall not go for that.
+const CHECK_FAILURES_MAX: u32 = 2;
 /// After a save, in milliseconds: what the modem took to send is on its way to the phone.
 const SAVED_MS: u64 = 500;
 
@@ -88,9 +92,20 @@ impl<F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'_, F, C, R> {
     /// Serves until settings are saved, or the modem fails.
     async fn serve<W: Write>(&self, modem: &Modem<'_, W, C>) {
         let connections = [(); CONNECTIONS_MAX].map(|()| self.serve_connections(modem));
-        match select(select_array(connections), answer_names(modem)).await {
-            Either::First(_) => {}
-            Either::Second(never) => match never {},
+        match select3(select_array(connections), answer_names(modem), self.watch(modem)).await {
+            Either3::First(_) | Either3::Third(()) => {}
+            Either3::Second(never) => match never {},
+        }
+    }
+
+    /// Returns when the modem does not answer, or restarted and nobody heard it: it would wait for nobody, and say nothing.
+    async fn watch<W: Write>(&self, modem: &Modem<'_, W, C>) {
+        let mut failures = 0;
+        while failures < CHECK_FAILURES_MAX {
+            if failures == 0 {
+                self.clock.wait_ms(CHECK_EVERY_MS).await;
+            }
+            failures = if modem.check().await.is_ok() { 0 } else { failures + 1 };
         }
     }
 

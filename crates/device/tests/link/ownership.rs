@@ -20,7 +20,7 @@ fn identity(device: &str, key: u8) -> Identity {
         seed: [key; 32],
         access_point_password: None,
         credentials: Credentials::Link { id, psk: [key; 32] },
-        tag: tag_of(device),
+        tag: tag_of(device, 1_700_000_000),
     }
 }
 

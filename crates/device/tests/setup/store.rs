@@ -1,5 +1,6 @@
 //! Power is lost at every byte that is written: what was saved before, or what was being saved, is there.
 
+use vitalwire_device::crc::Crc32;
 use vitalwire_device::settings::Settings;
 use vitalwire_device::status::Trouble;
 use vitalwire_device::store::{SettingsStore, StoreError};
@@ -126,6 +127,80 @@ fn a_trouble_that_did_not_change_is_not_written() {
     let mut store = self::store(flash);
     store.save_trouble(Some(Trouble::Wifi)).unwrap();
     assert_eq!(store.into_flash().operations, operations);
+}
+
+#[test]
+fn nothing_went_wrong_yet_with_new_settings() {
+    let mut store = store(Flash::<1, SECTOR>::new(SECTORS));
+    store.save(&settings(1)).unwrap();
+    store.save_trouble(Some(Trouble::WifiPassword)).unwrap();
+    store.save(&settings(2)).unwrap();
+    assert_eq!((store.load(), store.trouble()), (Some(settings(2)), None));
+}
+
+/// A flash with one record, of another firmware.
+fn written(body: &[u8]) -> Flash<1, SECTOR> {
+    let mut head = [&b"Vs"[..], &u16::try_from(body.len()).unwrap().to_le_bytes(), &[7, 0, 0, 0]].concat();
+    let check = Crc32::new().over(&head).over(body).end();
+    head.extend(check.to_le_bytes());
+    let mut flash = Flash::new(SECTORS);
+    let record = [&head, body].concat();
+    flash.bytes[..record.len()].copy_from_slice(&record);
+    flash
+}
+
+/// The bodies of all records in a flash hold these bytes.
+fn holds(flash: &Flash<1, SECTOR>, bytes: &[u8]) -> bool {
+    flash.bytes[SECTOR..].windows(bytes.len()).any(|window| window == bytes)
+}
+
+#[test]
+fn what_another_firmware_wrote_is_there_after_this_one_wrote() {
+    // Settings of another form, a trouble, an item of a later firmware with a short key and one with a long key.
+    let body = b"\xa4\x01\x43\x81\x18\x2a\x02\x18\xc8\x09\x82\x01\x65later\x19\x01\x00\xf5";
+    let mut store = store(written(body));
+    assert_eq!((store.load(), store.trouble(), store.seed()), (None, None, None));
+    store.save_seed(&[3; 32]).unwrap();
+    store.save_owner(&[4; 16]).unwrap();
+    let seeds: [&[u8]; 2] = [b"\xa5", b"\xa6"];
+    let flash = store.into_flash();
+    for head in seeds {
+        assert!(holds(&flash, &[head, &body[1..]].concat()));
+    }
+    // Until somebody replaces it.
+    let mut store = self::store(flash);
+    assert_eq!((store.seed(), store.owner()), (Some([3; 32]), Some([4; 16])));
+    store.save(&settings(1)).unwrap();
+    store.save_trouble(Some(Trouble::Wifi)).unwrap();
+    assert_eq!((store.load(), store.trouble()), (Some(settings(1)), Some(Trouble::Wifi)));
+    let flash = store.into_flash();
+    assert!(holds(&flash, b"\x09\x82\x01\x65later\x19\x01\x00\xf5"));
+}
+
+#[test]
+fn further_items_of_the_settings_stay_until_they_are_saved_anew() {
+    let items = b"\x85\x68gate.way\x19\x27\x0e\x44ward\x60\x65later";
+    let body = [b"\xa1\x01\x58", &[u8::try_from(items.len()).unwrap()][..], items].concat();
+    let mut store = store(written(&body));
+    let expected = Settings::new("gate.way", 9_998, b"ward", "").unwrap();
+    assert_eq!(store.load(), Some(expected.clone()));
+    store.save_seed(&[3; 32]).unwrap();
+    assert!(holds(&store.into_flash(), items));
+}
+
+#[test]
+fn what_leaves_no_room_for_settings_goes() {
+    let item = [&b"\xa1\x09\x59\x01\x2c"[..], &[b'x'; 300]].concat();
+    let mut store = store(written(&item));
+    store.save_seed(&[3; 32]).unwrap();
+    let longest =
+        Settings::new(&["a".repeat(63).as_str(); 4].join(".")[..253], 9_998, &[0xff; 32], &"0".repeat(64))
+            .unwrap();
+    store.save(&longest).unwrap();
+    store.save_trouble(Some(Trouble::Wifi)).unwrap();
+    let mut store = self::store(store.into_flash());
+    assert_eq!(store.load(), Some(longest));
+    assert_eq!((store.seed(), store.trouble()), (Some([3; 32]), Some(Trouble::Wifi)));
 }
 
 #[test]

@@ -7,17 +7,17 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use rand_core::RngCore;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use vitalwire_device::clock::Clock as _;
-use vitalwire_device::collector::{self, Collector, CollectorLimits};
+use vitalwire_device::collector::{self, Collector, CollectorLimits, TroubleNews};
 use vitalwire_device::flash::{OUTBOX, Partition};
 use vitalwire_device::mode::{self, Mode};
 use vitalwire_device::modem;
 use vitalwire_device::outbox::Outbox;
 use vitalwire_device::ownership::claim;
 use vitalwire_device::random::{Drbg, Entropy, SEED_LEN};
-use vitalwire_device::recorder::{self, Plan, Shared, record};
+use vitalwire_device::recorder::{self, Delivery, Plan, Shared, record};
 use vitalwire_device::sensors::{Readings, watch_movement, watch_temperature};
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::{self, About};
@@ -35,6 +35,9 @@ use crate::modem::{Control, line, modem};
 const FIRMWARE: &str = concat!("desk ", env!("CARGO_PKG_VERSION"));
 /// Bytes of memory for batches that are not acknowledged, as the firmware has.
 const OUTBOX_MEMORY_LEN: usize = 16 * 1024;
+
+/// The recorder puts its last batch into the outbox at once; as in the firmware.
+const FINISH_TIME_MAX: Duration = Duration::from_secs(1);
 
 type Store<'f> = SettingsStore<Partition<'f, NoopRawMutex, SimulatedFlash>>;
 type Status = status::Status<NoopRawMutex>;
@@ -80,21 +83,32 @@ impl Desk {
         let work = async {
             match (mode, &settings) {
                 (Mode::Collector, Some(settings)) => {
-                    self.collect(&modem, settings, &mut store, &mut rng, &status, &control, clock).await
+                    self.collect(&modem, settings, &mut store, &mut rng, &status, &control, clock, stop).await
                 }
-                _ => self.configure(&modem, &mut store, &mut rng, &status, clock).await,
+                _ => tokio::select! {
+                    biased;
+                    ended = self.told_to_end(stop) => ended,
+                    ended = self.configure(&modem, &mut store, &mut rng, &status, clock) => ended,
+                },
             }
         };
         tokio::select! {
             biased;
-            () = stop.cancelled() => Ok(Ended::Stopped),
-            () = moved(self.end.switch.clone()) => Ok(Ended::SwitchMoved),
             ended = work => Ok(ended),
             _ = virtual_modem.run(far_end) => Ok(Ended::Watchdog),
             () = async { loop { receiver.run().await; } } => Ok(Ended::Watchdog),
             () = self.blink(&status, clock) => Ok(Ended::Watchdog),
             () = self.show_page(&control) => Ok(Ended::Watchdog),
             () = self.follow_network(&control, in_reach) => Ok(Ended::Watchdog),
+        }
+    }
+
+    /// Ready when the device is switched off or its switch is moved.
+    async fn told_to_end(&self, stop: &CancellationToken) -> Ended {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Ended::Stopped,
+            () = moved(self.end.switch.clone()) => Ended::SwitchMoved,
         }
     }
 
@@ -138,6 +152,7 @@ impl Desk {
         status: &Status,
         control: &Control,
         clock: HostClock,
+        stop: &CancellationToken,
     ) -> Ended {
         let outbox =
             Outbox::mount(rng.next_u64(), vec![0; OUTBOX_MEMORY_LEN], Partition::new(&self.flash, OUTBOX));
@@ -162,50 +177,53 @@ impl Desk {
             clock,
             limits: CollectorLimits::default(),
         };
-        let keep_trouble = |trouble| {
-            // The page would not say it; nothing else depends on it.
-            let _ = store.save_trouble(trouble);
+        let keep_trouble = |news| {
+            if let TroubleNews::Keep(trouble) = news {
+                // The page would not say it; nothing else depends on it.
+                let _ = store.save_trouble(trouble);
+            }
         };
         let plan = Plan::of(&self.identity.credentials);
-        tokio::select! {
+        let count = || self.count(shared.0, control, held_before);
+        let ended = tokio::select! {
             never = watch_movement(parts.0, clock, &readings) => match never {},
             never = watch_temperature(parts.1, clock, &readings) => match never {},
             _ = record(parts.2, clock, &readings, shared.0, plan, &mut memory.0) => Ended::Watchdog,
             never = collector.run(rng, &mut memory.1, keep_trouble) => match never {},
-            ended = self.count(shared.0, control, held_before, clock) => ended,
-        }
+            () = watch_life(shared.0, count, clock) => Ended::Watchdog,
+            ended = self.finish(shared.0, plan, stop) => ended,
+        };
+        count();
+        ended
     }
 
-    /// Shows what was delivered, and is the watchdog.
-    async fn count(
-        &self,
-        shared: &DeskShared<'_>,
-        control: &Control,
-        held_before: u64,
-        clock: HostClock,
-    ) -> Ended {
-        let mut ticks = ticks(led::TICK_MS);
-        loop {
-            ticks.tick().await;
-            let (held, acknowledged) = shared.with_outbox(|outbox| {
-                let made = held_before + outbox.next_sequence() - 1;
-                (outbox.held(), made.saturating_sub(outbox.held() + outbox.dropped()))
-            });
-            let delivered = match self.unit() {
-                DeliveredUnit::Batches => acknowledged,
-                DeliveredUnit::Bytes => control.status().sent_len,
-            };
-            let missed = shared.missed_values();
-            self.end.state.send_if_modified(|state| {
-                let now = (delivered, held, missed);
-                let before = (state.delivered, state.held, state.missed_values);
-                (state.delivered, state.held, state.missed_values) = now;
-                before != now
-            });
-            if !shared.is_alive(clock.now_ms()) {
-                return Ended::Watchdog;
-            }
+    /// Ready when the device is told to end, and has put the batch under way into its outbox.
+    async fn finish(&self, shared: &DeskShared<'_>, plan: Plan, stop: &CancellationToken) -> Ended {
+        let ended = self.told_to_end(stop).await;
+        if plan.delivery == Delivery::Batches {
+            // A recorder that hangs does not keep the device from its end.
+            let _ = timeout(FINISH_TIME_MAX, shared.finish()).await;
         }
+        ended
+    }
+
+    /// Shows what was delivered.
+    fn count(&self, shared: &DeskShared<'_>, control: &Control, held_before: u64) {
+        let (held, acknowledged) = shared.with_outbox(|outbox| {
+            let made = held_before + outbox.next_sequence() - 1;
+            (outbox.held(), made.saturating_sub(outbox.held() + outbox.dropped()))
+        });
+        let delivered = match self.unit() {
+            DeliveredUnit::Batches => acknowledged,
+            DeliveredUnit::Bytes => control.status().sent_len,
+        };
+        let missed = shared.missed_values();
+        self.end.state.send_if_modified(|state| {
+            let now = (delivered, held, missed);
+            let before = (state.delivered, state.held, state.missed_values);
+            (state.delivered, state.held, state.missed_values) = now;
+            before != now
+        });
     }
 
     /// The LED, and the oscilloscope.
@@ -256,6 +274,15 @@ async fn moved(mut switch: watch::Receiver<mode::Switch>) {
 async fn changed<T>(value: &mut watch::Receiver<T>) {
     if value.changed().await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Counts, and returns when the device shows no life: the watchdog.
+async fn watch_life(shared: &DeskShared<'_>, count: impl Fn(), clock: HostClock) {
+    let mut ticks = ticks(led::TICK_MS);
+    while shared.is_alive(clock.now_ms()) {
+        ticks.tick().await;
+        count();
     }
 }
 

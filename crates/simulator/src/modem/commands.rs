@@ -39,6 +39,10 @@ impl Modem {
             }
             "AT+CWSAP" if self.is.mode & 2 != 0 => self.open_access_point(line),
             "AT+CIFSR" => self.tell_addresses(),
+            "AT+CIPMUX?" => {
+                self.say(&format!("+CIPMUX:{}\r\n", u8::from(self.is.several_links)));
+                self.ok();
+            }
             "AT+CIPMUX" => self.set_several_links(line),
             "AT+CIPSTART" => self.open(line).await,
             "AT+CIPSEND" => self.prompt(line),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 use vitalwire_device::backoff::BackoffLimits;
 use vitalwire_device::clock::Clock;
-use vitalwire_device::collector::{self, Collector, CollectorLimits, Network};
+use vitalwire_device::collector::{self, Collector, CollectorLimits, Network, TroubleNews};
 use vitalwire_device::identity::{Credentials, Identity};
 use vitalwire_device::outbox::Outbox;
 use vitalwire_device::random::{Drbg, Entropy};
@@ -131,8 +131,8 @@ pub(crate) struct Device<N> {
     pub(crate) network: N,
     pub(crate) shared: Shared<NoopRawMutex, Vec<u8>, SimulatedFlash>,
     pub(crate) status: Status<NoopRawMutex>,
-    /// What was kept of troubles; tells when it grows.
-    kept: watch::Sender<Vec<Option<Trouble>>>,
+    /// What was told of troubles; says when it is something else.
+    told: watch::Sender<Vec<Option<Trouble>>>,
     readings: Readings<NoopRawMutex>,
     measured: CountingAdc,
 }
@@ -157,7 +157,7 @@ impl<N: Network> Device<N> {
             network,
             shared: Shared::new(Outbox::mount(boot, vec![0; 16_384], flash), 0),
             status: Status::new(),
-            kept: watch::Sender::default(),
+            told: watch::Sender::default(),
             readings: Readings::new(),
             measured: CountingAdc::default(),
         }
@@ -199,14 +199,15 @@ impl<N: Network> Device<N> {
         let mut memories = (Box::new(collector::Memory::new()), Box::new(recorder::Memory::new()));
         let adc = self.measured.clone();
         let recording = record(adc, self.clock, &self.readings, &self.shared, plan, &mut memories.1);
-        let keep = |trouble| {
-            self.kept.send_if_modified(|kept| {
-                let is_new = kept.last() != Some(&trouble);
-                kept.push(trouble);
+        let tell = |news| {
+            let TroubleNews::Now(trouble) = news else { return };
+            self.told.send_if_modified(|told| {
+                let is_new = told.last() != Some(&trouble);
+                told.push(trouble);
                 is_new
             });
         };
-        let collecting = collector.run(&mut rng, &mut memories.0, keep);
+        let collecting = collector.run(&mut rng, &mut memories.0, tell);
         tokio::select! {
             () = async { timeout(PATIENCE, story).await.expect("the story comes to its end") } => {}
             error = recording => panic!("{error}"),
@@ -214,9 +215,9 @@ impl<N: Network> Device<N> {
         }
     }
 
-    /// Waits for this to be kept.
-    pub(crate) async fn keeps(&self, trouble: Option<Trouble>) {
-        self.kept.subscribe().wait_for(|kept| kept.last() == Some(&trouble)).await.unwrap();
+    /// Waits for this to be told.
+    pub(crate) async fn tells(&self, trouble: Option<Trouble>) {
+        self.told.subscribe().wait_for(|told| told.last() == Some(&trouble)).await.unwrap();
     }
 
     /// What the journal holds of a boot is what was measured, from the first value on, with none lost, repeated or moved.
@@ -253,16 +254,16 @@ async fn everything_measured_arrives_though_connections_are_cut_and_the_network_
     device
         .run(key(0).1, async {
             server.until("batches come", |journal| held(journal, 7) >= 15).await;
-            device.keeps(None).await;
+            device.tells(None).await;
             device.network.is_there.send_replace(false);
-            device.keeps(Some(Trouble::WifiNotFound)).await;
+            device.tells(Some(Trouble::WifiNotFound)).await;
             // Batches pile up.
             let held_before = device.shared.with_outbox(|outbox| outbox.next_sequence());
             while device.shared.with_outbox(|outbox| outbox.next_sequence()) < held_before + 10 {
                 device.clock.wait_ms(20).await;
             }
             device.network.is_there.send_replace(true);
-            device.keeps(None).await;
+            device.tells(None).await;
             assert_eq!((device.status.activity(), device.status.trouble()), (Activity::Delivering, None));
             server.until("all come", |journal| held(journal, 7) >= held_before + 15).await;
         })
@@ -285,7 +286,7 @@ async fn what_the_boot_before_kept_in_flash_comes_first() {
     let first = Device::over_tcp(1, nowhere, flash(&before));
     first
         .run(key(0).1, async {
-            first.keeps(Some(Trouble::ServerUnreachable)).await;
+            first.tells(Some(Trouble::ServerUnreachable)).await;
             while first.shared.with_outbox(|outbox| outbox.held()) < 5 {
                 first.clock.wait_ms(20).await;
             }
@@ -327,9 +328,9 @@ async fn each_way_to_fail_has_its_name() {
     for (manner, psk, expected) in ways {
         let server = Server::start(keys(1), vec![manner.clone()]).await;
         let device = Device::over_tcp(7, server.address, no_flash());
-        device.run(psk, device.keeps(Some(expected))).await;
+        device.run(psk, device.tells(Some(expected))).await;
         assert_eq!(device.status.trouble(), Some(expected), "{manner:?}");
-        assert!(device.kept.borrow().iter().all(|kept| *kept == Some(expected)), "{manner:?}");
+        assert!(device.told.borrow().iter().all(|told| *told == Some(expected)), "{manner:?}");
     }
 }
 

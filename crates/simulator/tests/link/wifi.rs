@@ -59,7 +59,7 @@ async fn nothing_that_befalls_the_modem_costs_a_sample() {
             control.restart().await;
             more(server, 5).await;
             control.set_networks(Vec::new()).await;
-            device.keeps(Some(Trouble::WifiNotFound)).await;
+            device.tells(Some(Trouble::WifiNotFound)).await;
             control.set_networks(vec![network(WIFI_PASSWORD)]).await;
             more(server, 5).await;
             control.say(b"\r\n+IPD,0,9999:\r\nERROR\r\n\xff\xfe").await;
@@ -92,11 +92,11 @@ async fn a_restart_of_the_modem_that_nobody_heard_costs_no_sample() {
 async fn a_wrong_password_is_told_and_the_right_one_needs_no_restart() {
     for firmware in [Firmware::At1, Firmware::At2] {
         with_device(firmware, "another password", async |device, control, server| {
-            device.keeps(Some(Trouble::WifiPassword)).await;
+            device.tells(Some(Trouble::WifiPassword)).await;
             control.set_networks(Vec::new()).await;
-            device.keeps(Some(Trouble::WifiNotFound)).await;
+            device.tells(Some(Trouble::WifiNotFound)).await;
             control.set_networks(vec![network(WIFI_PASSWORD)]).await;
-            device.keeps(None).await;
+            device.tells(None).await;
             more(server, 2).await;
             // The modem keeps no password.
             assert_eq!(control.status().stored, 0);
@@ -108,7 +108,7 @@ async fn a_wrong_password_is_told_and_the_right_one_needs_no_restart() {
 #[tokio::test]
 async fn names_that_no_modem_can_be_told_are_not_blamed_on_the_modem() {
     with_device(Firmware::At2, "another password", async |device, control, _| {
-        device.keeps(Some(Trouble::WifiPassword)).await;
+        device.tells(Some(Trouble::WifiPassword)).await;
         let server = format!("{}.example", ["a"; 120].join("."));
         let settings = Settings::new(&server, 9_998, b"Ward\n3", "").unwrap();
         assert_eq!(collector::Network::join(&device.network, &settings).await, Err(Trouble::WifiNotFound));
@@ -127,8 +127,8 @@ async fn a_server_that_is_away_is_told_and_found_when_it_is_back() {
         for _ in 0..12 {
             control.fault("AT+CIPSTART", Fault::Refuse).await;
         }
-        device.keeps(Some(Trouble::ServerUnreachable)).await;
-        device.keeps(None).await;
+        device.tells(Some(Trouble::ServerUnreachable)).await;
+        device.tells(None).await;
         more(server, 2).await;
     })
     .await;

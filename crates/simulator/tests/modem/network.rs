@@ -138,6 +138,27 @@ async fn notices_a_restart_and_starts_again() {
 }
 
 #[tokio::test]
+async fn a_restart_that_nobody_heard_is_found_by_asking() {
+    for surroundings in both_firmwares() {
+        on_network(surroundings, async |driver, bench| {
+            driver.check().await.unwrap();
+            bench.control.fault("AT+CIPMUX?", Fault::Refuse).await;
+            driver.check().await.unwrap();
+            // Its noise and its `ready`.
+            bench.control.lose(27).await;
+            bench.control.restart().await;
+            bench.control.status_when(|status| status.starts == 2).await.unwrap();
+            assert!(driver.is_started());
+            assert_eq!(driver.check().await, Err(ModemError::NotStarted));
+            driver.restarted().await;
+            start_and_join(driver).await;
+            driver.check().await.unwrap();
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_modem_that_refuses_to_start_is_restarted() {
     with_modem(surroundings(), async |driver, bench| {
         bench.control.fault("AT+CIPMUX", Fault::Refuse).await;

@@ -150,6 +150,29 @@ async fn the_page_comes_back_after_the_modem_restarted() {
         .await;
 }
 
+/// The supply of the modem fails for a moment, and what it says afterwards is lost, with the first answer.
+#[tokio::test]
+async fn the_page_comes_back_after_a_restart_that_nobody_heard() {
+    LocalSet::new()
+        .run_until(async {
+            let device = Device::start(&[]).await;
+            visit(device.page().await).await;
+            let starts = device.control.status().starts;
+            device.control.lose(64).await;
+            device.control.restart().await;
+            // Nothing real happens until the device asks.
+            tokio::time::pause();
+            let restarted =
+                device.control.status_when(|status| status.starts > starts && status.tcp.is_some());
+            let status = timeout(PATIENCE, restarted).await.expect("in time").expect("the modem runs");
+            tokio::time::resume();
+            let page = status.tcp.expect("it listens").1;
+            assert_eq!(save(page, &settings()).await, serde_json::json!({"saved": true}));
+            assert_eq!(device.settings().await, settings());
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn a_modem_that_refuses_is_said_and_tried_again() {
     LocalSet::new()

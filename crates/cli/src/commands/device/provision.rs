@@ -2,6 +2,7 @@
 //! never speaks to a device; the seed that it draws is in the files and nowhere else.
 
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use anyhow::Context;
 use clap::Args;
@@ -42,11 +43,14 @@ pub(crate) struct ProvisionDevice {
 /// Writes the identity of a device.
 pub(super) fn provision(args: &ProvisionDevice) -> anyhow::Result<()> {
     let id = &args.id;
-    let key = args.data.open()?.device_key(id)?;
+    let registry = args.data.open()?;
+    let enrolled_s =
+        registry.device(id)?.enrolled_at.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let key = registry.device_key(id)?;
     if let Some(links) = key.links() {
         note_pending(id, links);
     }
-    let sector = sector(&identity(id, &key, args.wpa2)?)?;
+    let sector = sector(&identity(id, &key, enrolled_s, args.wpa2)?)?;
     if let Some(path) = &args.bin {
         private_file::write_new(path, &*sector)?;
     }
@@ -65,7 +69,7 @@ pub(super) fn provision(args: &ProvisionDevice) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn identity(id: &DeviceId, key: &DeviceKey, has_password: bool) -> anyhow::Result<Identity> {
+fn identity(id: &DeviceId, key: &DeviceKey, enrolled_s: u64, has_password: bool) -> anyhow::Result<Identity> {
     let secrets = SetupSecrets::derive(id, key);
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).context("the operating system gives no random bytes")?;
@@ -85,7 +89,7 @@ fn identity(id: &DeviceId, key: &DeviceKey, has_password: bool) -> anyhow::Resul
         seed,
         access_point_password: password.context("the password is too long for a device")?,
         credentials,
-        tag: tag_of(id.as_str()),
+        tag: tag_of(id.as_str(), enrolled_s),
     })
 }
 
