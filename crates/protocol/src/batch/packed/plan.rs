@@ -280,6 +280,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::cast_possible_truncation, reason = "the values are small")]
     fn of_what_sensors_say_the_plan_is_within_a_hundredth_of_the_shortest() {
         let mut noise = noise();
         for (amplitude, period, deviation) in
