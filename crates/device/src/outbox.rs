@@ -176,6 +176,18 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
         }
     }
 
+    /// Moves batches to flash until all are there, or a second sector would have to be erased. Erasing keeps the processor for longer
+    /// than from one value to the next: called after each batch, this keeps up, and no erasure comes upon another.
+    pub fn save_some(&mut self) {
+        let mut may_erase = true;
+        while let Some(front) = self.ring.front().filter(|_| self.log.message_len_max().is_some()) {
+            if !self.log.fits(front.len) && !core::mem::take(&mut may_erase) {
+                return;
+            }
+            self.spill();
+        }
+    }
+
     /// Moves the oldest batch in memory to flash; without room or flash it is dropped.
     fn spill(&mut self) {
         let Some(front) = self.ring.front() else { return };

@@ -272,6 +272,14 @@ impl<F: NorFlash> Log<F> {
         None
     }
 
+    /// Whether the sector that is written to takes a message of this length; else another one is erased for it.
+    pub(super) fn fits(&self, message_len: usize) -> bool {
+        let (Some(geometry), Some(at)) = (self.geometry, self.write_at) else { return false };
+        let len = u32::try_from(RECORD_HEAD_LEN + message_len).unwrap_or(u32::MAX);
+        len.checked_next_multiple_of(geometry.unit)
+            .is_some_and(|len| len <= geometry.sector_len.saturating_sub(at))
+    }
+
     /// Opens the sector after the tail; where its records begin.
     fn open(&mut self, geometry: &Geometry, boot: u64, dropped: &mut impl FnMut(&Record)) -> Option<u32> {
         let next = if self.generation == 0 { 0 } else { (self.tail + 1) % geometry.sectors };

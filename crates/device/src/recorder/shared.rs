@@ -255,15 +255,15 @@ impl<M: RawMutex, R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Shared<M, R, F> {
         self.with_outbox(|outbox| outbox.next_sequence())
     }
 
-    /// Keeps a batch with the sequence that [`Self::next_sequence`] gave; in flash when nobody has taken any for long. That is
-    /// done here, right behind a value, for erasing a sector takes about as long as from one value to the next.
+    /// Keeps a batch with the sequence that [`Self::next_sequence`] gave; in flash when nobody has taken any for long, a sector at a
+    /// time. That is done here, right behind a value, for erasing a sector takes about as long as from one value to the next.
     pub(super) fn keep(&self, newest_ms: u64, message: &[u8]) {
         let is_away = self.is_away(newest_ms);
         self.with_outbox(|outbox| {
             // The recorder keeps to the outbox's limit, so that nothing is refused.
             let _ = outbox.push(newest_ms, message);
             if is_away {
-                outbox.save();
+                outbox.save_some();
             }
         });
         self.more.signal(());

@@ -14,6 +14,8 @@ pub(crate) struct Flash<const UNIT: usize, const SECTOR: usize> {
     pub(crate) is_dead: bool,
     /// Words and erasures so far.
     pub(crate) operations: u64,
+    /// Sectors erased so far.
+    pub(crate) erased: u64,
     random: u32,
 }
 
@@ -25,6 +27,7 @@ impl<const UNIT: usize, const SECTOR: usize> Flash<UNIT, SECTOR> {
             power: None,
             is_dead: false,
             operations: 0,
+            erased: 0,
             random: 0x9e37_79b9,
         }
     }
@@ -108,6 +111,7 @@ impl<const UNIT: usize, const SECTOR: usize> NorFlash for Flash<UNIT, SECTOR> {
                 }
                 return Err(NorFlashErrorKind::Other);
             }
+            self.erased += 1;
             self.bytes[sector..sector + SECTOR].fill(0xff);
             self.is_written[sector / UNIT..(sector + SECTOR) / UNIT].fill(false);
         }

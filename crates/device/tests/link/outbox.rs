@@ -41,6 +41,22 @@ fn batches_stay_in_memory_while_it_has_room() {
 }
 
 #[test]
+fn what_waits_moves_to_flash_a_sector_at_a_time() {
+    let mut outbox: WithFlash = Outbox::mount(1, vec![0; 1_024], Flash::new(16));
+    (0..20).for_each(|_| assert_eq!(push(&mut outbox, 32), 0));
+    let mut in_flash = vec![0];
+    while outbox.held_in_flash() < outbox.held() {
+        outbox.save_some();
+        in_flash.push(outbox.held_in_flash());
+    }
+    outbox.save_some();
+    assert_eq!((outbox.held(), outbox.dropped()), (20, 0));
+    assert_eq!(in_flash, [0, 4, 8, 12, 16, 20]);
+    assert_eq!(sent(&mut outbox), (1..=20).collect::<Vec<_>>());
+    assert_eq!(outbox.into_flash().erased, 5);
+}
+
+#[test]
 fn an_acknowledgement_forgets_what_it_names_and_no_more() {
     let mut outbox: InMemory = Outbox::mount(1, vec![0; 1_024], NoFlash);
     (0..9).for_each(|_| assert_eq!(push(&mut outbox, 50), 0));
