@@ -233,10 +233,12 @@ where
         }
     }
 
-    /// While connected, so often: a sign of life, and what is to be kept.
+    /// While connected, so often: a sign of life, and, once the server takes values, what is to be kept.
     fn live<T: FnMut(TroubleNews)>(&self, delivering: &Delivering<'_, T>) {
         self.shared.collector_lives(self.clock.now_ms());
-        delivering.troubles.keep(self.clock.now_ms());
+        if delivering.since_ms.get().is_some() {
+            delivering.troubles.keep(self.clock.now_ms());
+        }
     }
 
     /// Waits, with signs of life.

@@ -135,11 +135,12 @@ impl<M: RawMutex> Readings<M> {
     fn movement_due_us(&self, now_us: u64) -> u64 {
         let Wanted { at_us, every_us } = self.latest.lock(Cell::get).movement_wanted;
         let read_us = at_us.saturating_sub(MOVEMENT_LEAD_US);
-        // At the same pace before and after. Whoever wants it says so again every few seconds, so that 32 bits are enough.
-        let steps = |us: u64| u64::from(u32::try_from(us).unwrap_or(0) / every_us) * u64::from(every_us);
+        let away_us = |us: u64| u32::try_from(us).ok().map(|us| u64::from(us % every_us));
+        // At the same pace before and after; the first microsecond after now is the first that counts. Whoever wants it says so
+        // again every few seconds: of what is over an hour away the phase does not matter.
         match read_us.checked_sub(now_us + 1) {
-            Some(left_us) => now_us + 1 + (left_us - steps(left_us)),
-            None => (read_us + steps(now_us - read_us) + u64::from(every_us)).max(now_us + 1),
+            Some(left_us) => now_us + 1 + away_us(left_us).unwrap_or(u64::from(every_us)),
+            None => now_us + u64::from(every_us) - away_us(now_us - read_us).unwrap_or(0),
         }
     }
 

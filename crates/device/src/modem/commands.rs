@@ -142,8 +142,8 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
         let mut wire = self.turn().await?;
         let parts = [Part::Text(NAME), Part::Text("?")];
         match self.command(&mut wire, NAME, &parts, Until::Ok, ANSWER_MS_MAX).await {
-            // One that cannot say it has answered all the same.
-            Ok(()) | Err(ModemError::Refused { .. }) => {}
+            // One that cannot say it, or not now, has answered all the same.
+            Ok(()) | Err(ModemError::Refused { .. } | ModemError::Busy { .. }) => {}
             Err(error) => return Err(error),
         }
         self.state.with(|core| {

@@ -7,7 +7,7 @@ use vitalwire_protocol::batch::{Samples, encode_batch};
 use crate::signal::{Noise, ecg_uv, pico};
 use crate::stream::written;
 
-/// A TLS 1.3 record of AES-GCM: header 5, content type 1, tag 16 (RFC 8446 §5.2).
+/// A TLS 1.3 record: header 5, content type 1, tag 16 (RFC 8446 §5.2).
 const RECORD_LEN: usize = 5 + 1 + 16;
 /// Batches measured: a minute.
 const BATCHES: i32 = 60;

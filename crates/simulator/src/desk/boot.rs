@@ -177,7 +177,7 @@ impl Desk {
             clock,
             limits: CollectorLimits::default(),
         };
-        let keep_trouble = |news| {
+        let tell = |news| {
             if let TroubleNews::Keep(trouble) = news {
                 // The page would not say it; nothing else depends on it.
                 let _ = store.save_trouble(trouble);
@@ -189,7 +189,7 @@ impl Desk {
             never = watch_movement(parts.0, clock, &readings) => match never {},
             never = watch_temperature(parts.1, clock, &readings) => match never {},
             _ = record(parts.2, clock, &readings, shared.0, plan, &mut memory.0) => Ended::Watchdog,
-            never = collector.run(rng, &mut memory.1, keep_trouble) => match never {},
+            never = collector.run(rng, &mut memory.1, tell) => match never {},
             () = watch_life(shared.0, count, clock) => Ended::Watchdog,
             ended = self.finish(shared.0, plan, stop) => ended,
         };
