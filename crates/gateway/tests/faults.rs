@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use support::faults::{length, seed};
-use support::link::{Answer, HELLO_MS, LinkDevice, batch, batch_of, client_context, hello, shake};
+use support::link::{Answer, HELLO_MS, LinkDevice, TLS, batch, batch_of, client_context, hello, shake};
 use support::mosquitto::{Mosquitto, clinic_with, free_port};
 use support::{Clinic, PATIENCE, Subscriber};
 use tokio::io::AsyncWriteExt;
@@ -306,7 +306,7 @@ async fn an_unknown_identity_takes_as_long_as_a_wrong_key() {
     let clinic = Clinic::open().await;
     let device = clinic.enrol_link("d").await;
     let contexts = [device.link.id.to_string(), "ffeeddccbbaa99887766554433221100".to_owned()]
-        .map(|identity| client_context(&identity, [7; 32], support::link::Version::Tls13));
+        .map(|identity| client_context(&identity, [7; 32], TLS));
     let mut times = [Vec::new(), Vec::new()];
     for n in 0..2 * tries {
         // Taken in turns, so that whatever else happens on the machine happens to both.

@@ -7,7 +7,7 @@ mod support;
 use std::time::{Duration, SystemTime};
 
 use support::link::{
-    Answer, HELLO_MS, LinkDevice, Version, batch, batch_of, client_context, hello, hello_of, shake,
+    Answer, HELLO_MS, LinkDevice, TLS, Version, batch, batch_of, client_context, hello, hello_of, shake,
 };
 use support::{Clinic, PATIENCE, closes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -378,7 +378,7 @@ async fn two_cipher_suites_are_served_and_no_other() {
         ("TLS_AES_256_GCM_SHA384", false),
     ] {
         let stream = TcpStream::connect(device.address).await.unwrap();
-        let context = client_context(&identity, key, Version::Tls13With(suite));
+        let context = client_context(&identity, key, Version::Tls13(suite));
         assert_eq!(shake(stream, &context).await.is_ok(), is_served, "{suite}");
     }
 }
@@ -386,7 +386,7 @@ async fn two_cipher_suites_are_served_and_no_other() {
 /// Sends a client's first flight and reads what the server says to it, alert and end.
 async fn alert_to(device: &support::link::LinkDevice, identity: &str, key: [u8; 32]) -> Vec<u8> {
     let stream = TcpStream::connect(device.address).await.unwrap();
-    let context = client_context(identity, key, Version::Tls13);
+    let context = client_context(identity, key, TLS);
     let error = shake(stream, &context).await.err().expect("the handshake fails");
     let stack = error.ssl_error().map(ToString::to_string).unwrap_or_default();
     stack.into_bytes()

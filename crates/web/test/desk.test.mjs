@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { PATIENCE_MS, fill, launch, open, save } from './browser.mjs';
+import { program } from './program.mjs';
 
 const PASSWORD = 'a good password';
 const VALUES = [
@@ -21,15 +22,6 @@ const VALUES = [
   'Internal_Device_Data/Temperature/MCU',
   'Internal_Device_Data/Temperature/MPU',
 ];
-
-// The program: named in VITALWIRE, or built.
-const program = () => {
-  if (process.env.VITALWIRE) return process.env.VITALWIRE;
-  const build = ['build', '--quiet', '--locked', '--package', 'vitalwire', '--message-format', 'json'];
-  const lines = execFileSync('cargo', build, { encoding: 'utf8', maxBuffer: 1 << 26 });
-  const built = lines.split('\n').filter(Boolean).map((line) => JSON.parse(line));
-  return built.findLast((message) => message.executable).executable;
-};
 
 // A running program whose lines can be waited for.
 const running = (t, executable, args) => {
@@ -57,7 +49,7 @@ const running = (t, executable, args) => {
 const ward = async (t, protocol) => {
   const folder = mkdtempSync(join(tmpdir(), 'vitalwire-desk-'));
   t.after(() => rmSync(folder, { recursive: true }));
-  const executable = program();
+  const executable = program('VITALWIRE', '--package', 'vitalwire');
   const data = ['--data', join(folder, 'data')];
   const identity = join(folder, 'bed_07.bin');
   const run = (args, input = '') => execFileSync(executable, [...args, ...data], { input, stdio: ['pipe', 'pipe', 'ignore'] });

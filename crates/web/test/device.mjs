@@ -1,24 +1,16 @@
-// A device in Configuration Mode on a port of this machine: the device's own server, run as the example `configuration`, which is
-// named in VITALWIRE_CONFIGURATION, or built.
-import { execFileSync, spawn } from 'node:child_process';
+// A device in Configuration Mode on a port of this machine: the device's own server, run as the example `configuration`.
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { program } from './program.mjs';
 
 export const SETUP_KEY = '00112233445566778899aabbccddeeff';
-
-const program = () => {
-  if (process.env.VITALWIRE_CONFIGURATION) return process.env.VITALWIRE_CONFIGURATION;
-  const build = ['build', '--quiet', '--locked', '--package', 'vitalwire-web', '--example', 'configuration'];
-  const lines = execFileSync('cargo', [...build, '--message-format', 'json'], { encoding: 'utf8', maxBuffer: 1 << 26 });
-  const built = lines.split('\n').filter(Boolean).map((line) => JSON.parse(line));
-  return built.findLast((message) => message.executable).executable;
-};
 
 let executable;
 
 // A device: its port, the settings that it will have been given, and how to end it.
 export const start = async () => {
-  executable ??= program();
+  executable ??= program('VITALWIRE_CONFIGURATION', '--package', 'vitalwire-web', '--example', 'configuration');
   const device = spawn(executable, ['127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(device, 'exit');
   const lines = createInterface({ input: device.stdout })[Symbol.asyncIterator]();

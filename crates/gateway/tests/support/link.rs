@@ -23,9 +23,8 @@ pub const HELLO_MS: u64 = 100_000;
 /// What a client speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    Tls13,
     /// With this cipher suite alone.
-    Tls13With(&'static str),
+    Tls13(&'static str),
     Tls12,
 }
 
@@ -92,6 +91,9 @@ impl AsyncWrite for Tap {
     }
 }
 
+/// What the tests' clients speak unless it matters.
+pub const TLS: Version = Version::Tls13("TLS_AES_128_GCM_SHA256");
+
 pub fn client_context(identity: &str, key: [u8; 32], version: Version) -> SslContext {
     let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
     let wanted = if version == Version::Tls12 { SslVersion::TLS1_2 } else { SslVersion::TLS1_3 };
@@ -101,8 +103,7 @@ pub fn client_context(identity: &str, key: [u8; 32], version: Version) -> SslCon
         Version::Tls12 => {
             builder.set_cipher_list("PSK-AES128-GCM-SHA256:ECDHE-PSK-CHACHA20-POLY1305").unwrap()
         }
-        Version::Tls13 => builder.set_ciphersuites("TLS_AES_128_GCM_SHA256").unwrap(),
-        Version::Tls13With(suite) => builder.set_ciphersuites(suite).unwrap(),
+        Version::Tls13(suite) => builder.set_ciphersuites(suite).unwrap(),
     }
     let identity = identity.to_owned();
     builder.set_psk_client_callback(move |_, _, id, out| {
@@ -123,7 +124,7 @@ pub async fn shake(stream: TcpStream, context: &SslContext) -> Result<Connection
 
 impl LinkDevice {
     pub fn context(&self) -> SslContext {
-        client_context(&self.link.id.to_string(), *self.link.psk.bytes(), Version::Tls13)
+        client_context(&self.link.id.to_string(), *self.link.psk.bytes(), TLS)
     }
 
     pub async fn shake(&self) -> Connection {

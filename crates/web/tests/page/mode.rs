@@ -59,7 +59,12 @@ impl Device {
 
     /// Where the page is, once it is.
     async fn page(&self) -> SocketAddr {
-        let listens = self.control.status_when(|status| status.tcp.is_some());
+        self.page_after(0).await
+    }
+
+    /// Where the page is, once the modem has started more often than so and serves it.
+    async fn page_after(&self, starts: u32) -> SocketAddr {
+        let listens = self.control.status_when(|status| status.starts > starts && status.tcp.is_some());
         let status = timeout(PATIENCE, listens).await.expect("it listens in time").expect("the modem runs");
         status.tcp.expect("it listens").1
     }
@@ -140,10 +145,7 @@ async fn the_page_comes_back_after_the_modem_restarted() {
             visit(device.page().await).await;
             let starts = device.control.status().starts;
             device.control.restart().await;
-            let restarted =
-                device.control.status_when(|status| status.starts > starts && status.tcp.is_some());
-            let status = timeout(PATIENCE, restarted).await.expect("in time").expect("the modem runs");
-            let page = status.tcp.expect("it listens").1;
+            let page = device.page_after(starts).await;
             assert_eq!(save(page, &settings()).await, serde_json::json!({"saved": true}));
             assert_eq!(device.settings().await, settings());
         })
@@ -162,11 +164,8 @@ async fn the_page_comes_back_after_a_restart_that_nobody_heard() {
             device.control.restart().await;
             // Nothing real happens until the device asks.
             tokio::time::pause();
-            let restarted =
-                device.control.status_when(|status| status.starts > starts && status.tcp.is_some());
-            let status = timeout(PATIENCE, restarted).await.expect("in time").expect("the modem runs");
+            let page = device.page_after(starts).await;
             tokio::time::resume();
-            let page = status.tcp.expect("it listens").1;
             assert_eq!(save(page, &settings()).await, serde_json::json!({"saved": true}));
             assert_eq!(device.settings().await, settings());
         })
