@@ -23,7 +23,9 @@ use crate::identity::Credentials;
 use crate::sensors::{Adc, AdcInput, Readings, SAMPLE_US, Sensor, mcu_temperature_milli, pulse_millivolts};
 use presence::Presence;
 
-pub use shared::{AWAY_MS_MIN, COLLECTOR_SILENT_MS_MAX, DeviceEvent, RECORDER_SILENT_MS_MAX, Sample, Shared};
+pub use shared::{
+    AWAY_MS_MIN, COLLECTOR_SILENT_MS_MAX, DeviceEvent, FINISH_MS_MAX, RECORDER_SILENT_MS_MAX, Sample, Shared,
+};
 
 /// Decimals of every channel, as the paper's frames have them.
 const SCALE: i8 = -3;
@@ -192,14 +194,14 @@ where
             self.shared.missed(batcher.missed() - missed);
             if self.shared.must_finish() {
                 self.make(&mut batcher, message);
-                self.shared.finished();
                 self.rest().await;
             }
         }
     }
 
-    /// Measures no more, and is not dead.
+    /// Has finished: measures no more, and is not dead.
     async fn rest(&self) -> ! {
+        self.shared.finished();
         loop {
             self.shared.recorder_lives(self.clock.now_us());
             self.clock.wait_until_us(self.clock.now_us() + WAKE_EVERY_US).await;
@@ -286,6 +288,9 @@ where
                 *value = self.value(index, self.clock.now_us()).await;
             }
             self.shared.show(sample);
+            if self.shared.must_finish() {
+                self.rest().await;
+            }
             due_us += interval_us;
             let late_us = self.clock.now_us().saturating_sub(due_us);
             if late_us > interval_us / 2 {

@@ -10,7 +10,7 @@ use embassy_time::Timer;
 use static_cell::ConstStaticCell;
 use vitalwire_device::identity::Identity;
 use vitalwire_device::random::Drbg;
-use vitalwire_device::recorder::{self, Memory, Plan};
+use vitalwire_device::recorder::{self, FINISH_MS_MAX, Memory, Plan};
 use vitalwire_device::sensors::{watch_movement, watch_temperature};
 use vitalwire_device::settings::Settings;
 
@@ -37,8 +37,6 @@ bind_interrupts!(pub(crate) struct Irqs {
 
 /// How often somebody looks how far the stack grew.
 const STACK_EACH_MS: u64 = 60_000;
-/// The recorder puts its last batch into the outbox at once, unless the flash is being erased for it.
-const FINISH_MS_MAX: u64 = 1_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 
 #[expect(unsafe_code, reason = "an executor in an interrupt is polled by its handler")]
@@ -96,7 +94,6 @@ pub(crate) async fn switch(mut switch: Switch, shared: Option<&'static Shared>) 
     switch.moved(position).await;
     log!("the switch was moved: restarting");
     if let Some(shared) = shared {
-        // A recorder of frames has nothing to finish, and one that hangs does not keep the device from its restart.
         select(shared.finish(), Timer::after_millis(FINISH_MS_MAX)).await;
     }
     restart_soon(Restart::Switched, || save(shared)).await

@@ -21,6 +21,9 @@ pub const RECORDER_SILENT_MS_MAX: u64 = 5_000;
 /// The same for the collector: longer than anything for which it waits without a sign, of which a handshake is the longest.
 pub const COLLECTOR_SILENT_MS_MAX: u64 = 60_000;
 
+/// The recorder puts its last batch into the outbox within so long, in milliseconds, unless the flash is being erased for it.
+pub const FINISH_MS_MAX: u64 = 1_000;
+
 /// When nobody takes the batches for so long, in milliseconds, each goes to flash as it is made: what is in memory a dead battery
 /// takes along. A shorter outage wears no flash and, at high rates, costs no value for an erasure.
 pub const AWAY_MS_MIN: u64 = 30_000;
@@ -178,8 +181,8 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
         self.settings.lock(Cell::take)
     }
 
-    /// Ends measuring before a restart that is meant: ready when the batch under way is in the outbox, which can be saved then.
-    /// A recorder of frames keeps nothing and never is; so wait with a limit, as for one that hangs.
+    /// Ends measuring before a restart that is meant: ready when the batch under way is in the outbox, which can be saved then. A
+    /// recorder that hangs must not keep the device from its restart: wait no longer than [`FINISH_MS_MAX`].
     pub async fn finish(&self) {
         self.finish.lock(|finish| finish.set(true));
         self.configured.signal(());

@@ -413,6 +413,20 @@ async fn a_restart_that_is_meant_costs_no_value_of_the_batch_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recorder_of_frames_ends_with_its_next_sample() {
+    let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());
+    let mut memory = Memory::new();
+    let story = async {
+        clock.wait_ms(2_510).await;
+        shared.finish().await;
+        assert_eq!(clock.now_us(), 2_550_000);
+        shared.forget_sample();
+        assert!(matches!(select(shared.sample(), clock.wait_ms(1_000)).await, Either::Second(())));
+    };
+    select(story, record(adc(), clock, &readings, &shared, Plan::FRAMES, &mut memory)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_plan_outside_the_protocols_limits_is_refused() {
     let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());
     let mut memory = Memory::new();

@@ -17,7 +17,7 @@ use vitalwire_device::modem;
 use vitalwire_device::outbox::Outbox;
 use vitalwire_device::ownership::claim;
 use vitalwire_device::random::{Drbg, Entropy, SEED_LEN};
-use vitalwire_device::recorder::{self, Delivery, Plan, Shared, record};
+use vitalwire_device::recorder::{self, FINISH_MS_MAX, Plan, Shared, record};
 use vitalwire_device::sensors::{Readings, watch_movement, watch_temperature};
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::{self, About};
@@ -35,9 +35,6 @@ use crate::modem::{Control, line, modem};
 const FIRMWARE: &str = concat!("desk ", env!("CARGO_PKG_VERSION"));
 /// Bytes of memory for batches that are not acknowledged, as the firmware has.
 const OUTBOX_MEMORY_LEN: usize = 16 * 1024;
-
-/// The recorder puts its last batch into the outbox at once; as in the firmware.
-const FINISH_TIME_MAX: Duration = Duration::from_secs(1);
 
 type Store<'f> = SettingsStore<Partition<'f, NoopRawMutex, SimulatedFlash>>;
 type Status = status::Status<NoopRawMutex>;
@@ -191,19 +188,17 @@ impl Desk {
             _ = record(parts.2, clock, &readings, shared.0, plan, &mut memory.0) => Ended::Watchdog,
             never = collector.run(rng, &mut memory.1, tell) => match never {},
             () = watch_life(shared.0, count, clock) => Ended::Watchdog,
-            ended = self.finish(shared.0, plan, stop) => ended,
+            ended = self.finish(shared.0, stop) => ended,
         };
         count();
         ended
     }
 
     /// Ready when the device is told to end, and has put the batch under way into its outbox.
-    async fn finish(&self, shared: &DeskShared<'_>, plan: Plan, stop: &CancellationToken) -> Ended {
+    async fn finish(&self, shared: &DeskShared<'_>, stop: &CancellationToken) -> Ended {
         let ended = self.told_to_end(stop).await;
-        if plan.delivery == Delivery::Batches {
-            // A recorder that hangs does not keep the device from its end.
-            let _ = timeout(FINISH_TIME_MAX, shared.finish()).await;
-        }
+        // A recorder that hangs does not keep the device from its end.
+        let _ = timeout(Duration::from_millis(FINISH_MS_MAX), shared.finish()).await;
         ended
     }
 
