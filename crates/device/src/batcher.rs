@@ -269,8 +269,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
     pub fn miss(&mut self) {
         let (index, _) = self.next_due();
         if let Some(channel) = self.channels.get_mut(usize::from(index)).and_then(Option::as_mut) {
-            channel.advance();
-            channel.has_gap = channel.count > 0;
+            channel.miss(1);
             self.missed += 1;
         }
         self.look_up_following();
@@ -282,8 +281,7 @@ impl<V: AsMut<[i32]> + AsRef<[i32]>> Batcher<V> {
         for channel in self.channels.iter_mut().flatten() {
             let late_us = now_us.saturating_sub(channel.due_us);
             let values = late_us.div_ceil(u64::from(channel.setup.interval_us));
-            channel.due_us += values * u64::from(channel.setup.interval_us);
-            channel.has_gap |= values > 0 && channel.count > 0;
+            channel.miss(values);
             self.missed += values;
         }
         self.look_up_next();
@@ -412,6 +410,12 @@ impl Channel {
 
     fn advance(&mut self) {
         self.due_us += u64::from(self.setup.interval_us);
+    }
+
+    /// So many values, from the next one on, will not come.
+    fn miss(&mut self, values: u64) {
+        self.due_us += values * u64::from(self.setup.interval_us);
+        self.has_gap |= values > 0 && self.count > 0;
     }
 }
 

@@ -171,7 +171,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
 
     /// Moves all batches to flash, as before the power is switched off. Without flash they stay.
     pub fn save(&mut self) {
-        while self.ring.count() > 0 && self.log.message_len_max().is_some() {
+        while self.oldest_for_flash().is_some() {
             self.spill();
         }
     }
@@ -180,12 +180,17 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
     /// than from one value to the next: called after each batch, this keeps up, and no erasure comes upon another.
     pub fn save_some(&mut self) {
         let mut may_erase = true;
-        while let Some(front) = self.ring.front().filter(|_| self.log.message_len_max().is_some()) {
-            if !self.log.fits(front.len) && !core::mem::take(&mut may_erase) {
+        while let Some(oldest) = self.oldest_for_flash() {
+            if !self.log.fits(oldest.len) && !core::mem::take(&mut may_erase) {
                 return;
             }
             self.spill();
         }
+    }
+
+    /// The oldest batch in memory, if there is flash that it can go to.
+    fn oldest_for_flash(&self) -> Option<ring::Entry> {
+        self.ring.front().filter(|_| self.log.message_len_max().is_some())
     }
 
     /// Moves the oldest batch in memory to flash; without room or flash it is dropped.

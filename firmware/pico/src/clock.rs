@@ -22,12 +22,12 @@ impl Clock {
 impl clock::Clock for Clock {
     fn now_us(&self) -> u64 {
         let now_us = Instant::now().as_micros();
-        self.life.show(now_us);
+        self.life.show_at(now_us);
         now_us
     }
 
     async fn wait_until_us(&self, at_us: u64) {
         Timer::at(Instant::from_micros(at_us)).await;
-        self.life.show(Instant::now().as_micros());
+        self.life.show();
     }
 }

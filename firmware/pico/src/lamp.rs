@@ -13,7 +13,7 @@ pub(crate) async fn show(mut led: Output<'static>) -> ! {
     loop {
         let is_lit = led::is_lit(STATUS.activity(), STATUS.trouble(), Instant::now().as_millis());
         led.set_level(is_lit.into());
-        life::THREAD.show(Instant::now().as_micros());
+        life::THREAD.show();
         ticks.next().await;
     }
 }

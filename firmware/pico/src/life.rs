@@ -38,13 +38,18 @@ impl Life {
         Self { name, silent_ms_max, last_steps: AtomicU32::new(0) }
     }
 
-    /// The part is alive at this moment, in microseconds since the start.
-    pub(crate) fn show(&self, now_us: u64) {
+    /// The part is alive.
+    pub(crate) fn show(&self) {
+        self.show_at(now_us());
+    }
+
+    /// The same for whoever has just read the time, in microseconds since the start.
+    pub(crate) fn show_at(&self, now_us: u64) {
         self.last_steps.store(steps(now_us), Ordering::Relaxed);
     }
 
-    fn is_shown(&self, now_us: u64) -> bool {
-        let silent_steps = steps(now_us).wrapping_sub(self.last_steps.load(Ordering::Relaxed));
+    fn is_shown(&self) -> bool {
+        let silent_steps = steps(now_us()).wrapping_sub(self.last_steps.load(Ordering::Relaxed));
         u64::from(silent_steps) << STEP_BITS <= self.silent_ms_max * 1_000
     }
 }
@@ -56,15 +61,18 @@ fn steps(now_us: u64) -> u32 {
     (now_us >> STEP_BITS) as u32
 }
 
+fn now_us() -> u64 {
+    Instant::now().as_micros()
+}
+
 /// Feeds the watchdog for as long as these parts are alive. When one is not, `before_restart` saves what can be saved.
 pub(crate) async fn feed(mut watchdog: Watchdog, parts: &[&'static Life], before_restart: impl Fn()) -> ! {
-    let now_us = || Instant::now().as_micros();
     for part in parts {
-        part.show(now_us());
+        part.show();
     }
     watchdog.start(Duration::from_millis(UNFED_MS_MAX));
     loop {
-        match parts.iter().find(|part| !part.is_shown(now_us())) {
+        match parts.iter().find(|part| !part.is_shown()) {
             None => watchdog.feed(Duration::from_millis(UNFED_MS_MAX)),
             Some(part) => {
                 log!("{} shows no life: restarting", part.name);

@@ -75,6 +75,11 @@ impl Geometry {
         })
     }
 
+    /// Bytes of the record of a message with its padding.
+    fn record_len(&self, message_len: usize) -> Option<u32> {
+        u32::try_from(RECORD_HEAD_LEN + message_len).ok()?.checked_next_multiple_of(self.unit)
+    }
+
     /// Where the records of a generation begin.
     fn start_of(&self, generation: u32) -> Place {
         Place { generation, offset: self.records_at }
@@ -241,13 +246,13 @@ impl<F: NorFlash> Log<F> {
     ) -> Option<()> {
         let geometry = self.geometry?;
         let [start, rest] = message;
-        let len = RECORD_HEAD_LEN + start.len() + rest.len();
-        if len > usize::try_from(geometry.sector_len - geometry.records_at).ok()? {
+        let message_len = start.len() + rest.len();
+        if RECORD_HEAD_LEN + message_len > usize::try_from(geometry.sector_len - geometry.records_at).ok()? {
             return None;
         }
-        let len = u32::try_from(len).ok()?.next_multiple_of(geometry.unit);
+        let len = geometry.record_len(message_len)?;
         for _ in 0..OPEN_TRIES {
-            let offset = match self.write_at.filter(|at| at + len <= geometry.sector_len) {
+            let offset = match self.room(&geometry, len) {
                 Some(offset) => offset,
                 None => match self.open(&geometry, boot, &mut dropped) {
                     Some(offset) => offset,
@@ -257,7 +262,7 @@ impl<F: NorFlash> Log<F> {
             // Taken before the write: what failed half is never written to again.
             self.write_at = None;
             let mut record = RecordHead {
-                len: u16::try_from(start.len() + rest.len()).ok()?,
+                len: u16::try_from(message_len).ok()?,
                 sequence: head.0,
                 newest_ms: head.1,
                 check: 0,
@@ -274,10 +279,13 @@ impl<F: NorFlash> Log<F> {
 
     /// Whether the sector that is written to takes a message of this length; else another one is erased for it.
     pub(super) fn fits(&self, message_len: usize) -> bool {
-        let (Some(geometry), Some(at)) = (self.geometry, self.write_at) else { return false };
-        let len = u32::try_from(RECORD_HEAD_LEN + message_len).unwrap_or(u32::MAX);
-        len.checked_next_multiple_of(geometry.unit)
-            .is_some_and(|len| len <= geometry.sector_len.saturating_sub(at))
+        let Some(geometry) = self.geometry else { return false };
+        geometry.record_len(message_len).is_some_and(|len| self.room(&geometry, len).is_some())
+    }
+
+    /// Where the sector that is written to takes a record of this length, if it does.
+    fn room(&self, geometry: &Geometry, len: u32) -> Option<u32> {
+        self.write_at.filter(|at| at.saturating_add(len) <= geometry.sector_len)
     }
 
     /// Opens the sector after the tail; where its records begin.

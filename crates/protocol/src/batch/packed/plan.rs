@@ -85,44 +85,39 @@ impl<'v> Plan<'v> {
     pub(in crate::batch) fn new(values: &'v [i32]) -> Option<Self> {
         let (first, rest) = values.split_first()?;
         let is_narrow = values.iter().all(|value| value.unsigned_abs() < NARROW_MAX);
-        Some(if is_narrow {
-            Self::of::<u32>(*first, rest, true)
+        let mut plan =
+            Self { predictor: Predictor::First, k: 0, first: *first, rest, is_narrow, code_bits: u32::MAX };
+        if is_narrow {
+            plan.choose::<u32>()
         } else {
-            Self::of::<u64>(*first, rest, false)
-        })
+            plan.choose::<u64>()
+        }
+        Some(plan)
     }
 
-    fn of<Z: Zigzag>(first: i32, rest: &'v [i32], is_narrow: bool) -> Self {
-        let mut best =
-            Self { predictor: Predictor::First, k: 0, first, rest, is_narrow, code_bits: u32::MAX };
+    fn choose<Z: Zigzag>(&mut self) {
         for predictor in Predictor::ALL {
-            best.take_shorter(predictor, 0, zigzags::<Z>(predictor, first, rest));
+            self.take_shorter::<Z>(predictor, 0);
         }
-        let predictor = best.predictor;
+        let predictor = self.predictor;
         // The codes are shortest where the mean has about `k` bits, or below if a few differences make the mean.
-        let sum: u64 = zigzags::<Z>(predictor, first, rest).map(Into::into).sum();
-        let k_max = mean(sum, rest.len()).checked_ilog2().map_or(0, |log| log + 1).min(31);
+        let sum: u64 = zigzags::<Z>(predictor, self.first, self.rest).map(Into::into).sum();
+        let k_max = mean(sum, self.rest.len()).checked_ilog2().map_or(0, |log| log + 1).min(31);
         let mut longer = 0;
         for k in (1..=u8::try_from(k_max).unwrap_or(31)).rev() {
-            let is_shorter = best.take_shorter(predictor, k, zigzags::<Z>(predictor, first, rest));
             // From the best order on each lower one is longer, but for one in between now and then.
-            longer = if is_shorter { 0 } else { longer + 1 };
-            if best.k > 0 && longer > LONGER_MAX {
+            longer = if self.take_shorter::<Z>(predictor, k) { 0 } else { longer + 1 };
+            if self.k > 0 && longer > LONGER_MAX {
                 break;
             }
         }
-        best
     }
 
     /// Takes this predictor and order, if they are shorter.
-    fn take_shorter<Z: Zigzag>(
-        &mut self,
-        predictor: Predictor,
-        k: u8,
-        zigzags: impl Iterator<Item = Z>,
-    ) -> bool {
+    fn take_shorter<Z: Zigzag>(&mut self, predictor: Predictor, k: u8) -> bool {
         // Orders come from the highest down, and of those that are as good the lowest wins; below all is order 0.
         let limit = if self.k > k { Some(self.code_bits) } else { self.code_bits.checked_sub(1) };
+        let zigzags = zigzags::<Z>(predictor, self.first, self.rest);
         let bits = limit.and_then(|limit| code_bits(zigzags, k, limit));
         if let Some(bits) = bits {
             (self.predictor, self.k, self.code_bits) = (predictor, k, bits);
