@@ -10,10 +10,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_openssl::SslStream;
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::batch::{
     Hello, MESSAGE_LEN_MAX, Message, Samples, decode, encode_batch, encode_hello,
 };
-use vitalwire_registry::{DeviceId, MasterKey, Registry, master_key_path};
+use vitalwire_registry::{MasterKey, Registry, master_key_path};
 use vitalwire_simulator::patient::Patient;
 
 use crate::enrolment::device_id;

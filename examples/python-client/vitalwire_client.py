@@ -195,7 +195,7 @@ class Device:
         # Messages of later versions are skipped, and so are fields that we do not know.
 
     def listen(self, boot, seconds):
-        """Handles what comes for so long; connects anew when the connection is lost."""
+        """Handles what comes for so long; connects again when the connection is lost."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             try:

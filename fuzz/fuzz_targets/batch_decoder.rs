@@ -1,4 +1,4 @@
-//! Batches: the same messages come out however a stream is cut; what was read, written anew, reads the same.
+//! Batches: the same messages come out however a stream is cut; what was read, written again, reads the same.
 //!
 //! An input is `size bytes…`: the bytes of a connection, in pieces of this size.
 #![no_main]
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
             Ok(Some((message, len))) => {
                 assert!(len <= MESSAGE_LEN_MAX);
                 assert!(matches!(decode(&rest[..len - 1]), Ok(None)), "a message was whole before its end");
-                reads_the_same_anew(&message);
+                reads_the_same_again(&message);
                 rest = &rest[len..];
             }
             Ok(None) => {
@@ -48,11 +48,11 @@ fn in_pieces(wire: &[u8], size: usize) -> (usize, Option<BatchError>) {
     }
 }
 
-fn reads_the_same_anew(message: &Message<'_>) {
+fn reads_the_same_again(message: &Message<'_>) {
     let mut out = vec![0; MESSAGE_LEN_MAX];
     let len = match message {
         Message::Hello(hello) => encode_hello(hello, &mut out),
-        Message::Batch(batch) => return batch_reads_the_same_anew(batch, &mut out),
+        Message::Batch(batch) => return batch_reads_the_same_again(batch, &mut out),
         Message::Event(event) => encode_event(event, &mut out),
         Message::Welcome(welcome) => encode_welcome(welcome, &mut out),
         Message::Ack { sequence } => encode_ack(*sequence, &mut out),
@@ -73,7 +73,7 @@ fn reads_the_same_anew(message: &Message<'_>) {
     assert_eq!(text(&again), text(message));
 }
 
-fn batch_reads_the_same_anew(batch: &Batch<'_>, out: &mut [u8]) {
+fn batch_reads_the_same_again(batch: &Batch<'_>, out: &mut [u8]) {
     let unfold = |batch: &Batch<'_>| -> Vec<(u8, u32, u32, i8, Vec<i32>)> {
         batch
             .channels()

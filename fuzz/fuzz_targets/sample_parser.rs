@@ -31,11 +31,11 @@ fn agrees_with_serde_json(data: &[u8], sample: &Sample<'_>) {
     }
 }
 
-/// Writes the sample's texts anew in this order and compares what is read.
+/// Writes the sample's texts again in this order and compares what is read.
 fn reads_the_same(sample: &Sample<'_>, order: [Channel; 7], quote: &str) {
     let members = order.map(|channel| format!("\"{channel}\":{quote}{}{quote}", sample.value(channel).text));
     let json = format!("{{{}}}", members.join(","));
-    let again = Sample::parse(json.as_bytes()).expect("the same values, written anew, are a sample");
+    let again = Sample::parse(json.as_bytes()).expect("the same values, written again, are a sample");
     assert!(again == *sample);
 }
 

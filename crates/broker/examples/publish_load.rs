@@ -4,7 +4,7 @@
 //!     cargo run --release -p vitalwire-broker --example publish_load -- RATE_HZ SECONDS DEVICES [MODE]
 //!
 //! MODE: `qos0` (default) and `qos1`: `mosquitto_sub` to everything; `comes-and-goes`: the same at QoS 1 with a stored
-//! session that is connected every other second; `absent`: its session only; `none`: nobody.
+//! session that is connected every other second; `absent`: its session only; `none`: no one.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,8 +17,9 @@ use argon2::password_hash::{PasswordHasher, SaltString};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use vitalwire_access::{Role, Scope};
 use vitalwire_broker::{Broker, BrokerConfig, BrokerLimits};
-use vitalwire_registry::{Directory, Role, Scope, User};
+use vitalwire_registry::{Directory, User};
 
 const TOPICS: [&str; 7] = [
     "Physiological_Data/Temperature",
@@ -68,7 +69,7 @@ async fn start(folder: &std::path::Path) -> Broker {
     let user = User { name: "load".parse().unwrap(), role, password_hash };
     let users = [(user.name.clone(), Arc::new(user))].into();
     let directory = Directory { users: Arc::new(users), ..Directory::default() };
-    // The sender may go: nobody changes.
+    // The sender may go: no one changes.
     let (_, users) = tokio::sync::watch::channel(Arc::new(directory));
     let plain = Some(([127, 0, 0, 1], 0).into());
     let limits = BrokerLimits::default();

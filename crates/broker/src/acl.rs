@@ -3,7 +3,7 @@
 //! A filter is judged by its leading levels, which must be literal where a choice could widen it: whatever the rest
 //! matches then lies inside what the role may see. `$share/<group>/` is taken off first.
 
-use vitalwire_registry::{Role, Scope};
+use vitalwire_access::{Role, Scope};
 
 /// Root of the paper's topics, `Pico/<id>/…`.
 const PICO: &str = "Pico";

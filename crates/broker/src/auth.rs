@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::{info, warn};
-use vitalwire_registry::{Directory, Role, User, verify_absent};
+use vitalwire_access::Role;
+use vitalwire_registry::{Directory, User, verify_absent};
 use zeroize::Zeroizing;
 
 /// Passwords checked at once; each takes about 19 MiB and tens of milliseconds of a core.
@@ -125,8 +126,8 @@ impl Gate {
             return Err(Refusal::NoCredentials);
         };
         let user = self.user(name);
-        // All names that nobody can have share one entry, so that long ones fill no table.
-        let account = if name.parse::<vitalwire_registry::UserName>().is_ok() { name } else { NOBODY };
+        // All names that no one can have share one entry, so that long ones fill no table.
+        let account = if name.parse::<vitalwire_access::UserName>().is_ok() { name } else { NOBODY };
         let user = self.check(account, user, password, connection.peer.ip()).await?;
         self.judge_will(connect, &user)?;
         self.claim_client_id(connect, &user).await?;
@@ -166,7 +167,7 @@ impl Gate {
         let Ok(Ok(turn)) = turn else { return Err(Refusal::Busy) };
         let password = Zeroizing::new(password.to_vec());
         let checked = tokio::task::spawn_blocking(move || {
-            // Held until the check is done, also when nobody waits for it any more.
+            // Held until the check is done, also when no one waits for it any more.
             let _turn = turn;
             match user {
                 Some(user) => user.verify(&password),

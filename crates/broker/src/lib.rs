@@ -290,7 +290,7 @@ impl Broker {
         while sent.replace(self.stats().sent) != Some(self.stats().sent) && Instant::now() < deadline {
             tokio::time::sleep(DELIVERY_QUIET).await;
         }
-        // An error only means that nobody is connected.
+        // An error only means that no one is connected.
         let _ = engine.shutdown.send(());
         engine.serving.close();
         if tokio::time::timeout(LEAVING_MAX, engine.serving.wait()).await.is_err() {

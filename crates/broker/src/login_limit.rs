@@ -139,7 +139,7 @@ impl LoginLimiter {
         }
     }
 
-    /// The password was right: the pair starts anew. The totals stay, or one good account would clear an attacker's.
+    /// The password was right: the pair starts again. The totals stay, or one good account would clear an attacker's.
     pub(crate) fn succeeded(&mut self, account: &str, address: IpAddr, now: Instant) {
         let pair = self.pairs.touch(&(account.to_owned(), network(address)), now);
         pair.pending = pair.pending.saturating_sub(1);

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
-use vitalwire_registry::{Directory, Role};
+use vitalwire_access::Role;
+use vitalwire_registry::Directory;
 
 /// How long sessions wait for their connections to end before they are trimmed all the same.
 const LEAVING_MAX: Duration = Duration::from_millis(500);
@@ -20,7 +21,7 @@ pub(crate) async fn follow(mut users: watch::Receiver<Arc<Directory>>, engine: A
         tokio::select! {
             () = engine.stopping.cancelled() => return,
             changed = users.changed() => if changed.is_err() {
-                // The registry is gone: nobody can change any more.
+                // The registry is gone: no one can change any more.
                 return;
             },
         }

@@ -90,7 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> GatheringStream<S> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(len)) => {
                     self.written += len;
-                    // Progress starts the stall clock anew.
+                    // Progress starts the stall clock again.
                     if self.outgoing == Outgoing::Blocked {
                         self.outgoing = Outgoing::Gathering;
                     }

@@ -18,7 +18,7 @@ async fn can_log_in(running: &Running, arguments: &[&str]) -> bool {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_the_right_name_and_password() {
+async fn no_one_gets_in_without_the_right_name_and_password() {
     let running = start().await;
     for refused in [
         &[][..],
@@ -39,7 +39,7 @@ async fn nobody_gets_in_without_the_right_name_and_password() {
 }
 
 #[tokio::test]
-async fn hammering_one_account_locks_out_nobody_else_behind_that_address() {
+async fn hammering_one_account_locks_out_no_one_else_behind_that_address() {
     let running = start().await;
     for _ in 0..6 {
         assert!(!can_log_in(&running, &["-u", "reader", "-P", "wrong horse"]).await);

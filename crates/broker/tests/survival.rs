@@ -250,7 +250,7 @@ async fn a_user_removed_while_the_broker_was_down_leaves_no_session_behind() {
     running.publish("Pico/dev_a/x", "secret", false).await;
     let Running { broker, users, folder } = running;
     broker.stop().await;
-    users.send_replace(directory(vec![user("admin", vitalwire_registry::Role::Admin)]));
+    users.send_replace(directory(vec![user("admin", vitalwire_access::Role::Admin)]));
     start_with(Arc::clone(&folder), users.clone(), BrokerLimits::default()).await.broker.stop().await;
     users.send_replace(directory(usual()));
     let running = start_with(folder, users, BrokerLimits::default()).await;

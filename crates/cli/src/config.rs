@@ -14,7 +14,7 @@ use crate::mqtt::MqttUrl;
 /// Name of the settings file in the data folder.
 pub(crate) const FILE_NAME: &str = "vitalwire.toml";
 
-/// The journal's bounds when nobody says others.
+/// The journal's bounds when no one says others.
 const JOURNAL_MAX_MIB: u64 = 4_096;
 const JOURNAL_MAX_DAYS: u64 = 90;
 

@@ -22,7 +22,7 @@ fn plain(settings: &Settings) -> Option<SocketAddr> {
 }
 
 #[test]
-fn defaults_hold_when_nobody_says_anything() {
+fn defaults_hold_when_no_one_says_anything() {
     let settings = resolve(flags(), "").unwrap();
     assert_eq!(settings.devices, "0.0.0.0:9998".parse().unwrap());
     assert_eq!(settings.metrics, Some("127.0.0.1:9090".parse().unwrap()));

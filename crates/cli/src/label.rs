@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use anyhow::Context;
 use qrcode::{Color, EcLevel, QrCode};
-use vitalwire_registry::{DeviceId, Link};
+use vitalwire_access::DeviceId;
+use vitalwire_registry::Link;
 use zeroize::Zeroizing;
 
 pub(crate) use setup::{NETWORK, page_url, setup_label, wifi_code};

@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{safety, terminal};
 
-/// Longest password that is read, in bytes; argon2 would take more, but nobody types it.
+/// Longest password that is read, in bytes; argon2 would take more, but no one types it.
 const PASSWORD_LEN_MAX: u64 = 1024;
-/// Letters and digits that nobody mistakes for one another, on paper or on the telephone.
+/// Letters and digits that no one mistakes for one another, on paper or on the telephone.
 const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const GROUPS: usize = 4;
 const GROUP_LEN: usize = 5;

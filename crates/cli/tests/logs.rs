@@ -63,7 +63,7 @@ fn no_secret_and_no_value_is_logged_at_any_level() {
         let log = File::create(&server_log).unwrap();
         command.args(["--mqtt-listen", "127.0.0.1:0"]).env("RUST_LOG", EVERYTHING).stderr(log);
     });
-    // A session that is kept: what comes while nobody reads waits for the reader.
+    // A session that is kept: what comes while no one reads waits for the reader.
     let reader = |more: &[&str]| {
         let mut command = Command::new("mosquitto_sub");
         command

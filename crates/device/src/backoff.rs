@@ -8,7 +8,7 @@ pub struct Backoff {
     failures: u32,
 }
 
-/// How far the waits go. The defaults are those of a wearable, which nobody waits for in front of.
+/// How far the waits go. The defaults are those of a wearable, which no one waits for in front of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackoffLimits {
     /// Longest wait before the first retry, in milliseconds; it doubles with each further one.

@@ -39,7 +39,7 @@ use troubles::Troubles;
 pub const PROFILE: &str = "pico";
 /// Joining or connecting that takes longer has failed, in milliseconds; the network has shorter limits of its own.
 const STEP_MS_MAX: u64 = 120_000;
-/// After so many failures in a row the network is joined anew, though it says that it is there.
+/// After so many failures in a row the network is joined again, though it says that it is there.
 const FAILURES_MAX: u32 = 5;
 /// The collector gives a sign of life so often, in milliseconds, and looks after the server's deadlines.
 const WATCH_EVERY_MS: u64 = 2_000;
@@ -69,7 +69,7 @@ pub trait Network {
     /// Ready when the Wi-Fi network is lost.
     fn lost(&self) -> impl Future<Output = ()>;
 
-    /// Forgets what it thinks it has after this trouble, so that the next [`Self::join`] begins anew.
+    /// Forgets what it thinks it has after this trouble, so that the next [`Self::join`] begins again.
     fn start_over(&self, trouble: Trouble) -> impl Future<Output = ()>;
 }
 

@@ -1,4 +1,4 @@
-//! CRC-32 of ISO/IEC/IEEE 8802-3, as in Ethernet, zip and gzip (RFC 1952 §8). It finds damage; it stops nobody who means it.
+//! CRC-32 of ISO/IEC/IEEE 8802-3, as in Ethernet, zip and gzip (RFC 1952 §8). It finds damage; it stops no one who means it.
 
 /// A CRC that goes on over more bytes; four bits at a time: a table of 64 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,7 +60,7 @@ pub struct Identity {
     /// How it proves itself to its server.
     pub credentials: Credentials,
     /// Which enrolment it is of, as [`tag_of`] says: the same after a rotation of its key, whose link id is another, and another
-    /// when the name was enrolled anew. What was measured as one device is never delivered as another ([`ownership`](crate::ownership)).
+    /// when the name was enrolled again. What was measured as one device is never delivered as another ([`ownership`](crate::ownership)).
     pub tag: [u8; TAG_LEN],
 }
 
@@ -144,7 +144,7 @@ pub enum IdentityError {
         version: u64,
     },
     /// Missing, of another type, or outside its limits.
-    #[error("field {field} of the identity is missing or not as it should be; make the identity anew")]
+    #[error("field {field} of the identity is missing or not as it should be; make the identity again")]
     Field {
         /// The key in the record's map.
         field: u64,

@@ -37,7 +37,7 @@ impl Switch {
 
 /// The mode to start in. A device that was never configured can only be configured. After a save it collects although the
 /// switch still is in the configuration position: `saved_just_now` is true at the restart that a save made, and where the
-/// device then failed and goes on, and at no other, so that the next one that a person makes obeys the switch again.
+/// device then failed and goes on, and at no other, so that the next one that a person makes follows the switch again.
 #[must_use]
 pub fn choose(switch: Switch, settings: Option<&Settings>, saved_just_now: bool) -> Mode {
     match (settings, switch) {

@@ -9,7 +9,7 @@
 //! - A command that got no answer, or whose future was dropped, leaves the modem with an answer to give or even waiting for
 //!   data. The next command first pays the owed data (line ends, which mean nothing as commands), then asks for the version,
 //!   which nothing else answers, and waits until the modem has said all: it never takes an answer that is not its own.
-//! - A link whose sending was given up half way, or lost bytes, is ended and closed: it is never in a state nobody knows.
+//! - A link whose sending was given up half way, or lost bytes, is ended and closed: it is never in a state no one knows.
 //! - After a restart of the modem (`ready`) every link has ended and every command fails with
 //!   [`ModemError::NotStarted`] until [`Modem::start`]. Its `ready` may be lost: [`Modem::check`] asks.
 //! - Bytes may be lost while the device erases flash. The parser finds the next line end; a lost result ends by its

@@ -209,7 +209,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
         }
     }
 
-    /// Begins a delivery anew, as at each connection: nothing is in flight. The oldest boot comes first.
+    /// Begins a delivery again, as at each connection: nothing is in flight. The oldest boot comes first.
     pub fn begin_delivery(&mut self) -> Delivery {
         let (first, place) = (self.log.first(), self.log.head());
         let (boot, oldest) = match first {
@@ -238,7 +238,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
     }
 
     /// The oldest batch held of the boot that is delivered, or the next to come; `None` if that boot is over and all of
-    /// it is gone: close, and connect anew for the next.
+    /// it is gone: close, and connect again for the next.
     pub fn oldest(&mut self) -> Option<u64> {
         let first = self.log.first();
         let is_present = self.delivered.boot == self.boot;

@@ -17,7 +17,7 @@ const LOOK_LEN: usize = 256;
 pub enum Claim {
     /// They are this device's own.
     Own,
-    /// They were another device's, or nobody knows whose, and are erased.
+    /// They were another device's, or no one knows whose, and are erased.
     Erased {
         /// Sectors that were not empty.
         sectors: u32,

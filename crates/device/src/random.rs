@@ -3,7 +3,7 @@
 //!
 //! The RP2040's ring oscillator alone is not for cryptography (RP2040 datasheet §2.17.5). So the key is a hash over it, the
 //! seed that the device was made with, and one that the boot before left in flash: as long as one of them is secret
-//! and the last is new, so is the key. After each use the key is drawn anew, so that a device that is taken apart tells
+//! and the last is new, so is the key. After each use the key is drawn again, so that a device that is taken apart tells
 //! nothing of what it drew before ("fast key erasure").
 
 use chacha20::ChaCha20Rng;

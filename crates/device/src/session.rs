@@ -3,7 +3,7 @@
 //!
 //! It sends batches in order, never more than a window of them unacknowledged, forgets only what is acknowledged, and tells
 //! the server what will never come. A server that breaks PROTOCOL.md, or says nothing for too long, ends the session: drop
-//! the connection and begin anew after a back-off. It never decides when to connect, and never retries by itself.
+//! the connection and begin again after a back-off. It never decides when to connect, and never retries by itself.
 
 mod inbox;
 
@@ -185,7 +185,7 @@ impl Session {
         out: &mut [u8],
     ) -> Result<(Self, usize), SessionError> {
         let delivery = outbox.begin_delivery();
-        // How long the device was off nobody knows: this is the least that the clock of a boot that is over would show.
+        // How long the device was off no one knows: this is the least that the clock of a boot that is over would show.
         let past_ms = |newest_ms: u64| newest_ms.saturating_add(now_ms.saturating_sub(identity.started_ms));
         let hello = Hello {
             boot: delivery.boot,
@@ -272,7 +272,7 @@ impl Session {
     }
 
     /// Whether all that this connection was for is delivered: what an earlier boot left. Close it in order, and connect
-    /// anew for the next boot.
+    /// again for the next boot.
     pub fn is_finished<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash>(&self, outbox: &mut Outbox<R, F>) -> bool {
         outbox.oldest().is_none()
     }

@@ -147,7 +147,7 @@ impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
         let wanted = match read {
             Ok(Ok(wanted)) => Ok(wanted),
             Ok(Err(RequestError::Refused(refusal))) => Err(refusal),
-            // A browser opens connections that it does not use; nobody waits for an answer.
+            // A browser opens connections that it does not use; no one waits for an answer.
             Ok(Err(RequestError::Closed)) => return None,
             Err(_) if request.len == 0 => return None,
             Err(_) => Err(Refusal::TimedOut),
@@ -166,7 +166,7 @@ impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
             Err(refusal) => refused(refusal, &mut bytes),
         };
         let rest = bytes.get(..answer.rest_len).unwrap_or_default();
-        // An answer that cannot be sent is nobody's loss: the page is asked for again.
+        // An answer that cannot be sent is no one's loss: the page is asked for again.
         let sent = within(&self.clock, ANSWER_MS_MAX, pin!(answer.send(socket, rest))).await;
         if wanted.is_err() && matches!(sent, Ok(Ok(()))) {
             let _ = within(&self.clock, DISCARD_MS_MAX, pin!(discard(socket))).await;

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::leash::{Leash, Pull};
+use crate::lease::{Ending, Lease};
 use crate::limits::Limits;
 
 /// Why a newcomer was closed at once.
@@ -34,7 +34,7 @@ struct Table {
     /// Connections that have not identified themselves, the oldest first.
     unidentified: BTreeSet<u64>,
     addresses: HashMap<IpAddr, AddressEntry>,
-    leashes: HashMap<u64, (IpAddr, Leash)>,
+    leases: HashMap<u64, (IpAddr, Lease)>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Admissions {
     }
 
     /// Gives `peer` a place, evicting the oldest unidentified connection where there is no free one.
-    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, leash: &Leash) -> Result<Admission, Refusal> {
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, lease: &Lease) -> Result<Admission, Refusal> {
         let mut table = self.table();
         let here = table.addresses.get(&peer);
         if let Some(here) = here.filter(|here| here.total >= self.per_address_max) {
@@ -71,7 +71,7 @@ impl Admissions {
             let oldest = table.unidentified.first().copied();
             table.evict(oldest.ok_or(Refusal::Full(self.connections_max))?);
         }
-        let number = table.enter(peer, leash.clone());
+        let number = table.enter(peer, lease.clone());
         Ok(Admission { admissions: Arc::clone(self), number, peer })
     }
 
@@ -86,7 +86,7 @@ impl Admissions {
 }
 
 impl Table {
-    fn enter(&mut self, peer: IpAddr, leash: Leash) -> u64 {
+    fn enter(&mut self, peer: IpAddr, lease: Lease) -> u64 {
         self.last_number += 1;
         let number = self.last_number;
         self.total += 1;
@@ -94,14 +94,14 @@ impl Table {
         here.total += 1;
         here.unidentified.insert(number);
         self.unidentified.insert(number);
-        self.leashes.insert(number, (peer, leash));
+        self.leases.insert(number, (peer, lease));
         number
     }
 
     /// Tells a connection to end. Its place counts as free at once, so that the newcomer has it.
     fn evict(&mut self, number: u64) {
-        if let Some((peer, leash)) = self.leashes.get(&number).cloned() {
-            leash.pull(Pull::Evicted);
+        if let Some((peer, lease)) = self.leases.get(&number).cloned() {
+            lease.end(Ending::Evicted);
             self.leave(number, peer);
         }
     }
@@ -114,7 +114,7 @@ impl Table {
     }
 
     fn leave(&mut self, number: u64, peer: IpAddr) {
-        if self.leashes.remove(&number).is_none() {
+        if self.leases.remove(&number).is_none() {
             return;
         }
         self.settle(number, peer);
@@ -157,20 +157,20 @@ mod tests {
         }))
     }
 
-    fn leash() -> Leash {
-        Leash::new(&CancellationToken::new())
+    fn lease() -> Lease {
+        Lease::new(&CancellationToken::new())
     }
 
     #[test]
     fn oldest_unidentified_connection_makes_room() {
         let admissions = admissions(2, 2);
-        let [device_leash, idle_leash, newcomer_leash] = [leash(), leash(), leash()];
-        let device = admissions.admit(A, &device_leash).unwrap();
+        let [device_lease, idle_lease, newcomer_lease] = [lease(), lease(), lease()];
+        let device = admissions.admit(A, &device_lease).unwrap();
         device.identified();
-        let idle = admissions.admit(A, &idle_leash).unwrap();
-        let _newcomer = admissions.admit(A, &newcomer_leash).unwrap();
-        assert_eq!(idle_leash.cause(), Some(Pull::Evicted));
-        assert_eq!((device_leash.cause(), newcomer_leash.cause()), (None, None));
+        let idle = admissions.admit(A, &idle_lease).unwrap();
+        let _newcomer = admissions.admit(A, &newcomer_lease).unwrap();
+        assert_eq!(idle_lease.cause(), Some(Ending::Evicted));
+        assert_eq!((device_lease.cause(), newcomer_lease.cause()), (None, None));
         drop(idle);
         assert_eq!(admissions.open(), 2, "an evicted connection is not counted out twice");
     }
@@ -178,10 +178,10 @@ mod tests {
     #[test]
     fn identified_connections_are_never_evicted() {
         let admissions = admissions(3, 2);
-        let held: Vec<_> = [A, A, B].map(|peer| admissions.admit(peer, &leash()).unwrap()).into();
+        let held: Vec<_> = [A, A, B].map(|peer| admissions.admit(peer, &lease()).unwrap()).into();
         held.iter().for_each(Admission::identified);
-        assert_eq!(admissions.admit(A, &leash()).unwrap_err(), Refusal::AddressFull(2));
-        assert_eq!(admissions.admit(B, &leash()).unwrap_err(), Refusal::Full(3));
+        assert_eq!(admissions.admit(A, &lease()).unwrap_err(), Refusal::AddressFull(2));
+        assert_eq!(admissions.admit(B, &lease()).unwrap_err(), Refusal::Full(3));
         drop(held);
         assert_eq!(admissions.open(), 0);
         assert!(admissions.table().addresses.is_empty(), "memory returns to where it was");
@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn one_address_cannot_evict_another_before_the_global_limit() {
         let admissions = admissions(10, 1);
-        let [other_leash, first_leash] = [leash(), leash()];
-        let _other = admissions.admit(B, &other_leash).unwrap();
-        let _first = admissions.admit(A, &first_leash).unwrap();
-        let _second = admissions.admit(A, &leash()).unwrap();
-        assert_eq!((first_leash.cause(), other_leash.cause()), (Some(Pull::Evicted), None));
+        let [other_lease, first_lease] = [lease(), lease()];
+        let _other = admissions.admit(B, &other_lease).unwrap();
+        let _first = admissions.admit(A, &first_lease).unwrap();
+        let _second = admissions.admit(A, &lease()).unwrap();
+        assert_eq!((first_lease.cause(), other_lease.cause()), (Some(Ending::Evicted), None));
     }
 }

@@ -9,8 +9,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use vitalwire_access::DeviceId;
 use vitalwire_journal::{JournalError, Reader, ReaderKind, Start, Stored};
-use vitalwire_registry::DeviceId;
 
 use crate::connection::Context;
 use crate::profiles::PICO;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How far a device's quartz and the server's may drift apart, in parts per million: cheap quartzes are specified
 /// to 50 and lose more over temperature.
 const DRIFT_PPM: u64 = 100;
-/// The uncertainty of times of a past boot that no earlier connection mapped: nobody knows how long the device was off.
+/// The uncertainty of times of a past boot that no earlier connection mapped: no one knows how long the device was off.
 /// They are the latest possible.
 const UNKNOWN_US: u64 = 366 * 24 * 3_600_000_000;
 /// The device's clock has a resolution of a millisecond.

@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::batch::BatchError;
 use vitalwire_protocol::{Detected, FrameError, SampleError, detect};
-use vitalwire_registry::DeviceId;
 
 use crate::admission::{Admission, Admissions};
 use crate::enrolment::Enrolment;
 use crate::frames;
 use crate::identify::{Identifier, IdentifyError};
 use crate::ingest::Ingest;
-use crate::leash::{Leash, Pull};
+use crate::lease::{Ending, Lease};
 use crate::limits::Limits;
 use crate::link;
 use crate::metrics::{End, Metrics};
@@ -74,7 +74,7 @@ pub(crate) enum Cause {
     #[error(transparent)]
     StillDelivers(#[from] StillDelivers),
     #[error(transparent)]
-    Pulled(#[from] Pull),
+    Ended(#[from] Ending),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error("bad message: {0}")]
@@ -116,12 +116,12 @@ impl Cause {
             Self::Sample(_) => End::BadSample,
             Self::Identify(IdentifyError::UnknownKey { .. }) => End::UnknownKey,
             Self::Identify(IdentifyError::TooManyFailures) => End::TooManyFailures,
-            Self::Identify(IdentifyError::Revoked) | Self::Pulled(Pull::Revoked) => End::Revoked,
+            Self::Identify(IdentifyError::Revoked) | Self::Ended(Ending::Revoked) => End::Revoked,
             Self::StillDelivers(_) => End::SecondConnection,
-            Self::Pulled(Pull::TakenOver) => End::TakenOver,
-            Self::Pulled(Pull::Replaced) => End::Replaced,
-            Self::Pulled(Pull::Evicted) => End::Evicted,
-            Self::Pulled(Pull::Stopped) => End::Stopped,
+            Self::Ended(Ending::TakenOver) => End::TakenOver,
+            Self::Ended(Ending::Replaced) => End::Replaced,
+            Self::Ended(Ending::Evicted) => End::Evicted,
+            Self::Ended(Ending::Stopped) => End::Stopped,
             Self::Handshake(_) => End::HandshakeFailed,
             Self::Message(_) => End::BadMessage,
             Self::OutOfTurn { .. } => End::MessageOutOfTurn,
@@ -136,13 +136,13 @@ impl Cause {
         }
     }
 
-    /// Ends that need nobody's attention.
+    /// Ends that need no one's attention.
     fn is_ordinary(&self) -> bool {
         matches!(
             self,
             Self::Closed { mid_message: false }
                 | Self::NothingSent
-                | Self::Pulled(Pull::Stopped | Pull::Replaced)
+                | Self::Ended(Ending::Stopped | Ending::Replaced)
         )
     }
 
@@ -163,7 +163,7 @@ impl Cause {
 /// A connection that has just come in.
 pub(crate) struct Arrival<'a> {
     pub(crate) peer: SocketAddr,
-    pub(crate) leash: &'a Leash,
+    pub(crate) lease: &'a Lease,
     pub(crate) admission: &'a Admission,
     pub(crate) context: &'a Context,
 }
@@ -173,10 +173,10 @@ pub(crate) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     admission: Admission,
-    leash: Leash,
+    lease: Lease,
     context: Arc<Context>,
 ) {
-    let arrival = Arrival { peer, leash: &leash, admission: &admission, context: &context };
+    let arrival = Arrival { peer, lease: &lease, admission: &admission, context: &context };
     let (device, cause) = arrival.serve(stream).await;
     context.metrics.ended(cause.end());
     let device = device.as_ref().map_or("-", |id| id.as_str());
@@ -214,7 +214,7 @@ impl Arrival<'_> {
     ) -> Result<T, Cause> {
         tokio::select! {
             done = step => done.map_err(Into::into),
-            pull = self.leash.pulled() => Err(pull.into()),
+            ending = self.lease.ended() => Err(ending.into()),
             () = tokio::time::sleep_until(deadline) => {
                 Err(Cause::FirstFrameLate(self.context.limits.first_frame_timeout))
             }

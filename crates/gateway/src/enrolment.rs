@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use vitalwire_access::DeviceId;
 use vitalwire_broker::Login;
-use vitalwire_registry::{DeviceId, LinkId, LoginKind, Registry, RegistryError};
+use vitalwire_registry::{LinkId, LoginKind, Registry, RegistryError};
 
 /// How often the counts of repeated logins are written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use vitalwire_access::DeviceId;
 use vitalwire_journal::{HistoryQuery, JournalError};
-use vitalwire_registry::{DeviceId, Directory, RegistryError};
+use vitalwire_registry::{Directory, RegistryError};
 
 use crate::connection::Context;
 use crate::publisher::Publisher;
@@ -69,7 +70,7 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
             return Err(ErasureError::StillThere);
         }
     }
-    // What the backfill had read before is handed to nobody from here on.
+    // What the backfill had read before is handed to no one from here on.
     *context.ingest.erasures.lock().await += 1;
     let messages = match &context.publisher {
         Publisher::Embedded(broker) => {

@@ -12,7 +12,7 @@ use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_va
 use crate::clock::utc_us;
 use crate::connection::{Arrival, Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::identify::{Candidate, IdentifyError, Identity};
-use crate::leash::Pull;
+use crate::lease::Ending;
 use crate::reading::{Reading, SampleBody, SampleReading, SourceRef, samples_body};
 use crate::session::{Entered, Session};
 use crate::ticket::Ticket;
@@ -77,8 +77,8 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     let Some(secret) = identity.device().cbc_secret().cloned() else { return IdentifyError::Revoked.into() };
     context.metrics.identified.inc();
     let entered = tokio::select! {
-        entered = context.sessions.enter(identity.credential(), arrival.leash) => entered,
-        pull = arrival.leash.pulled() => return pull.into(),
+        entered = context.sessions.enter(identity.credential(), arrival.lease) => entered,
+        ending = arrival.lease.ended() => return ending.into(),
     };
     let session = match entered {
         Ok(session) => session,
@@ -94,7 +94,7 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     }
     if session.entered == Entered::TookOver {
         context.metrics.takeovers.inc();
-        Box::pin(context.publisher.event(&identity, "connection-taken-over", &Pull::TakenOver)).await;
+        Box::pin(context.publisher.event(&identity, "connection-taken-over", &Ending::TakenOver)).await;
     }
     tracing::info!(peer = %arrival.peer, device = %identity.id(), variant = %greeting.variant, "device connected");
     Box::pin(context.publisher.device_online(&identity, stream.local_addr().ok())).await;
@@ -219,18 +219,18 @@ impl Collector<'_> {
         }
         let idle_timeout = self.arrival.context.limits.idle_timeout;
         let mut heard = Instant::now();
-        let leash = self.arrival.leash.clone();
-        let pulled = leash.pulled();
+        let lease = self.arrival.lease.clone();
+        let ended = lease.ended();
         let timer = tokio::time::sleep(idle_timeout);
         let stream = self.stream;
-        tokio::pin!(pulled, timer);
+        tokio::pin!(ended, timer);
         loop {
             tokio::select! {
                 ready = stream.readable() => match ready {
                     Ok(()) => if let Err(cause) = self.receive_and_publish().await { return cause },
                     Err(error) => return error.into(),
                 },
-                pull = &mut pulled => return Box::pin(self.finish(pull)).await,
+                ending = &mut ended => return Box::pin(self.finish(ending)).await,
                 () = &mut timer => {
                     if heard.elapsed() >= idle_timeout { return Cause::Idle(idle_timeout) }
                     if self.group.is_due(Instant::now()) { Box::pin(self.journal()).await }
@@ -247,19 +247,19 @@ impl Collector<'_> {
     }
 
     /// On a stop, what the device has already sent is still taken; otherwise the connection ends at once.
-    async fn finish(&mut self, pull: Pull) -> Cause {
-        if pull != Pull::Stopped {
-            return pull.into();
+    async fn finish(&mut self, ending: Ending) -> Cause {
+        if ending != Ending::Stopped {
+            return ending.into();
         }
         // Lets the reactor learn of bytes that it has not heard of yet; an error shows in the read.
         let _ = tokio::time::timeout(DRAIN_WAIT, self.stream.readable()).await;
         let end = Instant::now() + DRAIN_MAX;
         loop {
             if Instant::now() >= end {
-                return pull.into();
+                return ending.into();
             }
             match self.receive_and_publish().await {
-                Ok(0) => return pull.into(),
+                Ok(0) => return ending.into(),
                 Ok(_) => {}
                 Err(cause) => return cause,
             }
@@ -314,7 +314,7 @@ impl Collector<'_> {
         self.readings = readings;
     }
 
-    /// Hands the group to the journal. These devices are told nothing, so nobody waits for the commit.
+    /// Hands the group to the journal. These devices are told nothing, so no one waits for the commit.
     async fn journal(&mut self) {
         if self.group.samples.is_empty() {
             return;

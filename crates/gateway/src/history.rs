@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use vitalwire_access::DeviceId;
 use vitalwire_journal::{
     BUCKETS_MAX, Bucket, Buckets, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
     JournalError, READ_ENTRIES_MAX, Stored, downsample,
 };
 use vitalwire_profile::{ChannelProfile, Profile};
-use vitalwire_registry::DeviceId;
 
 use crate::clock::utc_us;
 use crate::profiles::{PICO, Profiles, ProfilesError};

@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::{BLOCK_LEN, CbcSecret, first_block_fits};
-use vitalwire_registry::{Device, DeviceId, Directory, LinkId};
+use vitalwire_registry::{Device, Directory, LinkId};
 
 use crate::limits::Limits;
 use crate::topics::DeviceTopics;
@@ -271,7 +272,7 @@ impl Identifier {
     }
 }
 
-/// The candidates of `directory`, made anew when it has changed.
+/// The candidates of `directory`, made again when it has changed.
 fn current(candidates: &Mutex<Arc<Candidates>>, directory: &Directory) -> Arc<Candidates> {
     let mut candidates = candidates.lock().unwrap_or_else(PoisonError::into_inner);
     if candidates.version != Some(directory.version) {

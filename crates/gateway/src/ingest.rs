@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use vitalwire_access::DeviceId;
 use vitalwire_journal::{Entry, Health, Journal, Outcome, Receipt};
-use vitalwire_registry::DeviceId;
 
 use crate::clock::DeviceClock;
 use crate::metrics::Metrics;
@@ -127,7 +127,7 @@ impl Ingest {
         (sequence, outcome)
     }
 
-    /// Takes the ticket of an entry in the journal; `None` when nobody published it.
+    /// Takes the ticket of an entry in the journal; `None` when no one published it.
     pub(crate) fn take_ticket(&self, position: u64, entry: &Entry) -> Option<Arc<Ticket>> {
         let number = (entry.device.clone(), entry.boot, entry.sequence);
         let under_way = || self.under_way().get(&number).cloned();

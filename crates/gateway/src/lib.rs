@@ -17,7 +17,7 @@ mod history;
 mod http;
 mod identify;
 mod ingest;
-mod leash;
+mod lease;
 mod limits;
 mod link;
 mod listener;

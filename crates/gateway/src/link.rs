@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::batch::{Hello, Message, decode};
-use vitalwire_registry::DeviceId;
 
 use self::conversation::Conversation;
 use crate::clock::{DeviceClock, ServerClock, utc_us};
@@ -157,7 +157,7 @@ impl Link<'_> {
     async fn run_session(&mut self, greeted: Greeted) -> Cause {
         let arrival = self.arrival;
         let context = arrival.context;
-        let session = context.sessions.replace(self.identity.credential(), arrival.leash).await;
+        let session = context.sessions.replace(self.identity.credential(), arrival.lease).await;
         if session.entered == Entered::TookOver {
             context.metrics.takeovers.inc();
         }
@@ -177,8 +177,8 @@ impl Link<'_> {
             return IdentifyError::Revoked.into();
         }
         // A newer one has replaced it while it waited, and must not find its own status overwritten.
-        if let Some(pull) = arrival.leash.cause() {
-            return pull.into();
+        if let Some(ending) = arrival.lease.cause() {
+            return ending.into();
         }
         let identity = Arc::clone(&self.identity);
         tracing::info!(

@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{self, Context};
-use crate::leash::Leash;
+use crate::lease::Lease;
 use crate::metrics::End;
 
 /// Connections that the kernel holds for us: a clinic's devices may all come back at the same moment.
@@ -54,8 +54,8 @@ pub(crate) async fn run(listener: TcpListener, context: Arc<Context>, tasks: Tas
 }
 
 fn start(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, tasks: &TaskTracker) {
-    let leash = Leash::new(&context.stop);
-    let admission = match context.admissions.admit(peer.ip(), &leash) {
+    let lease = Lease::new(&context.stop);
+    let admission = match context.admissions.admit(peer.ip(), &lease) {
         Ok(admission) => admission,
         Err(refusal) => {
             context.metrics.ended(End::Refused);
@@ -64,5 +64,5 @@ fn start(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, tasks: &Ta
         }
     };
     context.metrics.accepted.inc();
-    tasks.spawn(connection::serve(stream, peer, admission, leash, Arc::clone(context)));
+    tasks.spawn(connection::serve(stream, peer, admission, lease, Arc::clone(context)));
 }

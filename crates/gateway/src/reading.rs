@@ -9,7 +9,7 @@ mod sample;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 use crate::publisher::Message;
 use crate::topics::Source;

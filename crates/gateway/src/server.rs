@@ -10,9 +10,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use vitalwire_access::DeviceId;
 use vitalwire_broker::{Broker, BrokerConfig, BrokerError};
 use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimits};
-use vitalwire_registry::{DeviceId, Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
+use vitalwire_registry::{Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
 
 use crate::admission::Admissions;
 use crate::connection::Context;
@@ -253,7 +254,7 @@ impl Server {
 }
 
 impl Context {
-    /// Brings the gauges up to date that nobody counts along.
+    /// Brings the gauges up to date that no one counts along.
     pub(crate) fn refresh_gauges(&self) {
         self.metrics.connections.set(self.admissions.open() as u64);
         self.metrics.devices.set(self.sessions.count() as u64);

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 use crate::identify::Credential;
-use crate::leash::{Leash, Pull};
+use crate::lease::{Ending, Lease};
 
 /// How a connection came to hold its device's session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ struct Entry {
     delivered: Mutex<Instant>,
     /// Told at each delivery and when the session ends; only newcomers wait for it.
     changed: Notify,
-    leash: Leash,
+    lease: Lease,
     /// Cancelled when the connection no longer takes anything.
     ended: CancellationToken,
 }
@@ -73,15 +73,15 @@ impl Sessions {
 
     /// Takes the session of a device that was authenticated just now. Whoever has it ends, which is waited for: what
     /// the old connection took is then on record.
-    pub(crate) async fn replace(self: &Arc<Self>, credential: &Credential, leash: &Leash) -> Session {
+    pub(crate) async fn replace(self: &Arc<Self>, credential: &Credential, lease: &Lease) -> Session {
         let (session, holder) = {
             let mut table = self.table();
             let holder = table.sessions.get(credential.id()).cloned();
             let entered = if holder.is_some() { Entered::TookOver } else { Entered::Free };
-            (self.put(&mut table, credential, leash, entered, Instant::now()), holder)
+            (self.put(&mut table, credential, lease, entered, Instant::now()), holder)
         };
         if let Some(holder) = holder {
-            holder.leash.pull(Pull::Replaced);
+            holder.lease.end(Ending::Replaced);
             let _ = tokio::time::timeout(self.takeover_silence, holder.ended.cancelled()).await;
         }
         session
@@ -92,11 +92,11 @@ impl Sessions {
     pub(crate) async fn enter(
         self: &Arc<Self>,
         credential: &Credential,
-        leash: &Leash,
+        lease: &Lease,
     ) -> Result<Session, StillDelivers> {
         let arrived = Instant::now();
         loop {
-            let holder = match self.try_enter(credential, leash) {
+            let holder = match self.try_enter(credential, lease) {
                 Ok(session) => return Ok(session),
                 Err(holder) => holder,
             };
@@ -118,7 +118,7 @@ impl Sessions {
     /// Ends every session whose credential `is_current` no longer accepts.
     pub(crate) fn end_stale(&self, is_current: impl Fn(&Credential) -> bool) {
         for entry in self.table().sessions.values().filter(|entry| !is_current(&entry.credential)) {
-            entry.leash.pull(Pull::Revoked);
+            entry.lease.end(Ending::Revoked);
         }
     }
 
@@ -144,26 +144,26 @@ impl Sessions {
         self.table().sessions.len()
     }
 
-    fn try_enter(self: &Arc<Self>, credential: &Credential, leash: &Leash) -> Result<Session, Arc<Entry>> {
+    fn try_enter(self: &Arc<Self>, credential: &Credential, lease: &Lease) -> Result<Session, Arc<Entry>> {
         let now = Instant::now();
         let mut table = self.table();
         let entered = match table.sessions.get(credential.id()) {
             None => Entered::Free,
             Some(holder) if holder.is_silent(now, self.takeover_silence) => {
-                holder.leash.pull(Pull::TakenOver);
+                holder.lease.end(Ending::TakenOver);
                 holder.changed.notify_waiters();
                 Entered::TookOver
             }
             Some(holder) => return Err(Arc::clone(holder)),
         };
-        Ok(self.put(&mut table, credential, leash, entered, now))
+        Ok(self.put(&mut table, credential, lease, entered, now))
     }
 
     fn put(
         self: &Arc<Self>,
         table: &mut Table,
         credential: &Credential,
-        leash: &Leash,
+        lease: &Lease,
         entered: Entered,
         now: Instant,
     ) -> Session {
@@ -173,7 +173,7 @@ impl Sessions {
             credential: credential.clone(),
             delivered: Mutex::new(now),
             changed: Notify::new(),
-            leash: leash.clone(),
+            lease: lease.clone(),
             ended: CancellationToken::new(),
         });
         table.sessions.insert(credential.id().clone(), Arc::clone(&entry));
@@ -205,7 +205,7 @@ impl Session {
     /// Whether no other connection took this session over. While it is held, no newcomer comes in, so what
     /// its holder publishes about the device is the last word.
     pub(crate) fn is_held(&self) -> bool {
-        !matches!(self.entry.leash.cause(), Some(Pull::TakenOver | Pull::Replaced))
+        !matches!(self.entry.lease.cause(), Some(Ending::TakenOver | Ending::Replaced))
     }
 }
 
@@ -232,8 +232,8 @@ mod tests {
         Credential::new(&Arc::new(Device { id: "d".parse().unwrap(), key, generation }), None)
     }
 
-    fn leash() -> Leash {
-        Leash::new(&CancellationToken::new())
+    fn lease() -> Lease {
+        Lease::new(&CancellationToken::new())
     }
 
     fn sessions() -> Arc<Sessions> {
@@ -243,10 +243,10 @@ mod tests {
     #[tokio::test]
     async fn newcomer_is_refused_as_soon_as_the_holder_delivers() {
         let sessions = sessions();
-        let holder = sessions.enter(&device(1), &leash()).await.unwrap();
+        let holder = sessions.enter(&device(1), &lease()).await.unwrap();
         let newcomer = tokio::spawn({
             let sessions = Arc::clone(&sessions);
-            async move { sessions.enter(&device(1), &leash()).await.map(|session| session.entered) }
+            async move { sessions.enter(&device(1), &lease()).await.map(|session| session.entered) }
         });
         while !newcomer.is_finished() {
             holder.delivered(Instant::now());
@@ -260,8 +260,8 @@ mod tests {
     async fn newcomer_takes_over_after_silence() {
         let sessions = sessions();
         let started = Instant::now();
-        let holder = sessions.enter(&device(1), &leash()).await.unwrap();
-        let newcomer = sessions.enter(&device(1), &leash()).await.unwrap();
+        let holder = sessions.enter(&device(1), &lease()).await.unwrap();
+        let newcomer = sessions.enter(&device(1), &lease()).await.unwrap();
         assert!(started.elapsed() >= Duration::from_millis(200), "not before the silence is over");
         assert_eq!(newcomer.entered, Entered::TookOver);
         assert!(!holder.is_held());
@@ -272,10 +272,10 @@ mod tests {
     #[tokio::test]
     async fn newcomer_comes_in_at_once_when_the_holder_leaves() {
         let sessions = Arc::new(Sessions::new(Duration::from_secs(3_600)));
-        let holder = sessions.enter(&device(1), &leash()).await.unwrap();
+        let holder = sessions.enter(&device(1), &lease()).await.unwrap();
         let newcomer = tokio::spawn({
             let sessions = Arc::clone(&sessions);
-            async move { sessions.enter(&device(1), &leash()).await.map(|session| session.entered) }
+            async move { sessions.enter(&device(1), &lease()).await.map(|session| session.entered) }
         });
         tokio::task::yield_now().await;
         drop(holder);
@@ -285,13 +285,13 @@ mod tests {
     #[tokio::test]
     async fn the_newest_authenticated_session_wins_at_once() {
         let sessions = Arc::new(Sessions::new(Duration::from_secs(3_600)));
-        let [old_leash, new_leash] = [leash(), leash()];
-        let old = sessions.replace(&device(1), &old_leash).await;
+        let [old_lease, new_lease] = [lease(), lease()];
+        let old = sessions.replace(&device(1), &old_lease).await;
         let newer = tokio::spawn({
-            let (sessions, leash) = (Arc::clone(&sessions), new_leash.clone());
-            async move { sessions.replace(&device(1), &leash).await }
+            let (sessions, lease) = (Arc::clone(&sessions), new_lease.clone());
+            async move { sessions.replace(&device(1), &lease).await }
         });
-        assert_eq!(old_leash.pulled().await, Pull::Replaced);
+        assert_eq!(old_lease.ended().await, Ending::Replaced);
         assert!(!newer.is_finished(), "it waits for what the old one has taken");
         assert!(!old.is_held());
         drop(old);
@@ -303,9 +303,9 @@ mod tests {
     #[tokio::test]
     async fn a_rotated_key_ends_the_session() {
         let sessions = sessions();
-        let leash = leash();
-        let _session = sessions.enter(&device(1), &leash).await.unwrap();
+        let lease = lease();
+        let _session = sessions.enter(&device(1), &lease).await.unwrap();
         sessions.end_stale(|credential| credential.device.generation == 2);
-        assert_eq!(leash.pulled().await, Pull::Revoked);
+        assert_eq!(lease.ended().await, Ending::Revoked);
     }
 }

@@ -95,7 +95,7 @@ impl Claims {
         self.table().insert(position, ticket);
     }
 
-    /// Takes the ticket of an entry; `None` when nobody published it.
+    /// Takes the ticket of an entry; `None` when no one published it.
     pub(crate) fn take(&self, position: u64) -> Option<Arc<Ticket>> {
         self.table().remove(&position)
     }

@@ -110,7 +110,7 @@ impl Acceptor {
         stream.as_mut().accept().await.map_err(HandshakeError::Failed)?;
         match stream.ssl().ex_data(self.found).cloned() {
             Some(Found { link, id, is_decoy: false }) => Ok((Secured { stream }, Proven { link, id })),
-            // Cannot be: nobody has a key that was drawn at random a moment ago.
+            // Cannot be: no one has a key that was drawn at random a moment ago.
             _ => Err(HandshakeError::NoLink),
         }
     }

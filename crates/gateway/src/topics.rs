@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use vitalwire_access::DeviceId;
 use vitalwire_profile::{ChannelProfile, Profile};
-use vitalwire_registry::DeviceId;
 
 /// Root of what Vitalwire adds to the paper's tree; the version changes when a payload's meaning does.
 pub(crate) const ROOT: &str = "vitalwire/v1";

@@ -266,7 +266,7 @@ async fn stalled_handshakes_end_at_the_deadline_and_cost_good_devices_nothing() 
 }
 
 #[tokio::test]
-async fn a_device_that_reads_no_acknowledgement_is_closed_and_keeps_nobody_waiting() {
+async fn a_device_that_reads_no_acknowledgement_is_closed_and_keeps_no_one_waiting() {
     let limits = Limits { ack_timeout: Duration::from_secs(2), ..Limits::default() };
     let clinic = Clinic::with_limits(limits).await;
     let (deaf, good) = (clinic.enrol_link("deaf").await, clinic.enrol_link("good").await);

@@ -120,7 +120,7 @@ async fn what_is_held_is_told_again_and_published_once() {
     }
     clinic.until("the duplicates are dropped", |stats| stats.duplicates == 2).await;
     let (_, held) = device.greet(BOOT + 1).await;
-    assert_eq!(held, None, "another boot counts anew");
+    assert_eq!(held, None, "another boot counts again");
 }
 
 #[tokio::test]
@@ -240,7 +240,7 @@ async fn a_stop_does_not_wait_for_a_device_that_never_stops_sending() {
 }
 
 #[tokio::test]
-async fn a_device_floods_nobody_with_events() {
+async fn a_device_floods_no_one_with_events() {
     let clinic = Clinic::open().await;
     let device = clinic.enrol_link("d").await;
     let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/event", "vitalwire/v1/d/reading"]).await;

@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use vitalwire_access::DeviceId;
 use vitalwire_journal::{Assurance, Entry, Journal, JournalLimits, Outcome, ReaderKind, Start};
-use vitalwire_registry::DeviceId;
 
 /// Longer ones count as this long.
 const LATENCY_US_MAX: u64 = 60_000_000;

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use std::fmt;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 /// The longest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 65_536;
@@ -18,7 +18,7 @@ pub const SEQUENCE_MAX: u64 = i64::MAX.unsigned_abs();
 /// How far a reading can be trusted to be what its device measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Assurance {
-    /// AES-CBC frames: nobody else could read it, but it may have been altered or replayed.
+    /// AES-CBC frames: no one else could read it, but it may have been altered or replayed.
     ConfidentialOnly,
     /// TLS 1.3: it is what the device sent, once.
     Authenticated,
@@ -58,7 +58,7 @@ impl fmt::Display for Assurance {
 pub struct Entry {
     /// Who sent it.
     pub device: DeviceId,
-    /// Which start of the device it belongs to: sequence numbers begin anew with each.
+    /// Which start of the device it belongs to: sequence numbers begin again with each.
     pub boot: u64,
     /// Its number within the boot, from [`SEQUENCE_FIRST`] to [`SEQUENCE_MAX`].
     pub sequence: u64,

@@ -5,7 +5,7 @@ use crate::error::{JournalError, Result};
 use crate::ledger::Ledger;
 use rusqlite::params;
 use std::path::Path;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 /// How many entries are overwritten in one transaction.
 const SLICE_ENTRIES: i64 = 1_024;
@@ -71,7 +71,7 @@ impl Ledger {
         Ok(entries > 0)
     }
 
-    /// Writes every page anew, and the log back over the file.
+    /// Writes every page again, and the log back over the file.
     fn rebuild(&mut self) -> rusqlite::Result<()> {
         self.checkpoint("TRUNCATE")?;
         // The scratch file holds what is left of all devices: beside the journal, not in a shared folder for such files

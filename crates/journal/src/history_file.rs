@@ -10,7 +10,7 @@ use rusqlite::ErrorCode;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 /// Queries at once, of a reader that is not the writer's own.
 const READS_MAX: usize = 2;

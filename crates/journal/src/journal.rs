@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 /// Resolves after the commit. Dropping it does not take the entry back.
 #[derive(Debug)]
@@ -321,7 +321,7 @@ mod tests {
         }
         let mut health = journal.health();
         assert!(matches!(*health.borrow_and_update(), Health::Full { held_by: None, .. }));
-        // The next try opens the file anew, with the bound that the limits give.
+        // The next try opens the file again, with the bound that the limits give.
         health.wait_for(|health| *health == Health::Ok).await.unwrap();
         assert_eq!(journal.append(entry(refused)).await.await, Outcome::Committed { position: refused });
         assert_eq!(journal.append(entry(refused)).await.await, Outcome::Duplicate);

@@ -9,7 +9,7 @@ use crate::stream::{Missing, Offer, Stream};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 /// The most sequences and device numbers held in memory; past that all are forgotten and read again as they are needed.
 const STREAMS_CACHED_MAX: usize = 200_000;
@@ -51,7 +51,7 @@ impl Ledger {
         })
     }
 
-    /// Leaves a connection that a failing disk may have left in doubt, and opens the file anew.
+    /// Leaves a connection that a failing disk may have left in doubt, and opens the file again.
     pub(crate) fn reopen(&mut self) -> Result<()> {
         *self = Self::open(&self.path, &self.limits)?;
         Ok(())
@@ -71,7 +71,7 @@ impl Ledger {
             .and_then(|value| self.connection.execute_batch("COMMIT").map(|()| value));
         if result.is_err() {
             if !self.connection.is_autocommit() {
-                // A rollback that fails leaves nothing committed either: the connection is opened anew after it.
+                // A rollback that fails leaves nothing committed either: the connection is opened again after it.
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
             self.forget_memory();

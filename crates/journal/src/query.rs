@@ -4,7 +4,7 @@ use crate::entry::{Assurance, Entry, SPAN_US_MAX, Stored};
 use crate::ledger::signed;
 use crate::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 const COLUMNS: &str = "entries.position, devices.name, entries.boot, entries.sequence, entries.received_us,
     entries.first_us, entries.span_us, entries.uncertainty_us, entries.samples, entries.assurance, entries.body";

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout_at;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 /// How much age may remove in one transaction, so that appends do not wait for it for long.
 const AGE_SLICES_MAX: u32 = 16;
@@ -80,7 +80,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Serves until it is told to close, or nobody is left to ask.
+    /// Serves until it is told to close, or no one is left to ask.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
             tracing::error!("the journal's writer cannot have a timer; the journal is closed");
@@ -102,7 +102,7 @@ impl Writer {
             match command {
                 // Bounded: a closed queue takes nothing new, and what is in it is still written.
                 Some(Command::Close) => commands.close(),
-                Some(command) => self.obey(command),
+                Some(command) => self.execute(command),
                 None => {}
             }
             if Instant::now() >= self.chores_due {
@@ -157,7 +157,7 @@ impl Writer {
         // Readers first: who is told of a commit finds it there.
         self.head.send_if_modified(|head| std::mem::replace(head, self.ledger.head) != self.ledger.head);
         for (append, outcome) in group.drain(..).zip(outcomes) {
-            // Nobody may be waiting for it any more; it is written all the same.
+            // No one may be waiting for it any more; it is written all the same.
             let _ = append.answer.send(outcome);
         }
     }
@@ -185,8 +185,8 @@ impl Writer {
         outcomes
     }
 
-    fn obey(&mut self, command: Command) {
-        // An answer that nobody waits for any more is dropped.
+    fn execute(&mut self, command: Command) {
+        // An answer that no one waits for any more is dropped.
         match command {
             Command::Append(_) | Command::Close => {}
             Command::GiveUp { device, boot, below, answer } => {
@@ -238,7 +238,7 @@ impl Writer {
         }
     }
 
-    /// Sees whether what was wrong is over: opens the file anew, writes the log back (which needs no room when the file
+    /// Sees whether what was wrong is over: opens the file again, writes the log back (which needs no room when the file
     /// has free pages, and frees the log), and writes something.
     fn retry(&mut self) -> rusqlite::Result<Option<String>> {
         if let Err(crate::JournalError::Database(error)) = self.ledger.reopen() {

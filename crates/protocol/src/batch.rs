@@ -86,7 +86,7 @@ pub struct Hello<'a> {
     /// The device holds no batch of this boot below it any more: the oldest it holds unacknowledged, or the next one to
     /// come. `None` comes from a device that does not say.
     pub oldest: Option<u64>,
-    /// The boot is over: the device has started anew since, and delivers what it kept of this one. Then `time_ms` is the
+    /// The boot is over: the device has started again since, and delivers what it kept of this one. Then `time_ms` is the
     /// least that this boot's clock would show now: the newest time kept of it, and the time since the device started.
     pub past: bool,
 }

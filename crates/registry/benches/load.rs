@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 use std::time::{Instant, SystemTime};
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DeviceId, MasterKey, ROTATION_OVERLAP, Registry};
+use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry};
 
 const HEAD: &str = " devices   enrol ms    load ms    change ms     clone ms";
 

@@ -1,4 +1,4 @@
-//! Who changes the registry, for the audit log: the operating system's user that this process runs as. It asks nobody to
+//! Who changes the registry, for the audit log: the operating system's user that this process runs as. It asks no one to
 //! say who he is.
 
 use std::fs::File;

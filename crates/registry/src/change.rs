@@ -6,7 +6,6 @@ use crate::device::{DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::directory::BrokenCause;
 use crate::error::{RegistryError, Result};
-use crate::id::DeviceId;
 use crate::link::{LinkId, PreviousLink};
 use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, Sealer};
 use crate::secret::{Secret, TlsSecret};
@@ -16,6 +15,7 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
 
 /// A transaction that changes the registry, and the version it leads to.

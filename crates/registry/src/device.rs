@@ -1,11 +1,11 @@
 //! An enrolled device with its opened key. No key here can be printed.
 
 use crate::directory::BrokenCause;
-use crate::id::DeviceId;
 use crate::link::{LinkId, LinkKeys};
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
 
 /// The one protocol a device is enrolled for; it never falls back to another.

@@ -3,13 +3,13 @@
 use crate::device::{Device, DeviceKey, Protocol};
 use crate::directory::{BrokenCause, DeviceChange};
 use crate::error::Result;
-use crate::id::DeviceId;
 use crate::link::{LinkId, LinkKeys, PreviousLink};
 use crate::seal::{SealBroken, Sealer};
 use crate::secret::TlsSecret;
 use rusqlite::Row;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use vitalwire_access::DeviceId;
 
 /// The columns of [`DeviceRow`], in its order.
 pub(crate) const DEVICE_COLUMNS: &str =

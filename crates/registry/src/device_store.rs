@@ -5,13 +5,13 @@ use crate::audit::AuditKind;
 use crate::device::{Device, DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::error::{RegistryError, Result};
-use crate::id::DeviceId;
 use crate::link::{Link, LinkId, LinkKeys};
 use crate::secret::{Secret, TlsSecret, generate_cbc_secret};
 use crate::store::Registry;
 use crate::time::from_unix_seconds;
 use rusqlite::Row;
 use std::time::{Duration, SystemTime};
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
 
 /// How long the old key of a TLS device works after a rotation, unless its new one is used before: time enough to
@@ -187,7 +187,7 @@ impl Registry {
     }
 
     /// Takes a device out of service, forgets its keys, and takes it out of the scopes of readers: if the name is enrolled
-    /// again, perhaps on another patient, nobody sees it who was not given it anew.
+    /// again, perhaps on another patient, no one sees it who was not given it again.
     ///
     /// # Errors
     /// When it is not enrolled.

@@ -2,13 +2,13 @@
 //! pointers. It never changes in place: [`Directory::with`] makes the next one.
 
 use crate::device::Device;
-use crate::id::{DeviceId, UserName};
 use crate::link::{LinkId, Psk};
 use crate::user::User;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
+use vitalwire_access::{DeviceId, UserName};
 
 /// Which row of the registry a fault was found in. The text is as stored, so it may be no valid name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,12 +4,12 @@
 use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::error::{RegistryError, Result};
-use crate::id::DeviceId;
 use crate::store::Registry;
 use crate::time::{from_unix_seconds, unix_seconds};
 use rusqlite::{Connection, OptionalExtension, Row};
 use std::collections::BTreeSet;
 use std::time::SystemTime;
+use vitalwire_access::DeviceId;
 
 /// The longest proof that is kept, in bytes.
 pub const PROOF_LEN_MAX: usize = 400;
@@ -38,7 +38,7 @@ pub struct ErasureDone {
 
 impl Registry {
     /// Asks for all that was received from a device to be erased. The device is revoked first, if it is enrolled; until the
-    /// server has done it, nobody can be enrolled under the name. The name need not be known: what a former device
+    /// server has done it, no one can be enrolled under the name. The name need not be known: what a former device
     /// of that name left is erased too. A request that waits already stays as it is.
     ///
     /// # Errors

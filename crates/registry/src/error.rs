@@ -1,9 +1,9 @@
 //! What can go wrong with the registry, said so that a person knows what to do next. No variant holds a secret.
 
-use crate::id::{DeviceId, UserName};
 use crate::user::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN};
 use std::io;
 use std::path::PathBuf;
+use vitalwire_access::{DeviceId, UserName};
 
 /// The result of a registry operation.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;

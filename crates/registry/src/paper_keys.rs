@@ -6,7 +6,6 @@ use crate::change::{Change, Stored};
 use crate::device::DeviceKey;
 use crate::directory::BrokenCause;
 use crate::error::RegistryError;
-use crate::id::{DeviceId, NameError};
 use crate::secret::Secret;
 use crate::store::{DEVICES_MAX, Registry};
 use serde::Deserialize;
@@ -14,6 +13,7 @@ use serde_json::error::Category;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read};
+use vitalwire_access::{DeviceId, NameError};
 use vitalwire_protocol::CbcSecret;
 use zeroize::Zeroizing;
 

@@ -19,7 +19,7 @@ pub(crate) enum Privacy {
     /// A file: mode 0600 or 0400, ours.
     File,
     /// A systemd credential: it may belong to root and be readable by a group, as systemd grants a service user its
-    /// credential by an access list, which shows in the group bits; nobody else can enter its folder.
+    /// credential by an access list, which shows in the group bits; no one else can enter its folder.
     SystemdCredential,
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn ensure_folder(path: &Path) -> Result<()> {
     check_folder(path)
 }
 
-/// What a `mkdir` or a mounted volume leaves: nobody relies on reaching what is not there yet.
+/// What a `mkdir` or a mounted volume leaves: no one relies on reaching what is not there yet.
 fn close_if_empty(path: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(path).map_err(file_error("list", path))?;
     if entries.next().is_none() {

@@ -12,7 +12,6 @@
 //! So a sealed key opens only in its own device's row, for its own protocol, under its own link id and deadline, and
 //! AES-KW's 64-bit check finds every changed bit. No label is the beginning of another, so no two infos are equal.
 
-use crate::id::DeviceId;
 use crate::key::MasterKey;
 use crate::link::{KEY_LEN, LinkId};
 use crate::secret::{Secret, TlsSecret};
@@ -20,6 +19,7 @@ use aes_kw::{KeyInit, KwAes256};
 use hkdf::Hkdf;
 use hkdf::hmac::{Hmac, Mac};
 use sha2::Sha256;
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
 use zeroize::Zeroizing;
 

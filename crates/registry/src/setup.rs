@@ -7,8 +7,8 @@ use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::device::DeviceKey;
-use crate::id::DeviceId;
 use crate::seal;
+use vitalwire_access::DeviceId;
 
 /// The bytes of a setup key.
 pub const SETUP_KEY_LEN: usize = 16;

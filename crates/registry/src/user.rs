@@ -3,14 +3,13 @@
 
 use crate::directory::BrokenCause;
 use crate::error::{RegistryError, Result};
-use crate::id::{DeviceId, UserName};
 use crate::secret::random_bytes;
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params};
 use secrecy::{ExposeSecret, SecretString};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::LazyLock;
+use vitalwire_access::{Role, UserName};
 
 /// The shortest password, in characters.
 pub const PASSWORD_LEN_MIN: usize = 8;
@@ -21,38 +20,6 @@ pub const PASSWORD_LEN_MAX: usize = 1024;
 const HASH_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// The most passes over that memory a stored hash may ask for.
 const HASH_PASSES_MAX: u32 = 16;
-
-/// The devices a reader may see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    /// Every device, also those enrolled later.
-    All,
-    /// These devices. It becomes empty when the last of them is revoked, and then the reader sees nothing.
-    Named(BTreeSet<DeviceId>),
-}
-
-impl Scope {
-    /// Whether the scope holds the device.
-    #[must_use]
-    pub fn contains(&self, device: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(devices) => devices.contains(device),
-        }
-    }
-}
-
-/// What a user may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Role {
-    /// Reads the topics of its devices, publishes nothing.
-    Reader {
-        /// Which devices.
-        devices: Scope,
-    },
-    /// Reads everything, also what the broker says about itself.
-    Admin,
-}
 
 /// A user as the registry knows it.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,7 +47,7 @@ impl User {
     }
 }
 
-/// Burns the time that [`User::verify`] takes, so that a login shows nobody which names exist. Slow on purpose.
+/// Burns the time that [`User::verify`] takes, so that a login shows no one which names exist. Slow on purpose.
 pub fn verify_absent(password: &[u8]) {
     static ABSENT: LazyLock<Option<String>> =
         LazyLock::new(|| random_bytes().ok().and_then(|secret: [u8; 16]| hash(&secret).ok()));
@@ -190,11 +157,5 @@ mod tests {
         ] {
             assert_eq!(check_stored_hash(&bad), Err(BrokenCause::PasswordHash), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_named_scope_holds_only_its_devices() {
-        let scope = Scope::Named(BTreeSet::from(["a".parse().unwrap()]));
-        assert!(scope.contains("a") && !scope.contains("b") && Scope::All.contains("b"));
     }
 }

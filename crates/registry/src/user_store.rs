@@ -5,13 +5,13 @@ use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::directory::{BrokenCause, UserChange};
 use crate::error::{RegistryError, Result};
-use crate::id::{DeviceId, UserName};
 use crate::store::Registry;
-use crate::user::{self, Role, Scope, User};
+use crate::user::{self, User};
 use rusqlite::{Connection, Row};
 use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use vitalwire_access::{DeviceId, Role, Scope, UserName};
 
 /// The most users.
 pub const USERS_MAX: usize = 10_000;

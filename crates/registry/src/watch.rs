@@ -109,7 +109,7 @@ impl Drop for DirectoryWatch {
         // The closed channel wakes the thread at once; at worst it finishes reading a change first.
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of that thread was already printed, and a destructor has nobody to tell.
+            // A panic of that thread was already printed, and a destructor has no one to tell.
             let _ = thread.join();
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Answers are written as Espressif documents them ("ESP8266 Non-OS AT Instruction Set" 3.0 for AT 1.7, "ESP-AT User Guide"
 //! 2.2 for AT 2), with what a device must bear: echo until it is turned off, noise and `ready` after a restart, lines that
-//! nobody asked for, and the [`Fault`]s of a script. It does not model the speed of the line, and never sleeps to look real.
+//! no one asked for, and the [`Fault`]s of a script. It does not model the speed of the line, and never sleeps to look real.
 //!
 //! [`modem`] gives the modem, which runs until its line is closed, or until its future is dropped: all it opened is then
 //! closed. [`Control`] is what happens around it.
@@ -183,7 +183,7 @@ impl Control {
         self.change(Change::Restart).await;
     }
 
-    /// The modem says this: noise, or a line that nobody asked for.
+    /// The modem says this: noise, or a line that no one asked for.
     pub async fn say(&self, bytes: &[u8]) {
         self.change(Change::Say(bytes.to_vec())).await;
     }

@@ -58,7 +58,7 @@ describe('the configuration page', () => {
   );
 
   test(
-    'saves, says so, and asks nobody but the device',
+    'saves, says so, and asks no one but the device',
     withPage({}, async ({ page, device, requests, errors }) => {
       await fill(page, { ...GOOD, port: 4_000 });
       assert.match(await save(page), /^Saved\. The device is restarting/);

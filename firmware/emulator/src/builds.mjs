@@ -29,7 +29,7 @@ export function vitalwire() {
   return found;
 }
 
-/** Builds the firmware anew; cargo knows whether there is anything to do. */
+/** Builds the firmware again; cargo knows whether there is anything to do. */
 export function buildFirmware() {
   if (process.env.VITALWIRE_FIRMWARE) return;
   cargo(PICO, 'build', '--release', '--locked', '--target', 'thumbv6m-none-eabi');

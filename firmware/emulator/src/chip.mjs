@@ -1,4 +1,4 @@
-// An RP2040 with our flash, boot ROM and patches, just reset. It is made anew for every start: power-on and watchdog.
+// An RP2040 with our flash, boot ROM and patches, just reset. It is made again for every start: power-on and watchdog.
 
 import { RP2040 } from 'rp2040js';
 

@@ -49,7 +49,7 @@ class WorldTimer {
 }
 
 export class WorldClock {
-  /** The clock that ticks now: the chip's, or one of nobody while the power is off. */
+  /** The clock that ticks now: the chip's, or one of no one while the power is off. */
   clock = new Clock();
   scheduled = new Set();
   #before_nanos = 0;

@@ -76,7 +76,7 @@ for (const tear of ['ordered', 'scattered']) {
   });
 }
 
-test('a power cut ends the program, and it starts anew with what is in the flash', () => {
+test('a power cut ends the program, and it starts again with what is in the flash', () => {
   const pico = idlePico();
   const starts = [];
   pico.on('start', (reason) => starts.push(reason));

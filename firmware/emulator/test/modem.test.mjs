@@ -93,7 +93,7 @@ test('2,048 bytes are the most of one send', async (context) => {
   await host.until('SEND OK\r\n');
 });
 
-test('a port where nobody listens is an error', async (context) => {
+test('a port where no one listens is an error', async (context) => {
   const { server, port } = await withServer(context);
   server.close();
   const host = await modem(context);

@@ -164,7 +164,7 @@ test('an I2C byte takes nine periods of the bus clock', () => {
   assert.equal(i2c.readUint32(0x10) & 0xff, 0x68);
 });
 
-test('an I2C address where nobody is gives an abort', () => {
+test('an I2C address where no one is gives an abort', () => {
   const rp = quietChip();
   const i2c = rp.i2c[1];
   connectI2c(rp, i2c, () => undefined);

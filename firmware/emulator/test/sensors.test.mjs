@@ -49,7 +49,7 @@ test('its FIFO gets six bytes of acceleration at 1 kHz over divider plus one', (
   assert.equal(read(0x72, 2).readUInt16BE(), 39 * 6);
 });
 
-test('a FIFO that nobody reads overflows, keeps the newest kilobyte and says so once', () => {
+test('a FIFO that no one reads overflows, keeps the newest kilobyte and says so once', () => {
   const { world, write, read, sensor } = movementSensor();
   write(0x6b, 0x01);
   write(0x23, 0x08);

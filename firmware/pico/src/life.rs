@@ -27,7 +27,7 @@ pub(crate) struct Life {
 pub(crate) static THREAD: Life = Life::new("the thread-mode executor", 8_000);
 /// The recorder, which measures many times a second.
 pub(crate) static RECORDER: Life = Life::new("the recorder", RECORDER_SILENT_MS_MAX);
-/// Those who watch sensors. Nobody restarts the device for them: a sensor that hangs is a gap. They have signs of their own, as
+/// Those who watch sensors. No one restarts the device for them: a sensor that hangs is a gap. They have signs of their own, as
 /// otherwise theirs would be taken for the recorder's.
 pub(crate) static SENSORS: Life = Life::new("the watched sensors", RECORDER_SILENT_MS_MAX);
 /// The collector or the configuration page. All their waits have an end; the longest is the pause between two attempts.

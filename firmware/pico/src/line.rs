@@ -53,7 +53,7 @@ fn lose() {
     LOST.store(LOST.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
 }
 
-/// Bytes were lost before what is read next: nobody read the ring in time, or interrupts were held back for too long.
+/// Bytes were lost before what is read next: no one read the ring in time, or interrupts were held back for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lost {
     /// So many at least.
@@ -205,7 +205,7 @@ fn readable() -> Option<Result<u32, Lost>> {
         if count == 0 {
             return (came > 0).then_some(Ok(came));
         }
-        // What came before the last loss is read first, that the reader begins anew behind it.
+        // What came before the last loss is read first, that the reader begins again behind it.
         let before = LOST_AT.load(Ordering::Relaxed).wrapping_sub(read);
         if before > 0 {
             return Some(Ok(before));

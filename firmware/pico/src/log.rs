@@ -1,4 +1,4 @@
-//! The log that a person reads over USB. Writing to it never waits: lines that nobody has read yet are kept, the newest 6 KiB
+//! The log that a person reads over USB. Writing to it never waits: lines that no one has read yet are kept, the newest 6 KiB
 //! of them, older ones are dropped and counted. No key and no patient's value is ever given to it.
 
 use core::cell::RefCell;

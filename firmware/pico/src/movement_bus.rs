@@ -28,7 +28,7 @@ const REFILL_AT: u8 = 4;
 /// Why a transfer failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BusError {
-    /// Nobody answers.
+    /// No one answers.
     NoAcknowledge,
     /// The hardware gave up for another reason: bits of its register IC_TX_ABRT_SOURCE.
     Aborted(u32),
@@ -117,7 +117,7 @@ fn listen(to_end: bool, to_room: bool) {
     });
 }
 
-/// Ends what the hardware does when a transfer is over, and also when nobody waits for it any more.
+/// Ends what the hardware does when a transfer is over, and also when no one waits for it any more.
 struct Quiet;
 
 impl Drop for Quiet {
@@ -215,7 +215,7 @@ impl ErrorType for MovementBus {
 }
 
 impl i2c::I2c for MovementBus {
-    /// If this is dropped, the transfer ends somewhere, and the next begins anew.
+    /// If this is dropped, the transfer ends somewhere, and the next begins again.
     async fn transaction(
         &mut self,
         address: SevenBitAddress,

@@ -57,7 +57,7 @@ pub(crate) fn before(watchdog: &mut Watchdog) -> Before {
 }
 
 /// Whether to go on collecting although the switch says otherwise: settings were just saved, or the device collected and failed. A
-/// failure is nobody's wish, and a patient's values must not end with it.
+/// failure is no one's wish, and a patient's values must not end with it.
 pub(crate) fn goes_on(before: Before, watchdog: &mut Watchdog) -> bool {
     let has_failed = matches!(before, Before::Wanted(Restart::Panicked | Restart::Silent) | Before::Unfed);
     before == Before::Wanted(Restart::Saved) || has_failed && watchdog.get_scratch(COLLECTS) == MARK

@@ -119,7 +119,7 @@ pub(crate) async fn record(adc: Converter, shared: &'static Shared, plan: Plan) 
     let memory = MEMORY.take();
     let error = recorder::record(adc, Clock::of(&RECORDER), &READINGS, shared, plan, memory).await;
     log!("the recorder cannot work: {error}");
-    // Nobody shows the recorder's life any more: the watchdog restarts the device.
+    // No one shows the recorder's life any more: the watchdog restarts the device.
     core::future::pending().await
 }
 

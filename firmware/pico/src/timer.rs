@@ -22,7 +22,7 @@ struct Timer {
 
 struct Waiting {
     queue: Queue,
-    /// Nobody who waits is due before this moment, at which the alarm rings; [`u64::MAX`]: it is off.
+    /// No one who waits is due before this moment, at which the alarm rings; [`u64::MAX`]: it is off.
     alarm_us: u64,
 }
 

@@ -58,7 +58,7 @@ pub(crate) async fn serve(
 async fn copy<'d, D: embassy_usb::driver::Driver<'d>>(mut class: CdcAcmClass<'d, D>) -> ! {
     loop {
         class.wait_connection().await;
-        // A computer on which nobody reads the port asks for no packet: then this waits, and the log keeps its newest lines.
+        // A computer on which no one reads the port asks for no packet: then this waits, and the log keeps its newest lines.
         let piece = log::oldest::<PIECE_LEN_MAX>().await;
         if class.write_packet(piece.bytes()).await.is_ok() {
             log::take(&piece);

@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Messages in one row. Small enough that a row is soon used up and deleted.
 const CHUNK_MESSAGES_MAX: usize = 1_000;
-/// Places where the old queue may continue in the new one that are tried before the queue is written anew. More than one
+/// Places where the old queue may continue in the new one that are tried before the queue is written again. More than one
 /// only matters when equal messages follow each other.
 const ALIGNMENTS_MAX: usize = 16;
 
@@ -49,7 +49,7 @@ impl Backlog {
         self.marks.is_empty()
     }
 
-    /// Nothing is known of the rows any more: the next change writes them anew.
+    /// Nothing is known of the rows any more: the next change writes them again.
     pub(crate) fn lost(&mut self) {
         *self = Self { stale: true, next_chunk: self.next_chunk, ..Self::default() };
     }
@@ -77,7 +77,7 @@ impl Backlog {
     }
 
     /// How many of the oldest messages are gone, if nothing else changed but new ones at the end; else all of them, and
-    /// the queue is written anew.
+    /// the queue is written again.
     fn taken_from_front(&self, new: &VecDeque<u64>) -> usize {
         let old = &self.marks;
         let continues = |at: &usize| {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_put_back_in_front_writes_the_queue_anew() {
+    fn a_message_put_back_in_front_writes_the_queue_again() {
         let mut backlog = Backlog::default();
         let list: Vec<_> = (0..4).map(|n| message(&n.to_string())).collect();
         backlog.advance(&list[1..]);

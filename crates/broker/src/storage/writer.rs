@@ -123,7 +123,7 @@ impl Writer {
         }
     }
 
-    /// After a failed write: what it held is tried again with the next one, unless it changed anew meanwhile.
+    /// After a failed write: what it held is tried again with the next one, unless it changed again meanwhile.
     fn give_back(&mut self, retained: RetainedChanges, sessions: HashSet<String>) {
         self.known.values_mut().for_each(Known::lost);
         let mut pending = self.shared.pending();

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
+use vitalwire_access::{DeviceId, Role, Scope};
 use vitalwire_broker::{Broker, BrokerConfig, BrokerLimits};
-use vitalwire_registry::{DeviceId, Directory, Role, Scope, User};
+use vitalwire_registry::{Directory, User};
 
 /// Every user's password.
 pub(crate) const PASSWORD: &str = "correct horse";

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 use crate::args::DataArgs;
 pub(crate) use key::ProtocolName;
@@ -53,7 +53,7 @@ you alone (mode 0600), and the label belongs into the device, not on its outside
 
 With --setup, for devices of both protocols, the code says http://192.168.4.1/#<setup key>: a phone in the device's own
 network Med_IoT opens the configuration page with it. With --wpa2 another code before it joins that network. Whoever can
-read these can set the device up anew, and nothing else.")]
+read these can set the device up again, and nothing else.")]
     Label(label::LabelDevice),
     /// Write what makes a piece of hardware this device: one sector of its flash
     #[command(after_help = "\
@@ -64,7 +64,7 @@ Examples:
 
 The sector holds link id and PSK (or key and IV), the setup key, fresh random bytes for the device, and with --wpa2 the
 password of its own network. Whoever can read the file can speak as the device: it is made for you alone (mode 0600);
-remove it when the device has it. The audit log tells who saw the key. After a rotation, provision and label anew: the
+remove it when the device has it. The audit log tells who saw the key. After a rotation, provision and label again: the
 setup key changes with the key.")]
     Provision(provision::ProvisionDevice),
     /// List the enrolled devices
@@ -96,7 +96,7 @@ Examples:
   vitalwire device erase bed_07 --data ./data
   vitalwire device erase bed_07 --yes --data ./data             # from a script
 
-The server erases and says what shows it: at once when it runs, else at its next start. Nobody can be enrolled under
+The server erases and says what shows it: at once when it runs, else at its next start. No one can be enrolled under
 the name before. What applications have received, and backups, are beyond its reach. The name stays in the audit log.")]
     Erase(erase::EraseDevice),
     /// Enrol the devices of a key file (DEVICES_KEYS.txt), all or none

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
+use vitalwire_access::DeviceId;
 use vitalwire_gateway::{Bucket, Gap, GapState, History, HistoryQuery};
-use vitalwire_registry::DeviceId;
 
 const EXAMPLES: &str = "\
 Examples:

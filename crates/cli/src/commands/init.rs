@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret;
+use vitalwire_access::{Role, UserName};
 use vitalwire_broker::generate_self_signed;
-use vitalwire_registry::{MasterKey, Registry, Role, UserName, master_key_path};
+use vitalwire_registry::{MasterKey, Registry, master_key_path};
 
 use crate::args::DataArgs;
 use crate::private_file::write_new;

@@ -31,7 +31,7 @@ Examples:
 Settings come from DIR/vitalwire.toml, the environment (VITALWIRE_…) and flags; the later wins. Standard output
 gets one line `listening devices=… mqtt=… …` when all is ready. Ctrl-C or SIGTERM stops in order within 2 s.";
 
-/// A stop that takes longer is cut off: supervisors kill after their own patience, and then nobody is told.
+/// A stop that takes longer is cut off: supervisors kill after their own patience, and then no one is told.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
 
 /// Arguments of `vitalwire serve`.
@@ -125,7 +125,7 @@ pub(crate) fn run(args: ServeArgs, log_format: LogFormat) -> anyhow::Result<Exit
         .build()
         .context("cannot start the event loop")?;
     let ended = runtime.block_on(serve(config, &shown, log_format));
-    // A password check may still be running on a blocking thread; nobody waits for its answer.
+    // A password check may still be running on a blocking thread; no one waits for its answer.
     runtime.shutdown_background();
     ended
 }

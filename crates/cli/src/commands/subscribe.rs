@@ -95,7 +95,7 @@ fn print_lines(url: &MqttUrl, feed: Feed) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A payload as one line of text: it may hold anything, and a terminal obeys control characters.
+/// A payload as one line of text: it may hold anything, and a terminal acts on control characters.
 fn text(message: &Publish) -> String {
     match std::str::from_utf8(&message.payload) {
         Ok(text) if !text.contains(char::is_control) => text.to_owned(),
@@ -135,5 +135,5 @@ fn show_table(title: &str, feed: Feed) -> anyhow::Result<ExitCode> {
     ended.and(shown).map(|()| ExitCode::SUCCESS)
 }
 
-/// How often the table is drawn anew.
+/// How often the table is drawn again.
 const FRAME: Duration = Duration::from_millis(100);

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use vitalwire_registry::{DeviceId, Role, Scope, User, UserName};
+use vitalwire_access::{DeviceId, Role, Scope, UserName};
+use vitalwire_registry::User;
 
 use crate::args::DataArgs;
 use crate::secrets;
@@ -22,7 +23,7 @@ Examples:
   pass show ward/node-red | vitalwire user add node-red --role reader --password-stdin --data ./data
 
 A reader reads all devices, or only those named with --device. An admin also reads what the broker says about
-itself. Nobody but the gateway publishes. A running server knows the user within a second.")]
+itself. No one but the gateway publishes. A running server knows the user within a second.")]
     Add(AddUser),
     /// List the users, with their roles
     #[command(after_help = "Example:\n  vitalwire user list --data ./data")]

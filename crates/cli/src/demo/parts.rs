@@ -46,7 +46,7 @@ impl ServerThread {
             runtime.block_on(async {
                 match Server::start(config).await {
                     Ok(server) => {
-                        // Nobody waits any more only when the demonstration has ended.
+                        // No one waits any more only when the demonstration has ended.
                         let _ = ready.send(Ok(server.addresses()));
                         halt.cancelled().await;
                         server.stop().await;

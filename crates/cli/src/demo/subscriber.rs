@@ -10,8 +10,8 @@ use rumqttc::{Publish, QoS};
 use tokio_util::sync::CancellationToken;
 use vitalwire_simulator::fleet::FleetObserver;
 
-use super::ground::Login;
 use super::parts::{join, runtime, spawn};
+use super::setup::Login;
 use super::tally::{Message, Tally};
 use super::topic::{Kind, classify, sequence};
 use crate::mqtt_feed::{Feed, Notice};
@@ -40,7 +40,7 @@ impl SubscriberThread {
             Feed::new(login.url.clone(), options, FILTERS.map(str::to_owned).to_vec(), QoS::AtMostOnce);
         let stop = CancellationToken::new();
         let halt = stop.clone();
-        // Told once, at the first subscription; a reconnect finds the channel full and nobody waiting.
+        // Told once, at the first subscription; a reconnect finds the channel full and no one waiting.
         let (ready, wait) = mpsc::sync_channel(1);
         let thread = spawn("subscriber", move || {
             let feed = feed.run(|notice| {

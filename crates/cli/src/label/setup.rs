@@ -1,9 +1,10 @@
 //! The label for setting a device up: the code that opens its configuration page with the setup key, and the code that joins
 //! a phone to the device's own network where that has a password.
 
+use vitalwire_access::DeviceId;
 use vitalwire_device::modem::ACCESS_POINT_ADDRESS;
 pub(crate) use vitalwire_device::setup::NETWORK_NAME as NETWORK;
-use vitalwire_registry::{DeviceId, SetupSecrets};
+use vitalwire_registry::SetupSecrets;
 use zeroize::Zeroizing;
 
 use super::{Label, Part, key_digits};

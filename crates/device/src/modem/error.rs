@@ -102,7 +102,7 @@ pub enum SocketError {
     /// The modem could not send.
     #[error("the modem could not send")]
     NotSent,
-    /// A write was given up before it had ended, so that nobody knows what was sent.
+    /// A write was given up before it had ended, so that no one knows what was sent.
     #[error("a write was given up half way")]
     Interrupted,
     /// The modem restarted, or the network is gone.

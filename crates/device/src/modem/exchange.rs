@@ -77,7 +77,7 @@ impl<W: Write, C: Clock> Modem<'_, W, C> {
         if self.is_started() { Ok(()) } else { Err(ModemError::NotStarted) }
     }
 
-    /// Closes the links that nobody uses any more.
+    /// Closes the links that no one uses any more.
     async fn tidy(&self, wire: &mut Wire<W>) -> Result<(), ModemError> {
         while let Some(number) =
             self.state.with(|core| core.links.iter().position(|link| link.wants_closing()))
@@ -349,7 +349,7 @@ mod tests {
     use super::*;
     use crate::test_clock::TestClock;
 
-    /// Takes everything, and nobody answers.
+    /// Takes everything, and no one answers.
     struct Mute;
 
     impl ErrorType for Mute {

@@ -39,7 +39,7 @@ pub(super) struct Link {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nobody's, or its sockets'.
+    /// No one's, or its sockets'.
     Settled,
     /// `AT+CIPSTART` is under way.
     Opening,
@@ -163,7 +163,7 @@ impl Link {
 
     /// A piece of an `+IPD` of which `left` bytes are still to come.
     pub(super) fn received(&mut self, bytes: &[u8], left: usize) {
-        // Of a link that nobody knows, too: its CONNECT was lost, or it is from before a restart of the device.
+        // Of a link that no one knows, too: its CONNECT was lost, or it is from before a restart of the device.
         self.open = true;
         if self.ended.is_some() || (self.users == 0 && self.stage == Stage::Settled) {
             return;

@@ -1,4 +1,4 @@
-//! A ring of bytes of a fixed size: what a link received and nobody read yet. It never grows and never overwrites.
+//! A ring of bytes of a fixed size: what a link received and no one read yet. It never grows and never overwrites.
 
 /// Holds up to `N` bytes.
 pub(super) struct Ring<const N: usize> {

@@ -62,7 +62,7 @@ impl<W: Write, C: Clock> Held<'_, '_, W, C> {
 /// A TCP connection. Clones are the same connection: one may read while another writes. When all are dropped it is closed
 /// with the next command; [`Socket::close`] does it now.
 ///
-/// A read that is dropped loses nothing. A write that is dropped ends the connection, as nobody knows what was sent. Two
+/// A read that is dropped loses nothing. A write that is dropped ends the connection, as no one knows what was sent. Two
 /// readers at once would share the bytes.
 pub struct Socket<'m, 's, W: Write, C: Clock>(Held<'m, 's, W, C>);
 
@@ -111,7 +111,7 @@ impl<W: Write, C: Clock> Write for Socket<'_, '_, W, C> {
 pub struct Datagrams<'m, 's, W: Write, C: Clock>(Held<'m, 's, W, C>);
 
 impl<W: Write, C: Clock> Datagrams<'_, '_, W, C> {
-    /// The next datagram; of one longer than `bytes` the end is lost. One for which there is no room while nobody receives
+    /// The next datagram; of one longer than `bytes` the end is lost. One for which there is no room while no one receives
     /// is dropped. If this future is dropped, no datagram is lost.
     ///
     /// # Errors
@@ -188,7 +188,7 @@ impl<'s, W: Write, C: Clock> Modem<'s, W, C> {
         }
     }
 
-    /// A free link, the one after the last: what the modem still says of the last is then of nobody.
+    /// A free link, the one after the last: what the modem still says of the last is then of no one.
     fn reserve(&self, wire: &mut Wire<W>, datagrams: bool) -> Result<Held<'_, 's, W, C>, ModemError> {
         let first = wire.about.next_link;
         self.state.with(|core| {

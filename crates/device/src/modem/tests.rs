@@ -111,7 +111,7 @@ fn a_number_that_is_used_again_is_another_link() {
 }
 
 #[test]
-fn links_of_which_nobody_knows_are_to_be_closed() {
+fn links_of_which_no_one_knows_are_to_be_closed() {
     let state = State::new();
     receive(&state, [Ok(&b"0,CONNECT\r\n+IPD,3,2:hi+IPD,9,2:hi"[..])]);
     let unwanted = state.with(|core| core.links.each_ref().map(Link::wants_closing));

@@ -1,5 +1,5 @@
 //! What recorder and collector share: the outbox, the latest sample, events, what the server wants, and signs of life. Each
-//! access is short; nobody holds anything while waiting.
+//! access is short; no one holds anything while waiting.
 
 use core::cell::{Cell, RefCell};
 use core::future::Future;
@@ -24,7 +24,7 @@ pub const COLLECTOR_SILENT_MS_MAX: u64 = 60_000;
 /// The recorder puts its last batch into the outbox within so long, in milliseconds, unless the flash is being erased for it.
 pub const FINISH_MS_MAX: u64 = 1_000;
 
-/// When nobody takes the batches for so long, in milliseconds, each goes to flash as it is made: what is in memory a dead battery
+/// When no one takes the batches for so long, in milliseconds, each goes to flash as it is made: what is in memory a dead battery
 /// takes along. A shorter outage wears no flash and, at high rates, costs no value for an erasure.
 pub const AWAY_MS_MIN: u64 = 30_000;
 
@@ -80,7 +80,7 @@ struct Counts {
     /// Microseconds, as the recorder has no time for a division.
     recorder_us: u64,
     collector_ms: u64,
-    /// Since when nobody takes batches; `None` while the server does.
+    /// Since when no one takes batches; `None` while the server does.
     away_since_ms: Option<u64>,
     missed: u64,
 }
@@ -201,12 +201,12 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
         self.sample.signal(sample);
     }
 
-    /// The next sample; one that nobody waited for is gone when the next comes.
+    /// The next sample; one that no one waited for is gone when the next comes.
     pub fn sample(&self) -> impl Future<Output = Sample> + '_ {
         self.sample.wait()
     }
 
-    /// Forgets a sample that nobody took.
+    /// Forgets a sample that no one took.
     pub(crate) fn forget_sample(&self) {
         self.sample.reset();
     }
@@ -224,7 +224,7 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
         self.more.signal(());
     }
 
-    /// Takes the oldest event that nobody was told of yet.
+    /// Takes the oldest event that no one was told of yet.
     pub(crate) fn take_event(&self) -> Option<DeviceEvent> {
         self.events.lock(|events| events.borrow_mut().pop_front())
     }
@@ -240,7 +240,7 @@ impl<M: RawMutex, R, F> Shared<M, R, F> {
 }
 
 impl<M: RawMutex, R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Shared<M, R, F> {
-    /// Works with the outbox. Nobody else can meanwhile, and in the firmware nothing else runs: be short.
+    /// Works with the outbox. No one else can meanwhile, and in the firmware nothing else runs: be short.
     pub fn with_outbox<T>(&self, work: impl FnOnce(&mut Outbox<R, F>) -> T) -> T {
         self.outbox.lock(|outbox| work(&mut outbox.borrow_mut()))
     }
@@ -258,7 +258,7 @@ impl<M: RawMutex, R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Shared<M, R, F> {
         self.with_outbox(|outbox| outbox.next_sequence())
     }
 
-    /// Keeps a batch with the sequence that [`Self::next_sequence`] gave; in flash when nobody has taken any for long, a sector at a
+    /// Keeps a batch with the sequence that [`Self::next_sequence`] gave; in flash when no one has taken any for long, a sector at a
     /// time. That is done here, right behind a value, for erasing a sector takes about as long as from one value to the next.
     pub(super) fn keep(&self, newest_ms: u64, message: &[u8]) {
         let is_away = self.is_away(newest_ms);

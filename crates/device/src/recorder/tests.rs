@@ -241,7 +241,7 @@ impl NorFlash for Flash {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_go_to_flash_when_nobody_takes_them_for_long_and_not_before() {
+async fn batches_go_to_flash_when_no_one_takes_them_for_long_and_not_before() {
     let (clock, readings) = (TestClock::new(), Readings::<NoopRawMutex>::new());
     let flash = Flash(vec![0xff; 200 * 4_096]);
     let shared = Shared::new(Outbox::mount(1, vec![0; 1 << 16], flash), 0);
@@ -388,7 +388,7 @@ async fn recorder_and_collector_give_signs_of_life_or_are_dead() {
         assert!(shared.is_alive(clock.now_ms()));
     };
     select(story, record(adc(), clock, &readings, &shared, plan, &mut memory)).await;
-    // Nobody records any more.
+    // No one records any more.
     clock.wait_ms(RECORDER_SILENT_MS_MAX + 1_001).await;
     shared.collector_lives(clock.now_ms());
     assert!(!shared.is_alive(clock.now_ms()));
@@ -401,7 +401,7 @@ async fn a_restart_that_is_meant_costs_no_value_of_the_batch_under_way() {
     let story = async {
         clock.wait_ms(2_510).await;
         shared.finish().await;
-        // Nothing is measured any more that nobody would keep, and that is no reason for the watchdog to bite.
+        // Nothing is measured any more that no one would keep, and that is no reason for the watchdog to bite.
         clock.wait_ms(10_000).await;
         shared.collector_lives(clock.now_ms());
         assert!(shared.is_alive(clock.now_ms()));

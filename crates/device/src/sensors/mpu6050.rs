@@ -96,7 +96,7 @@ impl<I: I2c> Mpu6050<I> {
         self.read_registers(register::FIFO_COUNT, &mut count).await?;
         let count = u16::from_be_bytes(count);
         if count >= FIFO_LEN {
-            // Nobody came for seconds: where a sample begins is lost, and all of it is old.
+            // No one came for seconds: where a sample begins is lost, and all of it is old.
             restart_fifo(&mut self.i2c).await.map_err(MovementError::Bus)?;
             return Ok(None);
         }

@@ -1,5 +1,5 @@
 //! Configuration Mode over the modem: the device's own network, its page, and its answers to names. It ends with settings
-//! that are saved, and with nothing else: whatever the modem does, it begins anew.
+//! that are saved, and with nothing else: whatever the modem does, it begins again.
 
 use core::cmp::Reverse;
 use core::future::pending;
@@ -56,7 +56,7 @@ pub async fn configure<W: Write, C: Clock, F: NorFlash, R: CryptoRngCore, M: Raw
                 setup.serve(modem).await;
             }
             Err(_) => {
-                // Nobody can see a page: the LED says it.
+                // No one can see a page: the LED says it.
                 status.set_activity(Activity::Starting);
                 status.set_trouble(Trouble::Modem);
             }
@@ -98,7 +98,7 @@ impl<F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'_, F, C, R> {
         }
     }
 
-    /// Returns when the modem does not answer, or restarted and nobody heard it: it would wait for nobody, and say nothing.
+    /// Returns when the modem does not answer, or restarted and no one heard it: it would wait for no one, and say nothing.
     async fn watch<W: Write>(&self, modem: &Modem<'_, W, C>) {
         let mut failures = 0;
         while failures < CHECK_FAILURES_MAX {

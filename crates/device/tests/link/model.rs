@@ -26,7 +26,7 @@ enum Step {
     Acknowledge,
     /// The connection is lost; so many more messages were written and never arrived.
     Cut(u8),
-    /// The device starts anew, after it saved its memory or not.
+    /// The device starts again, after it saved its memory or not.
     Restart(bool),
 }
 

@@ -194,7 +194,7 @@ async fn the_page_is_served_beside_a_connection_that_stalls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_browser_that_does_not_read_holds_nobody_up_for_ever() {
+async fn a_browser_that_does_not_read_holds_no_one_up_for_ever() {
     let mut world = World::new();
     let server = world.server();
     let (mut browser, device) = tokio::io::duplex(16);

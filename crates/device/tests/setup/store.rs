@@ -178,7 +178,7 @@ fn what_another_firmware_wrote_is_there_after_this_one_wrote() {
 }
 
 #[test]
-fn further_items_of_the_settings_stay_until_they_are_saved_anew() {
+fn further_items_of_the_settings_stay_until_they_are_saved_again() {
     let items = b"\x85\x68gate.way\x19\x27\x0e\x44ward\x60\x65later";
     let body = [b"\xa1\x01\x58", &[u8::try_from(items.len()).unwrap()][..], items].concat();
     let mut store = store(written(&body));

@@ -17,7 +17,7 @@ use super::{Greeted, Link, name_of};
 use crate::clock::{ServerClock, utc_us};
 use crate::connection::{Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::ingest::{BatchNumber, Liveness, Pending};
-use crate::leash::Pull;
+use crate::lease::Ending;
 use crate::reading::{BatchReading, BatchSpan, Reading, SourceRef, batch_body};
 use crate::session::Session;
 use crate::ticket::{Delivery, Ticket};
@@ -100,8 +100,8 @@ impl<'l, 'a> Conversation<'l, 'a> {
     pub(super) async fn run(&mut self) -> Cause {
         match self.converse().await {
             Ok(never) => match never {},
-            Err(Cause::Pulled(Pull::Stopped)) => Box::pin(self.finish()).await,
-            // Half an acknowledgement may be on its way already, and nobody reads.
+            Err(Cause::Ended(Ending::Stopped)) => Box::pin(self.finish()).await,
+            // Half an acknowledgement may be on its way already, and no one reads.
             Err(cause @ (Cause::SlowReader(_) | Cause::Lost(_))) => {
                 Box::pin(self.settle_pending()).await;
                 cause
@@ -118,9 +118,9 @@ impl<'l, 'a> Conversation<'l, 'a> {
         let arrival = self.link.arrival;
         let idle_timeout = arrival.context.limits.link_idle_timeout;
         let mut health = arrival.context.ingest.journal.health();
-        let pulled = arrival.leash.pulled();
+        let ended = arrival.lease.ended();
         let timer = tokio::time::sleep(idle_timeout);
-        tokio::pin!(pulled, timer);
+        tokio::pin!(ended, timer);
         loop {
             Box::pin(self.take_messages()).await?;
             tokio::select! {
@@ -135,7 +135,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
                     received?;
                     self.heard = Instant::now();
                 }
-                pull = &mut pulled => return Err(pull.into()),
+                ending = &mut ended => return Err(ending.into()),
                 () = recovered(&mut health), if self.owed && self.pending.is_empty() => {
                     return Err(Cause::JournalBack);
                 }
@@ -167,7 +167,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
             }
         };
         let settled = self.settle_all().await;
-        taken.or(settled.err()).unwrap_or_else(|| Pull::Stopped.into())
+        taken.or(settled.err()).unwrap_or_else(|| Ending::Stopped.into())
     }
 
     /// Waits for everything that is on its way to the disk, whatever becomes of the connection, and acknowledges it.

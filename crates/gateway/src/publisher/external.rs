@@ -9,7 +9,7 @@ use std::time::Duration;
 use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 use super::Message;
 use super::queue::{Item, Shared};
@@ -22,7 +22,7 @@ use crate::ticket::Ticket;
 use crate::topics::ROOT;
 
 /// The largest message we send is a waveform of a whole channel: 5,000 values of at most 20 characters and a comma. One that
-/// did not fit would end each connection anew, and nothing would be published any more.
+/// did not fit would end each connection again, and nothing would be published any more.
 const PACKET_LEN_MAX: usize = 128 * 1024;
 /// Also how soon a broker notices that this machine is gone (after one and a half of it).
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

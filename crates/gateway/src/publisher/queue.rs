@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 
 use super::Message;
 use super::sender::Flight;

@@ -95,7 +95,7 @@ impl Point<'_> {
 impl BatchReading {
     /// Every value on its channel's topic and every moment as one `reading`, in the order of time; then each waveform.
     ///
-    /// A moment at which only waveform channels have values makes no `reading`: at 250 Hz nobody wants one a value.
+    /// A moment at which only waveform channels have values makes no `reading`: at 250 Hz no one wants one a value.
     pub(super) fn messages(&self, messages: &mut Vec<Message>) {
         let Ok(Some((Received::Batch(batch), _))) = decode(&self.message) else { return };
         let span = BatchSpan::of(&batch);

@@ -18,10 +18,11 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use vitalwire_access::{DeviceId, Role, Scope};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
 use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, Server, ServerConfig};
 use vitalwire_protocol::{CbcSecret, FRAME_LEN_MAX, FrameEncoder, Variant};
-use vitalwire_registry::{DeviceId, DeviceKey, MasterKey, Registry, Role, Scope};
+use vitalwire_registry::{DeviceKey, MasterKey, Registry};
 
 use link::LinkDevice;
 

@@ -61,7 +61,7 @@ async fn leaves_no_byte_after_a_long_and_disorderly_life() {
 }
 
 #[tokio::test]
-async fn erased_device_begins_anew() {
+async fn erased_device_begins_again() {
     let fixture = Fixture::new();
     append_range(&fixture.journal, "dev-1", 1..=3).await;
     fixture.journal.erase(&device("dev-1")).await.unwrap();

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
+use vitalwire_access::DeviceId;
 use vitalwire_journal::{Assurance, Entry, Health, Journal, JournalLimits, Outcome, Stored};
-use vitalwire_registry::DeviceId;
 
 /// 2026-11-24, so that nothing is old unless a test says so.
 pub(crate) const T0_US: i64 = 1_795_000_000_000_000;

@@ -102,7 +102,7 @@ impl core::fmt::Debug for Intervals<'_> {
 
 /// The message that `bytes` begins with and its length; `Ok(None)` when it goes on after them.
 ///
-/// For a stream that comes in small pieces, ask a [`Scanner`] first: it does not begin anew at each piece.
+/// For a stream that comes in small pieces, ask a [`Scanner`] first: it does not begin again at each piece.
 ///
 /// # Errors
 /// The bytes begin no message, or one that breaks a rule or a limit of PROTOCOL.md.

@@ -3,8 +3,9 @@
 use crate::fixture::{Fixture, id, name, numbered, password, reader};
 use rusqlite::Connection;
 use std::time::{Duration, SystemTime};
+use vitalwire_access::Role;
 use vitalwire_registry::{
-    AuditFault, AuditHead, AuditRecord, DATABASE_FILE, LoginKind, ROTATION_OVERLAP, Registry, Role,
+    AuditFault, AuditHead, AuditRecord, DATABASE_FILE, LoginKind, ROTATION_OVERLAP, Registry,
 };
 
 const COLUMNS: [&str; 6] = ["time_us", "kind", "subject", "actor", "detail", "chain"];

@@ -2,9 +2,8 @@
 
 use crate::fixture::{Fixture, id, name, numbered, password, reader, secret_of};
 use std::time::{Duration, SystemTime};
-use vitalwire_registry::{
-    DeviceChange, DeviceKey, Protocol, ROTATION_OVERLAP, RegistryError, Role, Scope, UserChange,
-};
+use vitalwire_access::{Role, Scope};
+use vitalwire_registry::{DeviceChange, DeviceKey, Protocol, ROTATION_OVERLAP, RegistryError, UserChange};
 
 #[test]
 fn an_enrolled_device_is_in_the_directory_with_its_key() {

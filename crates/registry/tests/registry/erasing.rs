@@ -65,7 +65,7 @@ fn asking_twice_is_one_request_and_doing_it_twice_tells_so() {
     assert_eq!(fixture.registry.request_erasure(&id("never-enrolled")).unwrap(), first);
     assert!(fixture.registry.erasure_done(&id("never-enrolled"), 0, "none").unwrap());
     assert!(!fixture.registry.erasure_done(&id("never-enrolled"), 7, "again").unwrap());
-    assert!(!fixture.registry.erasure_done(&id("other"), 7, "nobody asked").unwrap());
+    assert!(!fixture.registry.erasure_done(&id("other"), 7, "no one asked").unwrap());
     let info = fixture.registry.erasure(&id("never-enrolled")).unwrap().unwrap();
     assert_eq!(info.done.unwrap().proof, "none");
     let again = fixture.registry.request_erasure(&id("never-enrolled")).unwrap();

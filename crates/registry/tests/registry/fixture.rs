@@ -3,10 +3,9 @@
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use vitalwire_access::{DeviceId, Role, Scope, UserName};
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{
-    DATABASE_FILE, Device, DeviceId, DeviceKey, Link, MasterKey, Registry, Role, Scope, UserName,
-};
+use vitalwire_registry::{DATABASE_FILE, Device, DeviceKey, Link, MasterKey, Registry};
 
 pub(crate) struct Fixture {
     folder: TempDir,

@@ -3,7 +3,8 @@
 use crate::fixture::{Fixture, id, link_of, name, numbered, password, secret};
 use std::collections::HashSet;
 use std::fs;
-use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry, Role};
+use vitalwire_access::Role;
+use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry};
 
 const PASSWORDS: [&str; 2] = ["correct horse battery", "hunter2 hunter2"];
 

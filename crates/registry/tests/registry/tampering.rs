@@ -3,7 +3,8 @@
 use crate::fixture::{Fixture, id, name, numbered, password};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use vitalwire_registry::{BrokenCause, Directory, ROTATION_OVERLAP, RegistryError, Role, RowName};
+use vitalwire_access::Role;
+use vitalwire_registry::{BrokenCause, Directory, ROTATION_OVERLAP, RegistryError, RowName};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

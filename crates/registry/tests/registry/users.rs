@@ -2,7 +2,8 @@
 
 use crate::fixture::{Fixture, id, name, password, reader};
 use std::collections::BTreeSet;
-use vitalwire_registry::{RegistryError, Role, Scope, UserChange};
+use vitalwire_access::{Role, Scope};
+use vitalwire_registry::{RegistryError, UserChange};
 
 #[test]
 fn an_added_user_logs_in_with_its_role() {

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Receiver;
-use vitalwire_registry::{DATABASE_FILE, Directory, MasterKey, ROTATION_OVERLAP, Registry, Role};
+use vitalwire_access::Role;
+use vitalwire_registry::{DATABASE_FILE, Directory, MasterKey, ROTATION_OVERLAP, Registry};
 
 const NO_PROGRESS: Option<fn(rusqlite::backup::Progress)> = None;
 

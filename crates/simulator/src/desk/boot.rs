@@ -265,7 +265,7 @@ async fn moved(mut switch: watch::Receiver<mode::Switch>) {
     changed(&mut switch).await;
 }
 
-/// Ready when it was changed: never, if nobody can.
+/// Ready when it was changed: never, if no one can.
 async fn changed<T>(value: &mut watch::Receiver<T>) {
     if value.changed().await.is_err() {
         std::future::pending::<()>().await;

@@ -50,7 +50,7 @@ pub struct DeskState {
 pub enum DeliveredUnit {
     /// Batches that the server acknowledged.
     Batches,
-    /// Bytes of frames that went out; nobody acknowledges them.
+    /// Bytes of frames that went out; no one acknowledges them.
     Bytes,
 }
 

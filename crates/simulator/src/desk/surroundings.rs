@@ -11,8 +11,8 @@ use crate::modem::{Network, Surroundings};
 /// The networks in reach: name, whether they have a password, and how strongly they are received, in dBm.
 const NETWORKS: [(&str, bool, i8); 4] =
     [("Ward 3", true, -47), ("Clinic-Guest", false, -58), ("Öffentlich", true, -71), ("Lift 2", true, -83)];
-/// The password of a network that nobody has chosen yet: nobody guesses it.
-const NOT_CHOSEN: &str = "nobody has chosen this network yet";
+/// The password of a network that no one has chosen yet: no one guesses it.
+const NOT_CHOSEN: &str = "no one has chosen this network yet";
 /// How strongly a network is received that a person named.
 const NAMED_RSSI_DBM: i8 = -65;
 

@@ -101,7 +101,7 @@ impl VirtualDs18b20 {
         };
     }
 
-    /// The master reads a byte. A bus that nobody holds down reads as ones.
+    /// The master reads a byte. A bus that no one holds down reads as ones.
     fn give(&mut self) -> u8 {
         if self.wearer.is_unplugged(Sensor::Temperature) {
             return 0xff;

@@ -12,7 +12,7 @@ const ACCESS_POINT_ADDRESS: &str = "192.168.4.1";
 const NAME_LEN_MAX: usize = 32;
 
 impl Modem {
-    pub(super) async fn obey(&mut self, line: &Line) {
+    pub(super) async fn execute(&mut self, line: &Line) {
         match line.name.as_str() {
             "AT" => self.ok(),
             "ATE0" | "ATE1" => {

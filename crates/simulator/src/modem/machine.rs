@@ -272,7 +272,7 @@ impl Modem {
             Some(Fault::Refuse) => self.error(),
             Some(Fault::Restart) => self.restart(),
             _ if line.len() > LINE_LEN_MAX => self.error(),
-            _ => self.obey(&Line::parse(line)).await,
+            _ => self.execute(&Line::parse(line)).await,
         }
     }
 

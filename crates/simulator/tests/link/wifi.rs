@@ -72,9 +72,9 @@ async fn nothing_that_befalls_the_modem_costs_a_sample() {
     }
 }
 
-/// The supply of the modem fails for a moment, and nobody hears its `ready`: it has one link only now, and no network.
+/// The supply of the modem fails for a moment, and no one hears its `ready`: it has one link only now, and no network.
 #[tokio::test]
-async fn a_restart_of_the_modem_that_nobody_heard_costs_no_sample() {
+async fn a_restart_of_the_modem_that_no_one_heard_costs_no_sample() {
     for firmware in [Firmware::At1, Firmware::At2] {
         with_device(firmware, WIFI_PASSWORD, async |device, control, server| {
             more(server, 2).await;

@@ -9,11 +9,11 @@ use vitalwire_simulator::modem::{Fault, line, modem};
 use super::{JumpingClock, beside, echo_server, on_network, start_and_join, surroundings};
 
 #[tokio::test]
-async fn noise_and_lines_that_nobody_asked_for_change_nothing() {
+async fn noise_and_lines_that_no_one_asked_for_change_nothing() {
     on_network(surroundings(), async |driver, bench| {
         let address = echo_server().await;
         let mut socket = driver.connect("127.0.0.1", address.port()).await.unwrap();
-        // All but results: one that nobody asked for cannot be told from one that was.
+        // All but results: one that no one asked for cannot be told from one that was.
         let noise: [&[u8]; 7] = [
             b"\r\n+STA_DISCONNECTED:\"02:00:00:00:03:00\"\r\n",
             b"\xff\xfe\x80\r\n",

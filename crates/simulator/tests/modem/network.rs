@@ -138,7 +138,7 @@ async fn notices_a_restart_and_starts_again() {
 }
 
 #[tokio::test]
-async fn a_restart_that_nobody_heard_is_found_by_asking() {
+async fn a_restart_that_no_one_heard_is_found_by_asking() {
     for surroundings in both_firmwares() {
         on_network(surroundings, async |driver, bench| {
             driver.check().await.unwrap();

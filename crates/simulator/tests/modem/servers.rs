@@ -46,7 +46,7 @@ async fn serves_one_request_after_another() {
                 let accepts_on = async {
                     server.await;
                     tokio::select! {
-                        _ = driver.accept() => panic!("nobody else connects"),
+                        _ = driver.accept() => panic!("no one else connects"),
                         _ = bench.control.status_when(|status| status.links == 0) => {}
                     }
                 };

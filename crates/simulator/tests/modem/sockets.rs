@@ -193,7 +193,7 @@ async fn what_was_sent_before_closing_arrives() {
     on_network(surroundings(), async |driver, _| {
         let mut socket = driver.connect("127.0.0.1", port).await.unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
-        peer.write_all(b"nobody reads this").await.unwrap();
+        peer.write_all(b"no one reads this").await.unwrap();
         let sent = pattern(5_000);
         socket.write_all(&sent).await.unwrap();
         socket.close().await;

@@ -18,7 +18,7 @@ use vitalwire_simulator::modem::{self, Control, Fault, Network, Surroundings, li
 use crate::bench::{Bench, RuntimeClock};
 use crate::browser::{save, visit};
 
-/// Patience with a slow machine, and with a modem that is started anew.
+/// Patience with a slow machine, and with a modem that is started again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A device in Configuration Mode.
@@ -125,7 +125,7 @@ async fn every_name_is_the_device() {
             let mut answer = [0; 512];
             for id in 0..3 {
                 let query = [&[0, id][..], b"\x01\0\0\x01\0\0\0\0\0\0\x01a\0\0\x01\0\x01"].concat();
-                // What is no query gets no answer, and keeps nobody from one.
+                // What is no query gets no answer, and keeps no one from one.
                 phone.send_to(b"noise", names).await.expect("it is sent");
                 phone.send_to(&query, names).await.expect("it is sent");
                 let len =
@@ -154,7 +154,7 @@ async fn the_page_comes_back_after_the_modem_restarted() {
 
 /// The supply of the modem fails for a moment, and what it says afterwards is lost, with the first answer.
 #[tokio::test]
-async fn the_page_comes_back_after_a_restart_that_nobody_heard() {
+async fn the_page_comes_back_after_a_restart_that_no_one_heard() {
     LocalSet::new()
         .run_until(async {
             let device = Device::start(&[]).await;

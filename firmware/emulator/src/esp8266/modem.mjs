@@ -140,7 +140,7 @@ export class Esp8266 extends EventEmitter {
     if (this.serial.waiting_len > WAITING_LEN_MAX) this.links.pause(true);
   }
 
-  /** A line that nobody asked for, or part of an answer. */
+  /** A line that no one asked for, or part of an answer. */
   say(text) {
     this.emit('said', text);
     // One character is one byte, whatever a network's name holds.

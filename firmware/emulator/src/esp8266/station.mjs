@@ -55,7 +55,7 @@ export class Station {
     });
   }
 
-  /** After a start or a loss; nobody waits for the outcome. */
+  /** After a start or a loss; no one waits for the outcome. */
   joinByItself(wanted) {
     this.#wanted = wanted;
     const network = this.air.find(wanted.name);

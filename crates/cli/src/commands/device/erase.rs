@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use vitalwire_registry::{DeviceId, ErasureInfo, Registry};
+use vitalwire_access::DeviceId;
+use vitalwire_registry::{ErasureInfo, Registry};
 
 use super::listing::erasure_text;
 use crate::args::DataArgs;
@@ -43,7 +44,7 @@ pub(super) fn erase(args: &EraseDevice) -> anyhow::Result<ExitCode> {
         let id = &args.id;
         eprintln!(
             "No server has done it within {} s. If none runs on this folder, it is done at the next start of \
-             `vitalwire serve`; `vitalwire device show {id}` tells when. Until then nobody can be enrolled as {id}.",
+             `vitalwire serve`; `vitalwire device show {id}` tells when. Until then no one can be enrolled as {id}.",
             SERVER_WAITED_FOR.as_secs()
         );
     }

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DeviceId, DeviceKey, Link, LinkKeys, Protocol, ROTATION_OVERLAP, Registry};
+use vitalwire_registry::{DeviceKey, Link, LinkKeys, Protocol, ROTATION_OVERLAP, Registry};
 
 use super::OneDevice;
 use crate::label::{self, Label};
@@ -107,7 +108,7 @@ pub(super) fn psk(OneDevice { id, data }: OneDevice) -> anyhow::Result<()> {
 
 /// The links of a device that speaks TLS.
 pub(super) fn links(registry: &Registry, id: &DeviceId) -> anyhow::Result<LinkKeys> {
-    // Asked first, so that nobody is told to have seen a key that was not shown.
+    // Asked first, so that no one is told to have seen a key that was not shown.
     if registry.device(id)?.protocol == Protocol::AesCbc {
         bail!(
             "{id} speaks AES-CBC frames and has no PSK; its key was shown when it was made, and \

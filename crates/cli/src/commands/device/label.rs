@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
-use vitalwire_registry::{DeviceId, SetupSecrets};
+use vitalwire_access::DeviceId;
+use vitalwire_registry::SetupSecrets;
 
 use super::key::{links, note_pending, print_lines};
 use crate::args::DataArgs;

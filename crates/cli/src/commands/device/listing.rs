@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use anyhow::bail;
 use serde::Serialize;
-use vitalwire_registry::{DeviceId, DeviceInfo, ErasureInfo, Registry, RegistryError};
+use vitalwire_access::DeviceId;
+use vitalwire_registry::{DeviceInfo, ErasureInfo, Registry, RegistryError};
 
 /// A device as scripts see it.
 #[derive(Serialize)]

@@ -8,9 +8,10 @@ use anyhow::Context;
 use clap::Args;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use vitalwire_access::DeviceId;
 use vitalwire_device::flash;
 use vitalwire_device::identity::{Credentials, Identity, tag_of};
-use vitalwire_registry::{DeviceId, DeviceKey, SetupSecrets};
+use vitalwire_registry::{DeviceKey, SetupSecrets};
 use zeroize::Zeroizing;
 
 use super::key::note_pending;

@@ -130,7 +130,7 @@ fn contents(directory: &Directory) -> Vec<Finding> {
         },
         match users {
             0 => {
-                warn("users", "none, so nobody can read: `vitalwire user add NAME --role reader --generate`")
+                warn("users", "none, so no one can read: `vitalwire user add NAME --role reader --generate`")
             }
             _ => ok("users", format!("{users} may log in")),
         },

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use secrecy::zeroize::Zeroizing;
-use vitalwire_registry::DeviceId;
+use vitalwire_access::DeviceId;
 use vitalwire_simulator::fleet::{FleetDevice, Link};
 
 use crate::safety::check_secret_file;

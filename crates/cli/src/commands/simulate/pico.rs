@@ -93,6 +93,6 @@ fn run_device(
         protocol: protocol_text(identity),
         page_url: Box::new(move |page| page_url(page, &setup_key).to_string()),
     };
-    made.send(Made { handle, about }).ok().context("nobody looks")?;
+    made.send(Made { handle, about }).ok().context("no one looks")?;
     Ok(runtime.block_on(desk.run(stop))?)
 }

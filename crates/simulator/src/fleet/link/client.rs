@@ -41,7 +41,7 @@ enum Lost {
 
 /// Why a connection was closed in order.
 enum Done {
-    /// An earlier boot's batches are delivered: connect anew for the next.
+    /// An earlier boot's batches are delivered: connect again for the next.
     Boot,
     /// Everything is.
     All,

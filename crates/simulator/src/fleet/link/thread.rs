@@ -31,7 +31,7 @@ impl LinkThread {
                 }
             };
             LocalSet::new().block_on(&runtime, run);
-            // Nobody may wait any more.
+            // No one may wait any more.
             let _ = tell.send(());
         })?;
         Ok(Self { thread, ended })

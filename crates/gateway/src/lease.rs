@@ -1,4 +1,4 @@
-//! A leash on each connection: whoever may end it pulls, and the connection learns why.
+//! A lease on each connection: whoever may end it ends it, and the connection learns why.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Why a connection was told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Pull {
+pub(crate) enum Ending {
     /// It had to make room before it identified itself.
     #[error("made room for a newer connection before it identified itself")]
     Evicted,
@@ -24,32 +24,32 @@ pub(crate) enum Pull {
     Stopped,
 }
 
-/// One connection's leash. The first pull counts.
+/// One connection's lease. The first ending counts.
 #[derive(Clone, Debug)]
-pub(crate) struct Leash {
+pub(crate) struct Lease {
     token: CancellationToken,
-    cause: Arc<OnceLock<Pull>>,
+    cause: Arc<OnceLock<Ending>>,
 }
 
-impl Leash {
-    /// A leash that is also pulled when `stop` is cancelled.
+impl Lease {
+    /// A lease that is also ended when `stop` is cancelled.
     pub(crate) fn new(stop: &CancellationToken) -> Self {
         Self { token: stop.child_token(), cause: Arc::default() }
     }
 
-    pub(crate) fn pull(&self, cause: Pull) {
+    pub(crate) fn end(&self, cause: Ending) {
         self.cause.get_or_init(|| cause);
         self.token.cancel();
     }
 
-    /// Waits until the leash is pulled.
-    pub(crate) async fn pulled(&self) -> Pull {
+    /// Waits until the lease is ended.
+    pub(crate) async fn ended(&self) -> Ending {
         self.token.cancelled().await;
-        self.cause.get().copied().unwrap_or(Pull::Stopped)
+        self.cause.get().copied().unwrap_or(Ending::Stopped)
     }
 
-    /// Why it was pulled, if it was by anyone but a stop.
-    pub(crate) fn cause(&self) -> Option<Pull> {
+    /// Why it was ended, if it was by anyone but a stop.
+    pub(crate) fn cause(&self) -> Option<Ending> {
         self.cause.get().copied()
     }
 }

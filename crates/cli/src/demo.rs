@@ -1,9 +1,9 @@
 //! The demonstration: fresh secrets, a server, a fleet of modelled patients and a real MQTT subscriber that counts.
 //! Everything goes over real sockets; nothing is counted that the subscriber did not receive.
 
-mod ground;
 mod parts;
 mod report;
+mod setup;
 mod snapshot;
 mod subscriber;
 mod tally;
@@ -22,9 +22,9 @@ use vitalwire_registry::Protocol;
 use vitalwire_simulator::fleet::{FleetConfig, FleetDevice, FleetObserver, FleetReport};
 
 use crate::limits;
-use ground::Ground;
 use parts::{FleetThread, ServerThread};
 use report::{Percentiles, Report};
+use setup::Setup;
 use subscriber::SubscriberThread;
 use tally::Tally;
 
@@ -59,14 +59,14 @@ pub(crate) struct Plan {
 /// When something cannot start, or the subscriber loses the broker.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     limits::raise_open_files();
-    let ground = Ground::prepare(plan)?;
-    let server = ServerThread::start(ground.server_config(plan)?)?;
-    let devices = ground.devices.clone();
+    let setup = Setup::prepare(plan)?;
+    let server = ServerThread::start(setup.server_config(plan)?)?;
+    let devices = setup.devices.clone();
     let observer = FleetObserver::new(&devices);
     let seen = devices.iter().map(|device| (device.id.clone(), speaks(device)));
     let tally = Arc::new(Mutex::new(Tally::new(seen, plan.rate_hz, plan.live)));
     let subscriber =
-        SubscriberThread::start(&ground.login(&server)?, Arc::clone(&tally), Arc::clone(&observer))?;
+        SubscriberThread::start(&setup.login(&server)?, Arc::clone(&tally), Arc::clone(&observer))?;
 
     let mut config = FleetConfig::new(devices, server.addresses.devices.to_string(), plan.seed);
     config.rate_hz = plan.rate_hz;
@@ -76,7 +76,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     let fleet = FleetThread::start(config, Arc::clone(&observer), ended.clone())?;
 
     let watched = if plan.live {
-        show(plan, &ground, &server, &tally, &observer, &ended)
+        show(plan, &setup, &server, &tally, &observer, &ended)
     } else {
         tell_progress(plan, &tally, &observer, &ended);
         Ok(())
@@ -95,7 +95,7 @@ fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 
 fn show(
     plan: &Plan,
-    ground: &Ground,
+    setup: &Setup,
     server: &ServerThread,
     tally: &Mutex<Tally>,
     observer: &FleetObserver,
@@ -116,7 +116,7 @@ fn show(
             }
         ),
         addresses: format!("devices {}{mqtt}{metrics}", addresses.devices),
-        command: ground.command(server),
+        command: setup.command(server),
         tally,
         sent: &|| observer.report().sent,
     };
@@ -137,7 +137,7 @@ fn tell_progress(plan: &Plan, tally: &Mutex<Tally>, observer: &FleetObserver, en
             let tally = locked(tally);
             (tally.served(), tally.delivered())
         };
-        // Progress is a courtesy: that nobody reads it is no reason to stop.
+        // Progress is a courtesy: that no one reads it is no reason to stop.
         let _ = writeln!(
             std::io::stderr(),
             "{:4} s  {served} of {} served  {sent} sent  {delivered} delivered",

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
+use vitalwire_access::{DeviceId, Role, Scope, UserName};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
 use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, ServerConfig};
 use vitalwire_protocol::{CbcSecret, Variant};
-use vitalwire_registry::{
-    DeviceId, DeviceKey, MasterKey, Protocol, Registry, RegistryError, Role, Scope, UserName, master_key_path,
-};
+use vitalwire_registry::{DeviceKey, MasterKey, Protocol, Registry, RegistryError, master_key_path};
 use vitalwire_simulator::fleet::{FleetDevice, Link};
 
 use super::Plan;
@@ -26,7 +25,7 @@ const QUEUED_MESSAGES_MAX: usize = 800_000;
 const QUEUED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The data folder and what was put into it.
-pub(crate) struct Ground {
+pub(crate) struct Setup {
     pub(crate) devices: Vec<FleetDevice>,
     password: SecretString,
     data: PathBuf,
@@ -41,7 +40,7 @@ pub(crate) struct Login {
     pub(crate) password: SecretString,
 }
 
-impl Ground {
+impl Setup {
     /// Makes the folder, or uses the one that is kept, and enrols the patients.
     ///
     /// # Errors
