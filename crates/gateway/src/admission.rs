@@ -19,6 +19,13 @@ pub(crate) enum Refusal {
     AddressFull(usize),
 }
 
+impl Refusal {
+    /// What metrics call it.
+    pub(crate) fn label(self) -> &'static str {
+        "Refused"
+    }
+}
+
 /// The connections that are open.
 #[derive(Debug)]
 pub(crate) struct Admissions {

@@ -12,11 +12,11 @@ use std::time::Duration;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{JournalError, Reader, ReaderKind, Start, Stored};
 
-use crate::connection::Context;
+use crate::context::Context;
 use crate::profiles::PICO;
-use crate::reading::{BatchReading, Body, Reading, SampleBody, SampleReading, SourceRef};
+use crate::reading::{BatchReading, Body, Reading, SampleBody, SampleReading};
 use crate::ticket::{Delivery, Ticket};
-use crate::topics::{DeviceTopics, Source};
+use crate::topics::{DeviceTopics, Source, SourceRef};
 
 /// The journal's name of this reader.
 const READER: &str = "publisher";

@@ -11,7 +11,7 @@ use vitalwire_access::DeviceId;
 use vitalwire_journal::{HistoryQuery, JournalError};
 use vitalwire_registry::{Directory, RegistryError};
 
-use crate::connection::Context;
+use crate::context::Context;
 use crate::publisher::Publisher;
 use crate::topics::ROOT;
 

@@ -9,14 +9,15 @@ use tokio::net::TcpStream;
 use vitalwire_journal::{Assurance, Entry, SEQUENCE_FIRST, SPAN_US_MAX};
 use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_variant};
 
+use crate::arrival::{Arrival, DRAIN_MAX, DRAIN_WAIT};
+use crate::cause::Cause;
 use crate::clock::utc_us;
-use crate::connection::{Arrival, Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::identify::{Candidate, IdentifyError, Identity};
 use crate::lease::Ending;
-use crate::reading::{Reading, SampleBody, SampleReading, SourceRef, samples_body};
+use crate::reading::{Reading, SampleBody, SampleReading, samples_body};
 use crate::session::{Entered, Session};
 use crate::ticket::Ticket;
-use crate::topics::Source;
+use crate::topics::{Source, SourceRef};
 
 /// Bytes taken from the socket at once: some thirty frames. On the stack, so an idle connection holds none.
 const READ_LEN: usize = 8 * 1024;

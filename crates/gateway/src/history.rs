@@ -14,9 +14,9 @@ use vitalwire_journal::{
 use vitalwire_profile::{ChannelProfile, Profile};
 
 use crate::clock::utc_us;
+use crate::data_folder::JOURNAL;
 use crate::profiles::{PICO, Profiles, ProfilesError};
 use crate::reading::{Body, SampleBody, channel_values, number_at};
-use crate::server::JOURNAL;
 
 /// Entries that one query may read: a day of a device with 1 s batches. Past it the query is refused.
 pub const HISTORY_ENTRIES_MAX: usize = 100_000;

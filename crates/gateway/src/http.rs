@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::connection::Context;
+use crate::context::Context;
 use crate::publisher::Publisher;
 
 /// Serves until the stop.

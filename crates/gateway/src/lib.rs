@@ -7,9 +7,13 @@
 //! identification, never acknowledges before the disk has it, and never logs a patient's values.
 
 mod admission;
+mod arrival;
 mod backfill;
+mod cause;
 mod clock;
 mod connection;
+mod context;
+mod data_folder;
 mod enrolment;
 mod erasure;
 mod frames;
@@ -21,6 +25,7 @@ mod lease;
 mod limits;
 mod link;
 mod listener;
+mod message;
 mod metrics;
 mod profiles;
 mod publisher;

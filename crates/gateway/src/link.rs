@@ -11,13 +11,13 @@ use vitalwire_access::DeviceId;
 use vitalwire_protocol::batch::{Hello, Message, decode};
 
 use self::conversation::Conversation;
+use crate::arrival::Arrival;
+use crate::cause::Cause;
 use crate::clock::{DeviceClock, ServerClock, utc_us};
-use crate::connection::{Arrival, Cause};
 use crate::identify::{IdentifyError, Identity};
-use crate::reading::SourceRef;
 use crate::session::{Entered, Session};
 use crate::tls::{Proven, Secured};
-use crate::topics::Source;
+use crate::topics::{Source, SourceRef};
 
 /// Bytes taken out of TLS at once: a record. On the stack, so an idle connection holds none.
 const READ_LEN: usize = 16 * 1024;

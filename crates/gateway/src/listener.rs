@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{self, Context};
+use crate::connection;
+use crate::context::Context;
 use crate::lease::Lease;
-use crate::metrics::End;
 
 /// Connections that the kernel holds for us: a clinic's devices may all come back at the same moment.
 const BACKLOG: u32 = 4_096;
@@ -58,7 +58,7 @@ fn start(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, tasks: &Ta
     let admission = match context.admissions.admit(peer.ip(), &lease) {
         Ok(admission) => admission,
         Err(refusal) => {
-            context.metrics.ended(End::Refused);
+            context.metrics.ended(refusal.label());
             tracing::warn!(%peer, cause = %refusal, "connection refused");
             return;
         }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use vitalwire_profile::{PROFILE_TEXT_LEN_MAX, Profile, ProfileError};
 
-/// The folder of profiles in the data folder.
-const FOLDER: &str = "profiles";
+use crate::data_folder::PROFILES;
+
 /// The profile of the paper's device, whose AES-CBC frames name none.
 pub(crate) const PICO: &str = "pico";
 
@@ -54,7 +54,7 @@ impl Profiles {
             .filter_map(Profile::builtin)
             .map(|profile| (profile.name().to_owned(), Arc::new(profile)))
             .collect();
-        for path in files(&data.join(FOLDER))? {
+        for path in files(&data.join(PROFILES))? {
             let text = read(&path).map_err(|cause| ProfilesError::File { path: path.clone(), cause })?;
             let profile = Profile::parse(&text)
                 .map_err(|cause| ProfilesError::Invalid { path: path.clone(), cause })?;
@@ -110,9 +110,9 @@ mod tests {
     fn reads_the_folder_beside_what_is_built_in() {
         let data = tempfile::tempdir().unwrap();
         assert!(Profiles::load(data.path()).unwrap().find("spo2-clip").is_none());
-        fs::create_dir(data.path().join(FOLDER)).unwrap();
-        fs::write(data.path().join(FOLDER).join("clip.toml"), CLIP).unwrap();
-        fs::write(data.path().join(FOLDER).join("notes.txt"), "not read").unwrap();
+        fs::create_dir(data.path().join(PROFILES)).unwrap();
+        fs::write(data.path().join(PROFILES).join("clip.toml"), CLIP).unwrap();
+        fs::write(data.path().join(PROFILES).join("notes.txt"), "not read").unwrap();
         let profiles = Profiles::load(data.path()).unwrap();
         assert_eq!(profiles.find("spo2-clip").unwrap().channels().len(), 3);
         assert_eq!(profiles.pico().channels().len(), 7);
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn a_bad_or_doubled_profile_is_named() {
         let data = tempfile::tempdir().unwrap();
-        let folder = data.path().join(FOLDER);
+        let folder = data.path().join(PROFILES);
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("a.toml"), "name = 1").unwrap();
         let error = Profiles::load(data.path()).unwrap_err().to_string();

@@ -2,6 +2,7 @@
 //! or an external one. It knows topics and payloads, and nothing of sockets of devices.
 
 pub(crate) mod external;
+mod flight;
 mod queue;
 mod sender;
 mod status;
@@ -11,17 +12,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use vitalwire_broker::Broker;
 
 use crate::identify::Identity;
+use crate::message::Message;
 use crate::reading::Reading;
 use crate::ticket::Ticket;
 use crate::topics::ROOT;
 use external::External;
-
-const ONLINE: Bytes = Bytes::from_static(b"online");
-const OFFLINE: Bytes = Bytes::from_static(b"offline");
+use status::{OFFLINE, ONLINE};
 
 /// Where messages go.
 pub(crate) enum Publisher {
@@ -29,16 +28,6 @@ pub(crate) enum Publisher {
     Embedded(Broker),
     /// A broker elsewhere.
     External(External),
-}
-
-/// One MQTT message; all are published at QoS 1, and a subscriber chooses less if it likes.
-#[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) topic: Arc<str>,
-    pub(crate) payload: Bytes,
-    pub(crate) retain: bool,
-    /// On the last message of a reading that somebody follows.
-    pub(crate) ticket: Option<Arc<Ticket>>,
 }
 
 impl Publisher {

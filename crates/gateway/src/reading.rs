@@ -6,13 +6,9 @@ mod body;
 mod json;
 mod sample;
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use vitalwire_access::DeviceId;
 
-use crate::publisher::Message;
-use crate::topics::Source;
+use crate::message::Message;
 
 pub(crate) use batch::{BatchReading, BatchSpan, channel_values};
 pub(crate) use body::{Body, SampleBody, batch_body, samples_body};
@@ -55,11 +51,3 @@ impl Reading {
             }
     }
 }
-
-/// A message of a reading: not retained, because its value is soon old.
-fn message(topic: &Arc<str>, payload: impl Into<Bytes>) -> Message {
-    Message { topic: Arc::clone(topic), payload: payload.into(), retain: false, ticket: None }
-}
-
-/// The source that readings out of the journal have: made once a device and profile.
-pub(crate) type SourceRef = Arc<Source>;

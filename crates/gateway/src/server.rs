@@ -16,7 +16,8 @@ use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimit
 use vitalwire_registry::{Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
 
 use crate::admission::Admissions;
-use crate::connection::Context;
+use crate::context::Context;
+use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
 use crate::history::{History, HistoryError, HistoryQuery};
 use crate::identify::Identifier;
@@ -30,8 +31,6 @@ use crate::session::Sessions;
 use crate::tls::Acceptor;
 use crate::{backfill, erasure, http, listener};
 
-/// The journal's file in the data folder.
-pub(crate) const JOURNAL: &str = "journal.db";
 /// A session under an old key ends at most so long after the overlap's deadline.
 const STALE_CHECK: Duration = Duration::from_secs(10);
 
@@ -249,21 +248,6 @@ impl Server {
         };
         if tokio::time::timeout(patience, close).await.is_err() {
             tracing::warn!("stopped before the journal was closed; what was acknowledged is on the disk");
-        }
-    }
-}
-
-impl Context {
-    /// Brings the gauges up to date that no one counts along.
-    pub(crate) fn refresh_gauges(&self) {
-        self.metrics.connections.set(self.admissions.open() as u64);
-        self.metrics.devices.set(self.sessions.count() as u64);
-        let (enrolled, version) = self.identifier.known();
-        self.metrics.enrolled.set(enrolled as u64);
-        self.metrics.registry_version.set(version);
-        if let Publisher::Embedded(broker) = &self.publisher {
-            self.metrics.broker_connected.set(1);
-            self.metrics.mqtt_clients.set(broker.stats().clients);
         }
     }
 }

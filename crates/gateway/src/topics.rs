@@ -47,6 +47,9 @@ pub(crate) struct Source {
     channels: Box<[ChannelTopics]>,
 }
 
+/// Made once a connection, or once a device and profile for what comes out of the journal.
+pub(crate) type SourceRef = Arc<Source>;
+
 /// Where the values of a channel are published.
 #[derive(Debug)]
 pub(crate) struct ChannelTopics {

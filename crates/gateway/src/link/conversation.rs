@@ -14,13 +14,15 @@ use vitalwire_protocol::batch::{
 };
 
 use super::{Greeted, Link, name_of};
+use crate::arrival::{DRAIN_MAX, DRAIN_WAIT};
+use crate::cause::Cause;
 use crate::clock::{ServerClock, utc_us};
-use crate::connection::{Cause, DRAIN_MAX, DRAIN_WAIT};
 use crate::ingest::{BatchNumber, Liveness, Pending};
 use crate::lease::Ending;
-use crate::reading::{BatchReading, BatchSpan, Reading, SourceRef, batch_body};
+use crate::reading::{BatchReading, BatchSpan, Reading, batch_body};
 use crate::session::Session;
 use crate::ticket::{Delivery, Ticket};
+use crate::topics::SourceRef;
 
 /// Bytes of the longest message that the server sends.
 const ANSWER_LEN_MAX: usize = 64;

@@ -11,11 +11,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
 use vitalwire_access::DeviceId;
 
-use super::Message;
+use super::flight::INFLIGHT_MAX;
 use super::queue::{Item, Shared};
-use super::sender::{INFLIGHT_MAX, Sender};
+use super::sender::Sender;
 use super::status::StatusLink;
 use crate::identify::Identity;
+use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Ticket;

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
 
-use super::Message;
-use super::sender::Flight;
+use super::flight::Flight;
+use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Ticket;
@@ -75,8 +75,14 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes the next item of the queue into the flight when none waits there; false when there is none or no need.
+    pub(super) fn refill_flight(&self) -> bool {
+        let waiting = &mut self.flight.messages().waiting;
+        waiting.is_empty() && self.refill(waiting)
+    }
+
     /// Moves the oldest item to the end of `waiting`, as messages; false when there is none.
-    pub(super) fn refill(&self, waiting: &mut VecDeque<Message>) -> bool {
+    fn refill(&self, waiting: &mut VecDeque<Message>) -> bool {
         let mut queue = self.queue();
         let next = queue.pop_front().or_else(|| queue.backlog.pop_front());
         match next {

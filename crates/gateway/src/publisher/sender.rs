@@ -4,19 +4,16 @@
 //! are sent again from the first, by a fresh client: rumqttc would drop them when the broker has lost the
 //! session.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
-use tokio::sync::Notify;
 
-use super::Message;
+use super::flight::{Flight, INFLIGHT_MAX};
 use super::queue::Shared;
+use crate::message::Message;
 
-/// Messages handed to the client and not yet acknowledged.
-pub(super) const INFLIGHT_MAX: u16 = 1_000;
 const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(100);
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(5);
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
@@ -28,93 +25,6 @@ pub(super) struct Sender {
     address: String,
     /// Whether the present failure has been reported.
     failing: bool,
-}
-
-/// Messages on their way to the broker over one connection, the oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Flight {
-    messages: Mutex<FlightMessages>,
-    /// Told when the window has room again.
-    room: Notify,
-}
-
-#[derive(Debug, Default)]
-struct FlightMessages {
-    /// Not handed to the client yet.
-    waiting: VecDeque<Message>,
-    /// Handed to the client, which has not said yet under which packet id it sends them.
-    handed: VecDeque<Message>,
-    /// Sent, not acknowledged.
-    sent: VecDeque<(u16, Message)>,
-}
-
-impl FlightMessages {
-    fn len(&self) -> usize {
-        self.waiting.len() + self.handed.len() + self.sent.len()
-    }
-
-    fn on_sent(&mut self, packet_id: u16) {
-        if let Some(message) = self.handed.pop_front() {
-            self.sent.push_back((packet_id, message));
-        }
-    }
-
-    fn on_acknowledged(&mut self, packet_id: u16) {
-        if let Some(at) = self.sent.iter().position(|(id, _)| *id == packet_id) {
-            let message = self.sent.remove(at).map(|(_, message)| message);
-            if let Some(ticket) = message.and_then(|message| message.ticket) {
-                ticket.deliver();
-            }
-        }
-    }
-
-    /// The next message for the client, while the window has room.
-    fn hand_next(&mut self) -> Option<Message> {
-        if self.handed.len() + self.sent.len() >= usize::from(INFLIGHT_MAX) {
-            return None;
-        }
-        let message = self.waiting.pop_front()?;
-        self.handed.push_back(message.clone());
-        Some(message)
-    }
-
-    /// All messages wait again, in order, for the next connection.
-    fn recall(&mut self) {
-        let mut all: VecDeque<_> = self.sent.drain(..).map(|(_, message)| message).collect();
-        all.append(&mut self.handed);
-        all.append(&mut self.waiting);
-        all.retain(|message| !message.topic.is_empty());
-        self.waiting = all;
-    }
-
-    /// Lets go what waits on these topics, and marks what the client has by an empty topic: it is not sent again.
-    fn erase(&mut self, concerned: impl Fn(&str) -> bool) {
-        let under_way = self.handed.iter_mut().chain(self.sent.iter_mut().map(|(_, message)| message));
-        for message in under_way.chain(self.waiting.iter_mut()).filter(|message| concerned(&message.topic)) {
-            message.topic = Arc::from("");
-            if let Some(ticket) = message.ticket.take() {
-                ticket.drop_reading();
-            }
-        }
-        self.waiting.retain(|message| !message.topic.is_empty());
-    }
-}
-
-impl Flight {
-    fn messages(&self) -> MutexGuard<'_, FlightMessages> {
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// See [`FlightMessages::erase`].
-    pub(super) fn erase(&self, concerned: impl Fn(&str) -> bool) {
-        self.messages().erase(concerned);
-    }
-
-    /// Takes the next item of the queue when none waits here; false when there is none or no need.
-    fn refill(&self, shared: &Shared) -> bool {
-        let waiting = &mut self.messages().waiting;
-        waiting.is_empty() && shared.refill(waiting)
-    }
 }
 
 impl Sender {
@@ -195,7 +105,7 @@ async fn feed(shared: &Shared, client: &AsyncClient, flight: &Flight) -> std::co
             // The channel is as long as the window, so this does not wait; it fails only with the event
             // loop, and then the message is recalled.
             let _ = client.publish(&*topic, QoS::AtLeastOnce, retain, payload).await;
-        } else if flight.refill(shared) {
+        } else if shared.refill_flight() {
             continue;
         } else {
             tokio::select! {
@@ -211,27 +121,4 @@ async fn say_goodbye(client: &AsyncClient, events: &mut EventLoop) {
     let _ = client.try_disconnect();
     let goodbye = async { while events.poll().await.is_ok() {} };
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unacknowledged_messages_are_recalled_in_order() {
-        let mut flight = FlightMessages::default();
-        for text in ["1", "2", "3", "4"] {
-            let payload = text.to_owned().into();
-            flight.waiting.push_back(Message { topic: "t".into(), payload, retain: false, ticket: None });
-        }
-        for _ in 0..3 {
-            flight.hand_next().unwrap();
-        }
-        flight.on_sent(1);
-        flight.on_sent(2);
-        flight.on_acknowledged(1);
-        flight.recall();
-        let order: Vec<_> = flight.waiting.iter().map(|message| message.payload.clone()).collect();
-        assert_eq!(order, ["2", "3", "4"]);
-    }
 }

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, QoS};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{OFFLINE, ONLINE};
+pub(super) const ONLINE: Bytes = Bytes::from_static(b"online");
+pub(super) const OFFLINE: Bytes = Bytes::from_static(b"offline");
 
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 /// How long to wait for the broker to acknowledge `offline`.

@@ -6,10 +6,9 @@ use vitalwire_profile::ChannelProfile;
 use vitalwire_protocol::batch::{Batch, ChannelData, Decimal, Message as Received, decode};
 
 use super::json::{ReadingJson, Value, write};
-use super::{SourceRef, message};
 use crate::clock::rfc3339_millis;
-use crate::publisher::Message;
-use crate::topics::ChannelTopics;
+use crate::message::Message;
+use crate::topics::{ChannelTopics, SourceRef};
 
 #[derive(Clone, Debug)]
 pub(crate) struct BatchReading {
@@ -106,17 +105,19 @@ impl BatchReading {
         for (index, moment) in moments.enumerate() {
             for point in moment {
                 let text = || point.value.to_string();
-                messages.extend(point.topics.value.as_ref().map(|topic| message(topic, text())));
+                messages.extend(point.topics.value.as_ref().map(|topic| Message::passing(topic, text())));
             }
             if moment.iter().any(|point| !point.channel.waveform) {
-                messages
-                    .push(message(&self.source.topics.reading, self.reading(&batch, span, index, moment)));
+                messages.push(Message::passing(
+                    &self.source.topics.reading,
+                    self.reading(&batch, span, index, moment),
+                ));
             }
         }
         for channel in batch.channels() {
             let Some((profile, topics)) = self.source.channel(channel.index) else { continue };
             let Some(topic) = &topics.waveform else { continue };
-            messages.push(message(topic, self.waveform(&batch, span, profile, &channel)));
+            messages.push(Message::passing(topic, self.waveform(&batch, span, profile, &channel)));
         }
     }
 

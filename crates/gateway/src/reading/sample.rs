@@ -5,8 +5,8 @@ use vitalwire_journal::Assurance;
 use vitalwire_protocol::{Channel, Sample};
 
 use super::json::{ReadingJson, Value};
-use super::{SourceRef, message};
-use crate::publisher::Message;
+use crate::message::Message;
+use crate::topics::SourceRef;
 
 /// Stands between the values of a sample's text; no number holds it.
 const SEPARATOR: u8 = b',';
@@ -57,8 +57,8 @@ impl SampleReading {
             let value = std::str::from_utf8(&text).expect("a sample's values are ASCII");
             let number = value.parse().unwrap_or(f64::NAN);
             json.value(channel, Value { text: value, plausible: channel.plausible(number) });
-            messages.extend(topics.value.as_ref().map(|topic| message(topic, text)));
+            messages.extend(topics.value.as_ref().map(|topic| Message::passing(topic, text)));
         }
-        messages.push(message(&self.source.topics.reading, json.finish()));
+        messages.push(Message::passing(&self.source.topics.reading, json.finish()));
     }
 }

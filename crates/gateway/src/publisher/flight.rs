@@ -1,0 +1,115 @@
+//! Messages on their way to the external broker. One is forgotten only when the broker acknowledged it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::message::Message;
+
+/// Messages handed to the client and not yet acknowledged.
+pub(super) const INFLIGHT_MAX: u16 = 1_000;
+
+/// Messages on their way to the broker over one connection, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Flight {
+    messages: Mutex<FlightMessages>,
+    /// Told when the window has room again.
+    pub(super) room: Notify,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FlightMessages {
+    /// Not handed to the client yet.
+    pub(super) waiting: VecDeque<Message>,
+    /// Handed to the client, which has not said yet under which packet id it sends them.
+    handed: VecDeque<Message>,
+    /// Sent, not acknowledged.
+    sent: VecDeque<(u16, Message)>,
+}
+
+impl FlightMessages {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.handed.len() + self.sent.len()
+    }
+
+    pub(super) fn on_sent(&mut self, packet_id: u16) {
+        if let Some(message) = self.handed.pop_front() {
+            self.sent.push_back((packet_id, message));
+        }
+    }
+
+    pub(super) fn on_acknowledged(&mut self, packet_id: u16) {
+        if let Some(at) = self.sent.iter().position(|(id, _)| *id == packet_id) {
+            let message = self.sent.remove(at).map(|(_, message)| message);
+            if let Some(ticket) = message.and_then(|message| message.ticket) {
+                ticket.deliver();
+            }
+        }
+    }
+
+    /// The next message for the client, while the window has room.
+    pub(super) fn hand_next(&mut self) -> Option<Message> {
+        if self.handed.len() + self.sent.len() >= usize::from(INFLIGHT_MAX) {
+            return None;
+        }
+        let message = self.waiting.pop_front()?;
+        self.handed.push_back(message.clone());
+        Some(message)
+    }
+
+    /// All messages wait again, in order, for the next connection.
+    pub(super) fn recall(&mut self) {
+        let mut all: VecDeque<_> = self.sent.drain(..).map(|(_, message)| message).collect();
+        all.append(&mut self.handed);
+        all.append(&mut self.waiting);
+        all.retain(|message| !message.topic.is_empty());
+        self.waiting = all;
+    }
+
+    /// Lets go what waits on these topics, and marks what the client has by an empty topic: it is not sent again.
+    pub(super) fn erase(&mut self, concerned: impl Fn(&str) -> bool) {
+        let under_way = self.handed.iter_mut().chain(self.sent.iter_mut().map(|(_, message)| message));
+        for message in under_way.chain(self.waiting.iter_mut()).filter(|message| concerned(&message.topic)) {
+            message.topic = Arc::from("");
+            if let Some(ticket) = message.ticket.take() {
+                ticket.drop_reading();
+            }
+        }
+        self.waiting.retain(|message| !message.topic.is_empty());
+    }
+}
+
+impl Flight {
+    pub(super) fn messages(&self) -> MutexGuard<'_, FlightMessages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`FlightMessages::erase`].
+    pub(super) fn erase(&self, concerned: impl Fn(&str) -> bool) {
+        self.messages().erase(concerned);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unacknowledged_messages_are_recalled_in_order() {
+        let mut flight = FlightMessages::default();
+        for text in ["1", "2", "3", "4"] {
+            let payload = text.to_owned().into();
+            flight.waiting.push_back(Message { topic: "t".into(), payload, retain: false, ticket: None });
+        }
+        for _ in 0..3 {
+            flight.hand_next().unwrap();
+        }
+        flight.on_sent(1);
+        flight.on_sent(2);
+        flight.on_acknowledged(1);
+        flight.recall();
+        let order: Vec<_> = flight.waiting.iter().map(|message| message.payload.clone()).collect();
+        assert_eq!(order, ["2", "3", "4"]);
+    }
+}
