@@ -9,6 +9,8 @@ use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vitalwire_broker::{Broker, BrokerError, BrokerLimits};
+use vitalwire_testing::mosquitto::{Subscriber, client, run};
+use vitalwire_testing::{PASSWORD, PATIENCE, until};
 
 async fn can_log_in(running: &Running, arguments: &[&str]) -> bool {
     let mut command = tokio::process::Command::new("mosquitto_pub");

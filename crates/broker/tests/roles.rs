@@ -9,6 +9,8 @@ use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use std::net::SocketAddr;
 use support::*;
+use vitalwire_testing::mosquitto::{client, run};
+use vitalwire_testing::{PASSWORD, PATIENCE, until};
 
 fn options(address: SocketAddr, user: &str, client_id: &str) -> MqttOptions {
     let mut options = MqttOptions::new(client_id, address.ip().to_string(), address.port());

@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use vitalwire_broker::{Broker, BrokerLimits};
+use vitalwire_testing::mosquitto::Subscriber;
+use vitalwire_testing::{PASSWORD, PATIENCE, until};
 
 const STORED: [&str; 7] = ["-i", "display", "-c", "-q", "1", "-t", "Pico/#"];
 
@@ -140,22 +142,20 @@ async fn missed_and_retained_messages_survive_a_kill() {
     process.kill().await;
     let process = Process::start(folder.path()).await;
     let mut back = Subscriber::connect(process.address, "reader", &STORED);
-    back.kill_after_in_order().await;
+    read_in_order(&mut back).await;
 }
 
-impl Subscriber {
-    /// Reads what is queued and checks that no number is missing between the first and the last.
-    async fn kill_after_in_order(&mut self) {
-        let mut last: Option<u32> = None;
-        while let Ok(Some(line)) =
-            tokio::time::timeout(Duration::from_secs(1), self.find("Pico/dev_a/x number")).await
-        {
-            let number = line.rsplit(' ').next().unwrap().parse().unwrap();
-            assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
-            last = Some(number);
-        }
-        assert!(last.is_some(), "nothing was stored");
+/// Reads what is queued and checks that no number is missing between the first and the last.
+async fn read_in_order(subscriber: &mut Subscriber) {
+    let mut last: Option<u32> = None;
+    while let Ok(Some(line)) =
+        tokio::time::timeout(Duration::from_secs(1), subscriber.find("Pico/dev_a/x number")).await
+    {
+        let number = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
+        last = Some(number);
     }
+    assert!(last.is_some(), "nothing was stored");
 }
 
 /// A client that logs in, subscribes at this QoS, and then never reads again.

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use vitalwire_broker::{Broker, BrokerLimits, generate_self_signed};
+use vitalwire_testing::mosquitto::{Subscriber, client, run};
+use vitalwire_testing::{PASSWORD, PATIENCE};
 
 async fn start_all() -> (Running, String) {
     let folder = Arc::new(tempfile::tempdir().unwrap());

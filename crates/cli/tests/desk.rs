@@ -11,9 +11,10 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
-use support::{Data, Lines, Running, Serve, run, stderr, until, vitalwire, wait};
+use support::{Data, Serve, run, stderr, vitalwire};
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::seal;
+use vitalwire_testing::program::{Lines, Running, until, wait};
 
 const PASSWORD: &str = "a good password";
 
@@ -97,7 +98,7 @@ impl Page {
 
     fn try_to_ask(&self, request: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(support::PATIENCE))?;
+        stream.set_read_timeout(Some(vitalwire_testing::PATIENCE))?;
         stream.write_all(request)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;

@@ -8,9 +8,10 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 
-use support::{Data, run, stderr, stdout, until, vitalwire};
+use support::{Data, run, stderr, stdout, vitalwire};
 use vitalwire_access::DeviceId;
 use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, master_key_path};
+use vitalwire_testing::program::until;
 
 fn registry(data: &Data) -> Registry {
     let master = MasterKey::load(&master_key_path(&data.folder(), None)).unwrap();

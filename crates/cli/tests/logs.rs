@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-use support::{Data, Serve, vitalwire, wait};
+use support::{Data, Serve, vitalwire};
+use vitalwire_testing::program::wait;
 
 const KEY: &str = "Kq3vTz8LmWx5RbNc";
 const IV: &str = "Jh7sPd2FgYe9UaVt";

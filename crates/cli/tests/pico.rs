@@ -13,7 +13,8 @@ use std::thread;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use support::{Data, Lines, Running, Serve, vitalwire, wait};
+use support::{Data, Serve, vitalwire};
+use vitalwire_testing::program::{Lines, Running, wait};
 
 const PASSWORD: &str = "a good password";
 

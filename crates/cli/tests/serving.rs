@@ -9,7 +9,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::{Data, Running, Serve, run, stderr, stdout, until, vitalwire, wait};
+use support::{Data, Serve, run, stderr, stdout, vitalwire};
+use vitalwire_testing::program::{Running, until, wait};
 
 const PASSWORD: &str = "a good password";
 

@@ -2,15 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Clinic, Device, JSON, Subscriber, closed, closes, send};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use vitalwire_gateway::Limits;
 use vitalwire_protocol::Variant;
+use vitalwire_testing::clinic::{Clinic, Device, Subscriber, closed, closes, send};
+use vitalwire_testing::paper::JSON;
 
 const PULSE: &str = "Pico/good/Physiological_Data/Pulse_Signal";
 

@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::time::Duration;
 
-use support::link::{HELLO_MS, batch_of};
-use support::mosquitto::{Mosquitto, clinic_at, clinic_with, free_port};
-use support::{JSON, Subscriber, eleven_topics};
 use tokio::io::AsyncWriteExt;
 use vitalwire_protocol::Variant;
 use vitalwire_protocol::batch::{MESSAGE_LEN_MAX, Samples, encode_batch};
+use vitalwire_testing::clinic::{Subscriber, clinic_at, clinic_with};
+use vitalwire_testing::free_port;
+use vitalwire_testing::link::{HELLO_MS, batch_of};
+use vitalwire_testing::mosquitto::Mosquitto;
+use vitalwire_testing::paper::{JSON, eleven_topics};
 
 #[tokio::test]
 async fn mosquitto_carries_the_same_eleven_topics() {
@@ -140,7 +140,7 @@ async fn a_broker_over_tls_is_used_only_with_a_certificate_that_we_trust() {
     let send = async {
         loop {
             let mut stream = waiting.connect().await;
-            support::send(&mut stream, &waiting.frame(Variant::Chained, JSON)).await;
+            vitalwire_testing::clinic::send(&mut stream, &waiting.frame(Variant::Chained, JSON)).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };

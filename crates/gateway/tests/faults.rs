@@ -3,20 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::faults::{length, seed};
-use support::link::{Answer, HELLO_MS, LinkDevice, TLS, batch, batch_of, client_context, hello, shake};
-use support::mosquitto::{Mosquitto, clinic_with, free_port};
-use support::{Clinic, PATIENCE, Subscriber};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use vitalwire_gateway::{BrokerChoice, ExternalBroker, JournalLimits, Limits};
+use vitalwire_testing::clinic::{Clinic, Subscriber, clinic_with};
+use vitalwire_testing::link::{
+    Answer, HELLO_MS, LinkDevice, TLS, batch, batch_of, client_context, hello, shake,
+};
+use vitalwire_testing::mosquitto::Mosquitto;
+use vitalwire_testing::seed::{length, seed};
+use vitalwire_testing::{PATIENCE, free_port};
 
 const BOOT: u64 = 7;
 
@@ -93,7 +94,7 @@ async fn a_full_journal_acknowledges_nothing_publishes_live_and_recovers_by_itse
     let port = free_port();
     let mut clinic = Clinic::closed();
     let url = format!("mqtt://watcher@127.0.0.1:{port}");
-    let broker = ExternalBroker::from_url(&url, support::PASSWORD.to_owned().into()).unwrap();
+    let broker = ExternalBroker::from_url(&url, vitalwire_testing::PASSWORD.to_owned().into()).unwrap();
     std::fs::create_dir(clinic.data().join("profiles")).unwrap();
     let clip = include_str!("../../profile/profiles/spo2-clip.toml");
     std::fs::write(clinic.data().join("profiles/clip.toml"), clip).unwrap();
@@ -151,7 +152,7 @@ async fn a_full_journal_acknowledges_nothing_publishes_live_and_recovers_by_itse
 async fn a_skipped_number_gives_up_nothing_that_the_full_journal_refused() {
     let mut clinic = Clinic::closed();
     let url = format!("mqtt://watcher@127.0.0.1:{}", free_port());
-    let broker = ExternalBroker::from_url(&url, support::PASSWORD.to_owned().into()).unwrap();
+    let broker = ExternalBroker::from_url(&url, vitalwire_testing::PASSWORD.to_owned().into()).unwrap();
     let limits = JournalLimits { bytes_max: 1 << 20, ..JournalLimits::default() };
     clinic.start_with(Limits::default(), Some(BrokerChoice::External(broker)), limits).await;
     let device = clinic.enrol_link("d").await;

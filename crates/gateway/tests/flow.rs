@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::time::{Duration, Instant};
 
-use support::{Clinic, JSON, PATIENCE, closes, eleven_topics, send};
 use tokio::io::AsyncWriteExt;
 use vitalwire_gateway::Limits;
 use vitalwire_protocol::Variant;
+use vitalwire_testing::PATIENCE;
+use vitalwire_testing::clinic::{Clinic, closes, send};
+use vitalwire_testing::paper::{JSON, eleven_topics};
 
 #[tokio::test]
 async fn eleven_topics_carry_the_values_as_sent() {
@@ -59,8 +59,9 @@ async fn both_variants_and_any_coalescing_arrive_in_order() {
     subscriber.rest();
     for variant in [Variant::Chained, Variant::Blockwise] {
         let mut stream = device.connect().await;
-        let frames: Vec<u8> =
-            (0..50).flat_map(|n| device.frame(variant, &support::numbered_json(n))).collect();
+        let frames: Vec<u8> = (0..50)
+            .flat_map(|n| device.frame(variant, &vitalwire_testing::paper::numbered_json(n)))
+            .collect();
         stream.write_all(&frames).await.unwrap();
         for n in 0..50 {
             let value = subscriber.value("Pico/d/Physiological_Data/Pulse_Signal").await;

@@ -3,15 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
 
-mod support;
-
 use openssl::hash::{MessageDigest, hash};
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
-use support::link::LinkDevice;
-use support::{Clinic, PATIENCE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use vitalwire_testing::PATIENCE;
+use vitalwire_testing::clinic::Clinic;
+use vitalwire_testing::link::LinkDevice;
 
 const HANDSHAKE: u8 = 22;
 const ALERT: u8 = 21;

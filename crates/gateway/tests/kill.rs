@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,13 +12,14 @@ use std::time::{Duration, SystemTime};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use support::faults::{length, seed};
-use support::link::{Answer, Connection, LinkDevice, batch, hello, shake};
-use support::{Clinic, PATIENCE};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use vitalwire_gateway::{HistoryQuery, Limits};
+use vitalwire_testing::PATIENCE;
+use vitalwire_testing::clinic::Clinic;
+use vitalwire_testing::link::{Answer, Connection, LinkDevice, batch, hello, shake};
+use vitalwire_testing::seed::{length, seed};
 
 const BOOT: u64 = 7;
 const DEVICES: usize = 4;

@@ -2,19 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::time::{Duration, SystemTime};
 
-use support::link::{
-    Answer, HELLO_MS, LinkDevice, TLS, Version, batch, batch_of, client_context, hello, hello_of, shake,
-};
-use support::{Clinic, PATIENCE, closes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vitalwire_gateway::{GapState, HistoryQuery};
 use vitalwire_protocol::batch::{Event, Hello, encode_ack, encode_event, encode_welcome};
 use vitalwire_registry::AuditKind;
+use vitalwire_testing::PATIENCE;
+use vitalwire_testing::clinic::{Clinic, closes};
+use vitalwire_testing::link::{
+    Answer, HELLO_MS, LinkDevice, TLS, Version, batch, batch_of, client_context, hello, hello_of, shake,
+};
 
 const TEMPERATURE: &str = "Pico/d/Physiological_Data/Temperature";
 const BOOT: u64 = 0x0123_4567_89ab_cdef;
@@ -384,7 +383,7 @@ async fn two_cipher_suites_are_served_and_no_other() {
 }
 
 /// Sends a client's first flight and reads what the server says to it, alert and end.
-async fn alert_to(device: &support::link::LinkDevice, identity: &str, key: [u8; 32]) -> Vec<u8> {
+async fn alert_to(device: &vitalwire_testing::link::LinkDevice, identity: &str, key: [u8; 32]) -> Vec<u8> {
     let stream = TcpStream::connect(device.address).await.unwrap();
     let context = client_context(identity, key, TLS);
     let error = shake(stream, &context).await.err().expect("the handshake fails");
@@ -453,7 +452,7 @@ async fn a_device_never_falls_back_to_frames_nor_frames_to_tls() {
         linked.link.psk.bytes()[..16].try_into().unwrap(),
         linked.link.psk.bytes()[16..].try_into().unwrap(),
     );
-    let forged = support::Device { secret, ..framed.clone() };
+    let forged = vitalwire_testing::clinic::Device { secret, ..framed.clone() };
     stream.write_all(&forged.numbered(1)).await.unwrap();
     closes(&mut stream, "frames under a link's key").await;
     let mut key = [0; 32];

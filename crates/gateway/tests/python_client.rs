@@ -2,18 +2,17 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use support::link::LinkDevice;
-use support::{Clinic, PATIENCE, Subscriber};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use vitalwire_gateway::Limits;
+use vitalwire_testing::PATIENCE;
+use vitalwire_testing::clinic::{Clinic, Subscriber};
+use vitalwire_testing::link::LinkDevice;
 
 const BOOT: &str = "0123456789abcdef";
 const BATCH_MS: u32 = 200;

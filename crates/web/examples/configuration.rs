@@ -7,11 +7,9 @@
 use std::error::Error;
 
 use tokio::net::TcpListener;
-
-#[path = "../tests/page/bench.rs"]
-mod bench;
-
-use bench::{Bench, Socket};
+use vitalwire_testing::device::Socket;
+use vitalwire_testing::setup::Bench;
+use vitalwire_web::CONFIGURATION_PAGE;
 
 /// Connections at once, as many as the device's.
 const CONNECTIONS: usize = 3;
@@ -22,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     println!("{address}");
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(CONFIGURATION_PAGE);
     let own = address.to_string();
     let hosts = ["192.168.4.1", &own];
     let server = bench.server(&hosts);

@@ -1,14 +1,12 @@
 //! What the tests of the real binary share: running it, a data folder, a server that is ready. Waits for facts, never
 //! for time.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// Beyond this a test has hung.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use vitalwire_testing::program::wait;
 
 /// The binary, without any setting of the caller's environment.
 pub fn vitalwire() -> Command {
@@ -123,7 +121,7 @@ impl Serve {
     }
 
     pub fn signal(&self, name: &str) {
-        let _ = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        vitalwire_testing::program::signal(&self.child, name);
     }
 
     /// An address from the line, by its name.
@@ -149,80 +147,5 @@ impl Drop for Serve {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A child of ours, killed at the end.
-pub struct Running(pub Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits for a child, but not for ever.
-pub fn wait(child: &mut Child) -> std::process::ExitStatus {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status;
-        }
-        assert!(start.elapsed() < PATIENCE, "the program does not end");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Looks again and again until it is so.
-pub fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    while !so() {
-        assert!(start.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    start.elapsed()
-}
-
-/// The lines of a running program, waited for, but not for ever.
-pub struct Lines {
-    lines: mpsc::Receiver<String>,
-}
-
-impl Lines {
-    pub fn of(stream: impl Read + Send + 'static) -> Self {
-        let (sender, lines) = mpsc::channel();
-        // It ends with the program, or with the test.
-        std::thread::spawn(move || {
-            for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { lines }
-    }
-
-    /// The next line; none at the end.
-    pub fn next(&self) -> Option<String> {
-        match self.lines.recv_timeout(PATIENCE) {
-            Ok(line) => Some(line),
-            Err(mpsc::RecvTimeoutError::Disconnected) => None,
-            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it says nothing for {PATIENCE:?}"),
-        }
-    }
-
-    /// Reads up to a line that is wanted, and gives back all of them.
-    #[track_caller]
-    pub fn until(&self, what: &str, mut is_wanted: impl FnMut(&str) -> bool) -> String {
-        let mut seen = String::new();
-        for _ in 0..20_000 {
-            let Some(line) = self.next() else { panic!("it ended without {what}:\n{seen}") };
-            seen = seen + &line + "\n";
-            if is_wanted(&line) {
-                return seen;
-            }
-        }
-        panic!("never: {what}");
     }
 }

@@ -1,8 +1,8 @@
 //! A flash that fails or forgets costs what lay there, counted, and never the device.
 
 use vitalwire_device::outbox::Outbox;
+use vitalwire_testing::flash::Flash;
 
-use crate::flash::Flash;
 use crate::outbox::message;
 
 type WithFlash = Outbox<Vec<u8>, Flash<4, 256>>;

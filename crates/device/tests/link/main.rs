@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod faults;
-mod flash;
 mod model;
 mod outbox;
 mod ownership;

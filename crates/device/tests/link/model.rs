@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use vitalwire_device::outbox::Outbox;
 use vitalwire_device::session::{Identity, Incoming, Session, SessionLimits};
+use vitalwire_testing::flash::Flash;
 
-use crate::flash::Flash;
 use crate::server::Server;
 use crate::session::push;
 

@@ -1,8 +1,7 @@
 //! What the outbox holds, drops and gives out.
 
 use vitalwire_device::outbox::{NoFlash, Outbox, OutboxError};
-
-use crate::flash::Flash;
+use vitalwire_testing::flash::Flash;
 
 type InMemory = Outbox<Vec<u8>, NoFlash>;
 type WithFlash = Outbox<Vec<u8>, Flash<4, 256>>;

@@ -4,8 +4,8 @@ use vitalwire_device::identity::{Credentials, Identity, tag_of};
 use vitalwire_device::outbox::Outbox;
 use vitalwire_device::ownership::{Claim, claim};
 use vitalwire_device::store::SettingsStore;
+use vitalwire_testing::flash::Flash;
 
-use crate::flash::Flash;
 use crate::outbox::message;
 
 type Outboxes = Flash<4, 256>;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use vitalwire_device::outbox::Outbox;
+use vitalwire_testing::flash::Flash;
 
-use crate::flash::Flash;
 use crate::outbox::message;
 
 /// What is certain at the moment the power goes.

@@ -10,8 +10,8 @@ use vitalwire_protocol::batch::{
     Welcome, decode, encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_welcome,
     event_code,
 };
+use vitalwire_testing::flash::Flash;
 
-use crate::flash::Flash;
 use crate::server::written;
 
 type InMemory = Outbox<Vec<u8>, NoFlash>;

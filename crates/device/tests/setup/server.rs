@@ -198,7 +198,7 @@ async fn a_browser_that_does_not_read_holds_no_one_up_for_ever() {
     let mut world = World::new();
     let server = world.server();
     let (mut browser, device) = tokio::io::duplex(16);
-    let mut socket = crate::socket::Socket(device);
+    let mut socket = vitalwire_testing::device::Socket(device);
     let page = get("/");
     let (saved, _) = tokio::join!(server.serve_connection(&mut socket), browser.write_all(&page));
     assert_eq!(saved, None);
@@ -226,7 +226,7 @@ async fn a_peer_that_goes_on_sending_after_its_refusal_is_left() {
 async fn a_connection_that_is_served_needs_a_known_amount_of_memory() {
     let mut world = World::new();
     let server = world.server();
-    let mut socket = crate::socket::Socket(tokio::io::duplex(16).1);
+    let mut socket = vitalwire_testing::device::Socket(tokio::io::duplex(16).1);
     let len = size_of_val(&server.serve_connection(&mut socket));
     println!("{len} bytes a connection");
     // Three are served at once, in a memory of 264 KB.

@@ -4,8 +4,7 @@ use vitalwire_device::crc::Crc32;
 use vitalwire_device::settings::Settings;
 use vitalwire_device::status::Trouble;
 use vitalwire_device::store::{SettingsStore, StoreError};
-
-use crate::flash::Flash;
+use vitalwire_testing::flash::Flash;
 
 const SECTOR: usize = 512;
 const SECTORS: usize = 4;

@@ -9,9 +9,8 @@ use vitalwire_device::identity::{Credentials, Identity};
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::{About, Page, Setup, seal};
 use vitalwire_device::store::SettingsStore;
-
-use crate::flash::Flash;
-use crate::socket::{RuntimeClock, Socket};
+use vitalwire_testing::device::{RuntimeClock, Socket};
+use vitalwire_testing::flash::Flash;
 
 pub(crate) const KEY: [u8; 16] = [0x5a; 16];
 pub(crate) const HOST: &str = "192.168.4.1";

@@ -1,8 +1,10 @@
 //! The page's size, and that what the device adds to it is whole.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use vitalwire_testing::device::Socket;
+use vitalwire_testing::setup::Bench;
+use vitalwire_web::CONFIGURATION_PAGE;
 
-use crate::bench::{Bench, Socket};
 use crate::browser::{state, unpacked};
 
 /// Bytes of the whole answer: at 6.67 KB/s, a modem's rate in the paper, in less than 1.1 s.
@@ -27,14 +29,14 @@ async fn answer(bench: &mut Bench) -> Vec<u8> {
 
 #[tokio::test]
 async fn the_answer_with_ten_networks_of_the_longest_names_is_within_its_limit() {
-    let answer = answer(&mut Bench::new()).await;
+    let answer = answer(&mut Bench::new(CONFIGURATION_PAGE)).await;
     println!("{} bytes with head and {NETWORKS} networks", answer.len());
     assert!(answer.len() <= ANSWER_LEN_MAX, "{} bytes", answer.len());
 }
 
 #[tokio::test]
 async fn the_page_unpacks_to_its_form_and_its_state() {
-    let answer = answer(&mut Bench::new()).await;
+    let answer = answer(&mut Bench::new(CONFIGURATION_PAGE)).await;
     let page = unpacked(&answer);
     assert!(page.starts_with("<!doctype html>"), "{page}");
     let state = state(&page);

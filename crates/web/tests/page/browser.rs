@@ -9,8 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::seal;
-
-use crate::bench::SETUP_KEY;
+use vitalwire_testing::setup::SETUP_KEY;
 
 /// The body of an answer.
 fn body(answer: &[u8]) -> &[u8] {

@@ -14,8 +14,10 @@ use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::configure;
 use vitalwire_device::status::{Activity, Status, Trouble};
 use vitalwire_simulator::modem::{self, Control, Fault, Network, Surroundings, line};
+use vitalwire_testing::device::RuntimeClock;
+use vitalwire_testing::setup::Bench;
+use vitalwire_web::CONFIGURATION_PAGE;
 
-use crate::bench::{Bench, RuntimeClock};
 use crate::browser::{save, visit};
 
 /// Patience with a slow machine, and with a modem that is started again.
@@ -45,7 +47,8 @@ impl Device {
         let configured = spawn_local({
             let status = Rc::clone(&status);
             async move {
-                let (mut bench, mut state, clock) = (Bench::new(), State::new(), RuntimeClock::start());
+                let (mut bench, mut state, clock) =
+                    (Bench::new(CONFIGURATION_PAGE), State::new(), RuntimeClock::start());
                 let (store, about) = bench.parts(&["192.168.4.1"]);
                 let (mut receiver, modem) = split(&mut state, rx, tx, clock);
                 tokio::select! {

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use vitalwire_device::clock::Clock;
 
 /// A stream of tokio as a socket of the device.
-pub(crate) struct Socket<S>(pub(crate) S);
+pub struct Socket<S>(pub S);
 
 /// What a stream reports.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub(crate) struct SocketError(#[from] std::io::Error);
+pub struct SocketError(#[from] std::io::Error);
 
 impl embedded_io_async::Error for SocketError {
     fn kind(&self) -> ErrorKind {
@@ -44,10 +44,11 @@ impl<S: AsyncWrite + Unpin> Write for Socket<S> {
 
 /// The runtime's clock, which a test may pause.
 #[derive(Clone, Copy)]
-pub(crate) struct RuntimeClock(Instant);
+pub struct RuntimeClock(Instant);
 
 impl RuntimeClock {
-    pub(crate) fn start() -> Self {
+    /// It reads 0 now.
+    pub fn start() -> Self {
         Self(Instant::now())
     }
 }

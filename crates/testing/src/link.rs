@@ -15,7 +15,7 @@ use vitalwire_protocol::batch::{
 };
 use vitalwire_registry::Link;
 
-use super::PATIENCE;
+use crate::PATIENCE;
 
 /// Milliseconds of the test devices' clocks when they say `Hello`.
 pub const HELLO_MS: u64 = 100_000;
@@ -25,35 +25,50 @@ pub const HELLO_MS: u64 = 100_000;
 pub enum Version {
     /// With this cipher suite alone.
     Tls13(&'static str),
+    /// Which the server must refuse.
     Tls12,
 }
 
+/// A device that is enrolled for the secure link.
 #[derive(Clone)]
 pub struct LinkDevice {
+    /// Its name.
     pub id: String,
+    /// What it shakes hands with.
     pub link: Link,
+    /// Where its server listens.
     pub address: SocketAddr,
+    /// What its `Hello` names.
     pub profile: &'static str,
 }
 
 /// What the server said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
+    /// Up to which batch the server holds the boot.
     Welcome(Option<u64>),
+    /// Up to which batch.
     Ack(u64),
+    /// Milliseconds of a batch.
     Configure(Option<u32>),
+    /// The connection is closed.
     Closed,
 }
 
+/// A connection whose handshake succeeded.
 pub struct Connection {
+    /// For what no method here does.
     pub stream: Pin<Box<SslStream<Tap>>>,
     inbox: Vec<u8>,
 }
 
 /// A socket that records what is written to it, and can hold it back.
 pub struct Tap {
+    /// The connection.
     pub socket: TcpStream,
+    /// All that was written.
     pub written: Vec<u8>,
+    /// What is written is recorded and not sent.
     pub holds_back: bool,
 }
 
@@ -94,6 +109,7 @@ impl AsyncWrite for Tap {
 /// What the tests' clients speak unless it matters.
 pub const TLS: Version = Version::Tls13("TLS_AES_128_GCM_SHA256");
 
+/// A client's settings for this PSK.
 pub fn client_context(identity: &str, key: [u8; 32], version: Version) -> SslContext {
     let mut builder = SslContextBuilder::new(SslMethod::tls_client()).unwrap();
     let wanted = if version == Version::Tls12 { SslVersion::TLS1_2 } else { SslVersion::TLS1_3 };
@@ -115,6 +131,7 @@ pub fn client_context(identity: &str, key: [u8; 32], version: Version) -> SslCon
     builder.build()
 }
 
+/// Shakes hands over this connection.
 pub async fn shake(stream: TcpStream, context: &SslContext) -> Result<Connection, openssl::ssl::Error> {
     let tap = Tap { socket: stream, written: Vec::new(), holds_back: false };
     let mut stream = Box::pin(SslStream::new(Ssl::new(context).unwrap(), tap).unwrap());
@@ -123,10 +140,12 @@ pub async fn shake(stream: TcpStream, context: &SslContext) -> Result<Connection
 }
 
 impl LinkDevice {
+    /// The settings of this device's client.
     pub fn context(&self) -> SslContext {
         client_context(&self.link.id.to_string(), *self.link.psk.bytes(), TLS)
     }
 
+    /// Connects and shakes hands.
     pub async fn shake(&self) -> Connection {
         let stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -153,10 +172,12 @@ impl LinkDevice {
     }
 }
 
+/// A usual `Hello` of this boot.
 pub fn hello(boot: u64) -> Vec<u8> {
     hello_of(&Hello { boot, profile: "pico", firmware: "test", time_ms: HELLO_MS, oldest: None, past: false })
 }
 
+/// This `Hello`, encoded.
 pub fn hello_of(hello: &Hello<'_>) -> Vec<u8> {
     let mut out = [0; 256];
     let len = encode_hello(hello, &mut out).unwrap();
@@ -194,6 +215,7 @@ pub fn values_of(batch: &Batch<'_>, index: u8) -> Vec<i32> {
 }
 
 impl Connection {
+    /// Sends; the connection must be open.
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
     }

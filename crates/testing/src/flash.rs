@@ -4,23 +4,25 @@ use embedded_storage::nor_flash::{ErrorType, NorFlash, NorFlashErrorKind, ReadNo
 
 /// Words of `UNIT` bytes, sectors of `SECTOR`.
 #[derive(Clone, Debug)]
-pub(crate) struct Flash<const UNIT: usize, const SECTOR: usize> {
-    pub(crate) bytes: Vec<u8>,
+pub struct Flash<const UNIT: usize, const SECTOR: usize> {
+    /// What it holds.
+    pub bytes: Vec<u8>,
     /// Words that were written since they were erased.
     is_written: Vec<bool>,
     /// Words, and erasures, until power is lost.
-    pub(crate) power: Option<u64>,
+    pub power: Option<u64>,
     /// Power is lost: nothing works.
-    pub(crate) is_dead: bool,
+    pub is_dead: bool,
     /// Words and erasures so far.
-    pub(crate) operations: u64,
+    pub operations: u64,
     /// Sectors erased so far.
-    pub(crate) erased: u64,
+    pub erased: u64,
     random: u32,
 }
 
 impl<const UNIT: usize, const SECTOR: usize> Flash<UNIT, SECTOR> {
-    pub(crate) fn new(sectors: usize) -> Self {
+    /// Erased.
+    pub fn new(sectors: usize) -> Self {
         Self {
             bytes: vec![0xff; sectors * SECTOR],
             is_written: vec![false; sectors * SECTOR / UNIT],
@@ -33,7 +35,7 @@ impl<const UNIT: usize, const SECTOR: usize> Flash<UNIT, SECTOR> {
     }
 
     /// Power returns.
-    pub(crate) fn revived(mut self) -> Self {
+    pub fn revived(mut self) -> Self {
         (self.power, self.is_dead) = (None, false);
         self
     }

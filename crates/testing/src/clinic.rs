@@ -1,0 +1,201 @@
+//! A clinic for tests: a real server on ports of the system's choice, devices on raw sockets, and an independent MQTT
+//! client (rumqttc) that sees what subscribers see.
+
+mod frames;
+mod subscriber;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tempfile::TempDir;
+use vitalwire_access::{DeviceId, Role, Scope};
+use vitalwire_broker::{BrokerConfig, BrokerLimits};
+use vitalwire_gateway::{BrokerChoice, ExternalBroker, JournalLimits, Limits, Server, ServerConfig, Stats};
+use vitalwire_registry::{DeviceKey, MasterKey, Registry};
+
+use crate::link::LinkDevice;
+use crate::{LOOK, PASSWORD, PATIENCE};
+
+pub use frames::{Device, closed, closes, send};
+pub use subscriber::Subscriber;
+
+/// Where a clinic's files are.
+pub enum Folder {
+    /// Removed with the clinic.
+    Own(TempDir),
+    /// Of another process, which removes it.
+    Anothers(PathBuf),
+}
+
+impl Folder {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Anothers(path) => path,
+        }
+    }
+}
+
+/// A data folder, and the server on it.
+pub struct Clinic {
+    /// Where `data` and `master-key` lie.
+    pub folder: Folder,
+    /// The command line's end of it.
+    pub registry: Registry,
+    /// `None` before it starts and after it stopped.
+    pub server: Option<Server>,
+    /// What the server asks of devices on the secure link: milliseconds of a batch.
+    pub batch_ms: Option<u32>,
+}
+
+impl Clinic {
+    /// With a server that has the usual limits.
+    pub async fn open() -> Self {
+        Self::with_limits(Limits::default()).await
+    }
+
+    /// With a server that has these limits.
+    pub async fn with_limits(limits: Limits) -> Self {
+        let mut clinic = Self::closed();
+        clinic.start(limits, None).await;
+        clinic
+    }
+
+    /// A data folder with one reader, and no server yet.
+    pub fn closed() -> Self {
+        let folder = Folder::Own(tempfile::tempdir().unwrap());
+        let key = MasterKey::create(&folder.path().join("master-key")).unwrap();
+        let registry = Registry::create(&folder.path().join("data"), &key).unwrap();
+        let reader = Role::Reader { devices: Scope::All };
+        registry.add_user(&"watcher".parse().unwrap(), reader, &SecretString::from(PASSWORD)).unwrap();
+        Self { folder, registry, server: None, batch_ms: None }
+    }
+
+    /// The clinic of another process.
+    pub fn existing(folder: &Path) -> Self {
+        let folder = Folder::Anothers(folder.to_owned());
+        let key = MasterKey::load(&folder.path().join("master-key")).unwrap();
+        let registry = Registry::open(&folder.path().join("data"), &key).unwrap();
+        Self { folder, registry, server: None, batch_ms: None }
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts the server; by default with the embedded broker.
+    pub async fn start(&mut self, limits: Limits, broker: Option<BrokerChoice>) {
+        self.start_with(limits, broker, JournalLimits::default()).await;
+    }
+
+    /// Starts the server, and says what the journal may hold.
+    pub async fn start_with(&mut self, limits: Limits, broker: Option<BrokerChoice>, journal: JournalLimits) {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let embedded = || {
+            BrokerChoice::Embedded(BrokerConfig {
+                plain: Some(any),
+                tls: None,
+                websocket: None,
+                storage: self.data().join("mqtt"),
+                limits: BrokerLimits::default(),
+            })
+        };
+        let config = ServerConfig {
+            journal,
+            batch_ms: self.batch_ms,
+            data: self.data(),
+            master_key: self.folder.path().join("master-key"),
+            device_listen: any,
+            broker: broker.unwrap_or_else(embedded),
+            metrics_listen: Some(any),
+            limits,
+        };
+        self.server = Some(Server::start(config).await.unwrap());
+    }
+
+    /// The server, which must run.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    /// Stops the server in the orderly way.
+    pub async fn stop(&mut self) {
+        self.server.take().unwrap().stop().await;
+    }
+
+    /// Enrols a device; the server knows it then.
+    pub async fn enrol(&self, id: &str) -> Device {
+        let id: DeviceId = id.parse().unwrap();
+        let secret = self.registry.add_cbc_device(&id, None).unwrap();
+        self.known().await;
+        Device { id: id.to_string(), secret, address: self.server().addresses().devices }
+    }
+
+    /// Enrols a device for the secure link; the server knows it then.
+    pub async fn enrol_link(&self, id: &str) -> LinkDevice {
+        let id: DeviceId = id.parse().unwrap();
+        let link = self.registry.add_tls_device(&id).unwrap();
+        self.known().await;
+        LinkDevice { id: id.to_string(), link, address: self.server().addresses().devices, profile: "pico" }
+    }
+
+    /// Gives a device a new link; the server knows it then.
+    pub async fn rotate_link(&self, id: &str) -> LinkDevice {
+        let id: DeviceId = id.parse().unwrap();
+        self.registry.rotate_device(&id, Duration::from_secs(3_600)).unwrap();
+        let DeviceKey::Tls(links) = self.registry.device_key(&id).unwrap() else { panic!("no link") };
+        self.known().await;
+        LinkDevice {
+            id: id.to_string(),
+            link: links.current,
+            address: self.server().addresses().devices,
+            profile: "pico",
+        }
+    }
+
+    /// Waits until `done`.
+    pub async fn eventually(&self, what: &str, done: impl Fn() -> bool) {
+        self.until(what, |_| done()).await;
+    }
+
+    /// Waits until the server knows what is in the registry.
+    pub async fn known(&self) {
+        let version = self.registry.directory().unwrap().version;
+        self.until("the registry's change", |stats| stats.registry_version >= version).await;
+    }
+
+    /// A subscriber of the embedded broker that may read everything.
+    pub async fn subscribe(&self, filters: &[&str]) -> Subscriber {
+        let mqtt = self.server().addresses().mqtt.unwrap();
+        Subscriber::connect(mqtt.port(), filters, true).await
+    }
+
+    /// Waits until `done` holds of the server's counts.
+    pub async fn until(&self, what: &str, done: impl Fn(Stats) -> bool) {
+        let reached = async {
+            while !done(self.server().stats()) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, reached).await;
+        assert!(in_time.is_ok(), "{what} did not happen: {:?}", self.server().stats());
+    }
+}
+
+/// A clinic whose broker is the [`Mosquitto`](crate::mosquitto::Mosquitto) at this port.
+pub async fn clinic_with(port: u16) -> Clinic {
+    clinic_at(&format!("mqtt://watcher@127.0.0.1:{port}"), None).await
+}
+
+/// A clinic whose broker is elsewhere.
+pub async fn clinic_at(url: &str, ca: Option<PathBuf>) -> Clinic {
+    let mut clinic = Clinic::closed();
+    let mut broker = ExternalBroker::from_url(url, SecretString::from(PASSWORD)).unwrap();
+    broker.ca = ca;
+    clinic.start(Limits::default(), Some(BrokerChoice::External(broker))).await;
+    clinic
+}
