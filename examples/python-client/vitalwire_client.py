@@ -24,7 +24,9 @@ import time
 
 import cbor2
 
-HELLO, BATCH, EVENT, WELCOME, ACK, CONFIGURE = 1, 2, 3, 16, 17, 18  # §4.1
+HELLO, BATCH, EVENT, WELCOME, ACK, CONFIGURE, REFUSED = 1, 2, 3, 16, 17, 18, 19  # §4.1
+BATCH_REFUSED = 6  # an event code
+REFUSALS_MAX = 3  # §4.2, point 10
 TEMPERATURE, PULSE = 0, 2  # channels of the profile `pico`
 SINT16_LE = 77  # RFC 8746
 PATIENCE_S = 20
@@ -127,6 +129,10 @@ class Outbox:
         """Sequences and messages, in order."""
         return [(int(sequence), bytes.fromhex(text)) for sequence, text in self.boots[boot]["batches"].items()]
 
+    def give_up(self, boot, sequence):
+        del self.boots[boot]["batches"][str(sequence)]
+        self.save()
+
     def acknowledged(self, boot, sequence):
         box = self.boots[boot]
         box["batches"] = {number: text for number, text in box["batches"].items() if int(number) > sequence}
@@ -148,6 +154,8 @@ class Device:
         self.address, self.identity, self.psk, self.outbox = address, identity, psk, outbox
         self.batch_ms, self.intervals_us = 1_000, {TEMPERATURE: 1_000_000, PULSE: 50_000}
         self.link = None
+        self.refusals = {}  # how often, by boot and sequence
+        self.given_up = []
 
     def connect(self, boot):
         """Says Hello and sends again what the server lacks of `boot`; tries until it succeeds."""
@@ -180,6 +188,9 @@ class Device:
         for sequence, message in self.outbox.held(boot):
             self.link.send(message)
             print(f"sent {sequence} again", flush=True)
+        if boot == self.outbox.boot:  # an event has the clock of the present boot
+            while self.given_up:
+                self.say(BATCH_REFUSED, self.given_up.pop())
 
     def understand(self, boot, kind, fields):
         if kind == WELCOME:
@@ -192,7 +203,22 @@ class Device:
             self.batch_ms = fields.get(0, self.batch_ms)
             self.intervals_us.update(fields.get(1, {}))
             print(f"batches of {self.batch_ms} ms", flush=True)
+        elif kind == REFUSED:
+            if 2 in fields:
+                self.count_refusal(boot, fields[2], fields[0])
+            raise ConnectionLost(f"refused, code {fields[0]}: {fields[1]}")
         # Messages of later versions are skipped, and so are fields that we do not know.
+
+    def count_refusal(self, boot, sequence, code):
+        """Gives a batch up at its third refusal (§4.2, point 10). All that is held was sent in this connection."""
+        refused = next((number for number, _ in self.outbox.held(boot) if number >= sequence), None)
+        if refused is None:
+            return
+        times = self.refusals[boot, refused] = self.refusals.get((boot, refused), 0) + 1
+        print(f"refused {refused}, {times} times, code {code}", flush=True)
+        if times == REFUSALS_MAX:
+            self.outbox.give_up(boot, refused)
+            self.given_up.append(f"batch {refused} of boot {boot} was refused {times} times, code {code}")
 
     def listen(self, boot, seconds):
         """Handles what comes for so long; connects again when the connection is lost."""

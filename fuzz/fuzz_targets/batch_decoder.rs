@@ -6,7 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 use vitalwire_protocol::batch::{
     BATCH_VALUES_MAX, Batch, BatchError, MESSAGE_LEN_MAX, Message, Samples, Scanner, VALUES_MAX, decode,
-    encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_welcome,
+    encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_refused,
+    encode_welcome,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -59,6 +60,7 @@ fn reads_the_same_again(message: &Message<'_>) {
         Message::Configure(configure) => {
             encode_configure(configure.batch_ms, &configure.intervals().collect::<Vec<_>>(), &mut out)
         }
+        Message::Refused(refused) => encode_refused(refused, &mut out),
         Message::Unknown { .. } => return,
     };
     let (again, _) = decode(&out[..len.expect("what was read can be written")])

@@ -3,7 +3,8 @@
 //! A batch goes to memory first, so that flash is not worn while the link works. When memory is full, its oldest batch
 //! moves to flash; when flash is full, its oldest sector goes, and with it the oldest batches: counted, and told to the
 //! server. After a restart what lies in flash is delivered first, boot by boot, under the boot that measured it. It never
-//! forgets a batch for another reason than an acknowledgement or want of room, and never gives them out of order.
+//! forgets a batch for another reason than an acknowledgement, want of room, or three refusals of the server, and never gives
+//! them out of order.
 //!
 //! Why not the crate `sequential-storage`: its queue drops the oldest page without telling what was in it, needs a flash
 //! whose words may be written twice to take one item off, and is asynchronous. This log writes each word once, and one
@@ -12,15 +13,18 @@
 mod layout;
 mod log;
 mod no_flash;
+mod refusals;
 mod ring;
 
 use embedded_storage::nor_flash::NorFlash;
 use vitalwire_protocol::batch::MESSAGE_LEN_MAX;
 
 use log::{Log, Place, Record};
+use refusals::Refusals;
 use ring::Ring;
 
 pub use no_flash::NoFlash;
+pub use refusals::{GivenUp, REFUSALS_MAX};
 
 /// Bytes that `oldest` may add to a batch when it is sent, at most (PROTOCOL.md §4.1). A buffer for a batch to be sent has
 /// room for [`Outbox::message_len_max`] and these.
@@ -71,6 +75,7 @@ pub struct Outbox<R, F> {
     next_sequence: u64,
     dropped: u64,
     delivered: Delivered,
+    refusals: Refusals,
 }
 
 /// How far the present connection is.
@@ -100,8 +105,8 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
         let log = Log::mount(flash);
         let place = log.head();
         let delivered = Delivered { boot, next: 1, in_flight_len: 0, place };
-        let mut outbox =
-            Self { ring: Ring::new(memory, 1), log, boot, next_sequence: 1, dropped: 0, delivered };
+        let (ring, refusals) = (Ring::new(memory, 1), Refusals::default());
+        let mut outbox = Self { ring, log, boot, next_sequence: 1, dropped: 0, delivered, refusals };
         outbox.begin_delivery();
         outbox
     }
@@ -217,6 +222,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
             None => (self.boot, self.ring.first()),
         };
         self.delivered = Delivered { boot, next: oldest, in_flight_len: 0, place };
+        self.refusals.deliver(boot);
         let past_newest_ms = if boot == self.boot { None } else { self.newest_ms_of(first) };
         Delivery { boot, oldest, past_newest_ms }
     }
@@ -314,7 +320,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
             if record.boot != self.delivered.boot {
                 return None;
             }
-            if record.sequence >= self.delivered.next {
+            if record.sequence >= self.delivered.next && !self.refusals.is_given_up(record.sequence) {
                 return Some(record);
             }
             self.delivered.place = record.next;
@@ -323,7 +329,12 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
 
     /// The sequence to be given out from memory, if it is its turn.
     fn next_in_ring(&self) -> Option<u64> {
-        (self.delivered.boot == self.boot).then(|| self.delivered.next.max(self.ring.first()))
+        if self.delivered.boot != self.boot {
+            return None;
+        }
+        let next = self.delivered.next.max(self.ring.first());
+        // As many at most as are remembered.
+        (next..).find(|sequence| !self.refusals.is_given_up(*sequence))
     }
 
     /// The server holds every batch of the delivered boot up to `sequence`: they are forgotten. Returns how many.
@@ -340,6 +351,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
         let next = sequence.saturating_add(1);
         if self.delivered.boot != self.boot {
             self.delivered.next = self.delivered.next.max(next);
+            self.drop_given_up();
             return forgotten;
         }
         while self.ring.front().is_some_and(|front| front.sequence <= sequence)
@@ -349,7 +361,68 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
             forgotten += 1;
         }
         self.delivered.next = self.delivered.next.max(next.min(self.next_sequence));
+        self.drop_given_up();
         forgotten
+    }
+
+    /// The server refused a batch: the first that was given out with this number or a higher one. After the third refusal it
+    /// is given up, and true is returned: it is sent no more, and gone as soon as nothing older is held.
+    pub fn refuse(&mut self, sequence: u64, code: u16) -> bool {
+        let refused = self.first_in_flight(sequence);
+        let is_given_up = refused.is_some_and(|sequence| self.refusals.count(sequence, code));
+        self.drop_given_up();
+        is_given_up
+    }
+
+    /// The oldest batch in flight with this number or a higher one.
+    fn first_in_flight(&mut self, sequence: u64) -> Option<u64> {
+        let Delivered { boot, next, .. } = self.delivered;
+        let is_meant = |number: u64| number >= sequence && number < next;
+        let mut record = self.log.first();
+        while let Some(found) = record.filter(|found| found.boot == boot) {
+            if is_meant(found.sequence) && !self.refusals.is_given_up(found.sequence) {
+                return Some(found.sequence);
+            }
+            record = self.log.record_at(found.next);
+        }
+        if boot != self.boot {
+            return None;
+        }
+        let mut in_ring = sequence.max(self.ring.first())..next.min(self.next_sequence);
+        in_ring.find(|number| !self.refusals.is_given_up(*number))
+    }
+
+    /// Forgets what was given up, as far as nothing older is held.
+    fn drop_given_up(&mut self) {
+        let boot = self.delivered.boot;
+        while let Some(record) = self.log.first()
+            && record.boot == boot
+            && self.refusals.is_given_up(record.sequence)
+        {
+            self.delivered.gone(boot, record.sequence, record.len);
+            self.log.release(&record);
+        }
+        while boot == self.boot
+            && self.log.first().is_none_or(|record| record.boot != boot)
+            && self.ring.front().is_some_and(|front| self.refusals.is_given_up(front.sequence))
+            && let Some(front) = self.ring.pop_front()
+        {
+            self.delivered.gone(boot, front.sequence, front.len);
+        }
+        if let Some(oldest) = self.oldest() {
+            self.refusals.forget_below(oldest);
+        }
+    }
+
+    /// Batches given up since the start because the server refused them, of all boots.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.refusals.given_up()
+    }
+
+    /// Takes the oldest batch that was given up and of which no event has told yet.
+    pub fn take_given_up(&mut self) -> Option<GivenUp> {
+        self.refusals.take_untold()
     }
 
     /// Takes the flash out again; what is in memory only is gone.

@@ -2,19 +2,21 @@
 //! in means for the outbox.
 //!
 //! It sends batches in order, never more than a window of them unacknowledged, forgets only what is acknowledged, and tells
-//! the server what will never come. A server that breaks PROTOCOL.md, or says nothing for too long, ends the session: drop
+//! the server what will never come. A batch that the server refuses three times is given up. A server that breaks PROTOCOL.md, or says nothing for too long, ends the session: drop
 //! the connection and begin again after a back-off. It never decides when to connect, and never retries by itself.
 
 mod inbox;
 
+use core::fmt::Write as _;
+
 use embedded_storage::nor_flash::NorFlash;
 use vitalwire_protocol::batch::{
-    BatchError, Event, Hello, Message, TIME_MS_MAX, Welcome, add_oldest, encode_event, encode_hello,
-    event_code,
+    BatchError, EVENT_TEXT_LEN_MAX, Event, Hello, Message, Refused, TIME_MS_MAX, Welcome, add_oldest,
+    encode_event, encode_hello, event_code,
 };
 
 use crate::batcher::Settings;
-use crate::outbox::{Outbox, OutboxError};
+use crate::outbox::{GivenUp, Outbox, OutboxError, REFUSALS_MAX};
 use inbox::Inbox;
 
 /// Bytes of the longest `Hello`: names of 32 bytes, four numbers of 9, a flag, and their heads.
@@ -96,6 +98,16 @@ pub enum SessionError {
     NotAcknowledged {
         /// The limit.
         ms_max: u64,
+    },
+    /// The server refused what this side sent, and said why. The outbox has counted it.
+    #[error("the server refuses batch {sequence:?}, reason {code} of PROTOCOL.md; given up: {is_given_up}")]
+    Refused {
+        /// The batch as the server names it; `None`: it was no batch.
+        sequence: Option<u64>,
+        /// Why (PROTOCOL.md §4.1).
+        code: u16,
+        /// That was the third time: the batch is sent no more.
+        is_given_up: bool,
     },
     /// The buffer for messages is too small.
     #[error(transparent)]
@@ -227,6 +239,11 @@ impl Session {
         if !course.is_welcome {
             return Ok(None);
         }
+        if outbox.delivered_boot() == outbox.boot()
+            && let Some(given_up) = outbox.take_given_up()
+        {
+            return Ok(Some(Outgoing::Event { len: given_up_event(given_up, outbox.boot(), now_ms, out)? }));
+        }
         let Some(len) = outbox.next_len() else { return Ok(None) };
         let in_flight = outbox.in_flight_len();
         if in_flight > 0 && in_flight + len as u64 > course.limits.window_len {
@@ -352,6 +369,10 @@ impl Course {
                 in_turn(self.is_welcome, "Configure")?;
                 Ok(Some(Incoming::Configure(Settings::of(configure))))
             }
+            Message::Refused(Refused { code, sequence, .. }) => {
+                let is_given_up = sequence.is_some_and(|sequence| outbox.refuse(sequence, *code));
+                Err(SessionError::Refused { sequence: *sequence, code: *code, is_given_up })
+            }
             Message::Unknown { .. } => Ok(None),
             Message::Hello(_) => Err(SessionError::WrongDirection { name: "Hello" }),
             Message::Batch(_) => Err(SessionError::WrongDirection { name: "Batch" }),
@@ -367,6 +388,24 @@ impl Course {
         self.settled = self.settled.max(sequence.saturating_add(1));
         outbox.acknowledge(sequence)
     }
+}
+
+/// The event that tells of a batch that the server refused until it was given up.
+fn given_up_event(
+    given_up: GivenUp,
+    present: u64,
+    now_ms: u64,
+    out: &mut [u8],
+) -> Result<usize, SessionError> {
+    let GivenUp { boot, sequence, code } = given_up;
+    let mut text = heapless::String::<EVENT_TEXT_LEN_MAX>::new();
+    // Three numbers and a few words always fit.
+    let _ = write!(text, "batch {sequence} was refused {REFUSALS_MAX} times, reason {code}: given up");
+    if boot != present {
+        let _ = write!(text, "; of boot {boot:016x}");
+    }
+    let event = Event { code: event_code::BATCH_REFUSED, text: &text, time_ms: now_ms.min(TIME_MS_MAX) };
+    Ok(encode_event(&event, out)?)
 }
 
 /// Only what was given out can be held; `next` is the first that was not.

@@ -206,6 +206,7 @@ fn name_of(message: &Message<'_>) -> &'static str {
         Message::Welcome(_) => "a Welcome",
         Message::Ack { .. } => "an Ack",
         Message::Configure(_) => "a Configure",
+        Message::Refused(_) => "a Refused",
         Message::Unknown { .. } => "a message of another version before Hello",
     }
 }

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use vitalwire_protocol::batch::{
-    BatchError, Event, Hello, Samples, Welcome, encode_ack, encode_batch, encode_configure, encode_event,
-    encode_hello, encode_welcome,
+    BatchError, Event, Hello, Refused, Samples, Welcome, encode_ack, encode_batch, encode_configure,
+    encode_event, encode_hello, encode_refused, encode_welcome,
 };
 
 /// Cut lengths for the inputs that carry a stream, and the 0 that ends them.
@@ -45,6 +45,7 @@ fn batch_seeds(corpus: &Path) {
         Hello { boot: 7, profile: "pico", firmware: "1.0.0", time_ms: 4_200, oldest: Some(7), past: true };
     let event = Event { code: 2, text: "DS18B20", time_ms: 12_345 };
     let welcome = Welcome { utc_ms: 1_795_556_251_123, sequence: Some(6) };
+    let refused = Refused { code: 3, text: "no channel 9", sequence: Some(7) };
     let wave = [1_802, 1_810, 1_820, 1_829, 1_840];
     let pulse = Samples { index: 2, interval_us: 50_000, delay_us: 0, scale: -3, values: &wave };
     let noise = Samples { index: 5, delay_us: 9, values: &[i32::MIN, i32::MAX, -7, 0], ..pulse };
@@ -56,6 +57,7 @@ fn batch_seeds(corpus: &Path) {
         written(|out| encode_welcome(&welcome, out)),
         written(|out| encode_ack(7, out)),
         written(|out| encode_configure(Some(1_000), &[(2, 4_000), (0, 1_000_000)], out)),
+        written(|out| encode_refused(&refused, out)),
         vec![0x82, 9, 0xa1, 1, 0x81, 0xc1, 0xf6],
     ];
     for (number, message) in messages.iter().enumerate() {

@@ -20,7 +20,7 @@ pub use decimal::Decimal;
 pub use decode::{Batch, Configure, Intervals, Message, decode};
 pub use encode::{
     Samples, add_oldest, encode_ack, encode_batch, encode_configure, encode_event, encode_hello,
-    encode_welcome,
+    encode_refused, encode_welcome,
 };
 pub use error::BatchError;
 pub use scan::Scanner;
@@ -34,6 +34,10 @@ pub const MESSAGE_LEN_MAX: usize = 16 * 1024;
 
 /// Bytes of the longest message that a server may send, and of the plaintext of its TLS records: a device has little memory.
 pub const SERVER_MESSAGE_LEN_MAX: usize = 512;
+
+/// How deep arrays, maps and tags may lie within each other, the message's own array counted. A batch in the form of today
+/// goes down to 5; the rest is for later versions. A receiver that reads recursively needs no more stack than this.
+pub const NESTING_MAX: usize = 8;
 
 /// Channels of a device, and so of a batch; a channel's index is below it.
 pub const CHANNELS_MAX: usize = 32;
@@ -71,6 +75,9 @@ pub const FIRMWARE_LEN_MAX: usize = 32;
 
 /// Bytes of the longest event text, UTF-8 without control characters.
 pub const EVENT_TEXT_LEN_MAX: usize = 128;
+
+/// Bytes of the longest text of a [`Refused`], UTF-8 without control characters.
+pub const REFUSED_TEXT_LEN_MAX: usize = 128;
 
 /// Device to server, the first message of every connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +118,38 @@ pub struct Welcome {
     pub sequence: Option<u64>,
 }
 
+/// Server to device, the last message of a connection that the server ends because of what the device sent.
+///
+/// A device of an earlier version skips it, as any message that it does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused<'a> {
+    /// Why, see [`refusal_code`].
+    pub code: u16,
+    /// The same for people; never a patient's value.
+    pub text: &'a str,
+    /// The batch that was refused: the first that the device sent in this connection with this number or a higher one, for
+    /// a batch may not say which it is. `None`: it was no batch.
+    pub sequence: Option<u64>,
+}
+
+/// Codes of [`Refused`]. Later versions may add some.
+pub mod refusal_code {
+    /// What came is no message, breaks a rule of PROTOCOL.md §4.1 or §4.3, or came out of turn.
+    pub const BAD_MESSAGE: u16 = 1;
+    /// The server has no profile of the name that `Hello` gives.
+    pub const UNKNOWN_PROFILE: u16 = 2;
+    /// The batch has a channel that the profile lacks.
+    pub const UNKNOWN_CHANNEL: u16 = 3;
+    /// The batch spans more than 60 s.
+    pub const SPAN_TOO_LONG: u16 = 4;
+    /// The batch's number is not above that of the batch before it in this connection.
+    pub const SEQUENCE_BACK: u16 = 5;
+    /// The server holds another batch with this boot and number.
+    pub const OTHER_BATCH_HELD: u16 = 6;
+    /// `Hello` names a boot whose clock has shown later times: it is another start of the device, and needs another boot.
+    pub const BOOT_USED_TWICE: u16 = 7;
+}
+
 /// Codes of [`Event`]. Others are a profile's own, from 1,000.
 pub mod event_code {
     /// The device started.
@@ -123,6 +162,8 @@ pub mod event_code {
     pub const OUTBOX_FULL: u16 = 4;
     /// The battery will soon be empty.
     pub const BATTERY_LOW: u16 = 5;
+    /// The server refused a batch three times, and the device gave it up.
+    pub const BATCH_REFUSED: u16 = 6;
 }
 
 /// The number that begins a message.
@@ -133,6 +174,7 @@ mod kind {
     pub(super) const WELCOME: u64 = 16;
     pub(super) const ACK: u64 = 17;
     pub(super) const CONFIGURE: u64 = 18;
+    pub(super) const REFUSED: u64 = 19;
 }
 
 /// Field numbers, per message.
@@ -167,6 +209,10 @@ mod field {
 
     pub(super) const CONFIGURE_BATCH_MS: u64 = 0;
     pub(super) const CONFIGURE_INTERVALS: u64 = 1;
+
+    pub(super) const REFUSED_CODE: u64 = 0;
+    pub(super) const REFUSED_TEXT: u64 = 1;
+    pub(super) const REFUSED_SEQUENCE: u64 = 2;
 }
 
 /// Tags of RFC 8746 §2.1 for the typed arrays that a channel may hold.
@@ -195,4 +241,9 @@ fn is_firmware(text: &str) -> bool {
 /// Whether an event may say so.
 fn is_event_text(text: &str) -> bool {
     text.len() <= EVENT_TEXT_LEN_MAX && !text.chars().any(char::is_control)
+}
+
+/// Whether a refusal may say so.
+fn is_refused_text(text: &str) -> bool {
+    text.len() <= REFUSED_TEXT_LEN_MAX && !text.chars().any(char::is_control)
 }

@@ -51,6 +51,8 @@ pub enum Answer {
     Ack(u64),
     /// Milliseconds of a batch.
     Configure(Option<u32>),
+    /// Why it takes no more: the code, and the batch that it refuses.
+    Refused(u16, Option<u64>),
     /// The connection is closed.
     Closed,
 }
@@ -261,6 +263,13 @@ impl Connection {
         assert_eq!(answer, Answer::Closed, "after {what}");
     }
 
+    /// The server refuses what was sent, with this code for this batch, and ends the connection.
+    pub async fn refuses(&mut self, what: &str, code: u16, sequence: Option<u64>) {
+        let answer = self.answer().await;
+        assert_eq!(answer, Answer::Refused(code, sequence), "after {what}");
+        self.closes(what).await;
+    }
+
     async fn next(&mut self) -> Answer {
         loop {
             if let Some((message, len)) = decode(&self.inbox).unwrap() {
@@ -268,6 +277,7 @@ impl Connection {
                     Message::Welcome(welcome) => Answer::Welcome(welcome.sequence),
                     Message::Ack { sequence } => Answer::Ack(sequence),
                     Message::Configure(configure) => Answer::Configure(configure.batch_ms),
+                    Message::Refused(refused) => Answer::Refused(refused.code, refused.sequence),
                     other => panic!("the server sent {other:?}"),
                 };
                 self.inbox.drain(..len);

@@ -65,6 +65,7 @@ where
                 let _ = within(&self.clock, CLOSE_MS_MAX, tls.close()).await;
                 Ok(done)
             }
+            Err(Lost::Session(SessionError::Refused { .. })) => Err(Trouble::ServerRefuses),
             // A server that says good-bye before it said welcome does not want this device.
             Err(Lost::Tls(_)) if delivering.since_ms.get().is_none() => Err(Trouble::ServerRefuses),
             Err(_) => Err(Trouble::ServerSilent),

@@ -1,6 +1,6 @@
 //! What the outbox holds, drops and gives out.
 
-use vitalwire_device::outbox::{NoFlash, Outbox, OutboxError};
+use vitalwire_device::outbox::{GivenUp, NoFlash, Outbox, OutboxError, REFUSALS_MAX};
 use vitalwire_testing::flash::Flash;
 
 type InMemory = Outbox<Vec<u8>, NoFlash>;
@@ -206,4 +206,65 @@ fn a_flash_that_cannot_be_used_is_none() {
     assert_eq!(one.held(), 2);
     let coarse = Outbox::mount(1, vec![0; 100], Flash::<512, 1_024>::new(4));
     assert_eq!(coarse.message_len_max(), 90);
+}
+
+#[test]
+fn a_batch_that_is_refused_three_times_is_sent_no_more_and_the_others_are() {
+    let mut outbox: WithFlash = Outbox::mount(1, vec![0; 128], Flash::new(8));
+    (0..6).for_each(|_| assert_eq!(push(&mut outbox, 32), 0));
+    assert!(outbox.held_in_flash() > 0 && outbox.held_in_flash() < 6);
+    // In flash, and in memory.
+    for poison in [2, 5] {
+        for times in 1..=REFUSALS_MAX {
+            outbox.begin_delivery();
+            assert!(sent(&mut outbox).contains(&poison));
+            assert_eq!(outbox.refuse(poison, 3), times == REFUSALS_MAX, "{poison}, {times}");
+        }
+    }
+    outbox.begin_delivery();
+    assert_eq!(sent(&mut outbox), [1, 3, 4, 6]);
+    assert_eq!((outbox.given_up(), outbox.dropped(), outbox.oldest()), (2, 0, Some(1)));
+    outbox.acknowledge(1);
+    assert_eq!(outbox.oldest(), Some(3), "nothing older than the second is held");
+    assert_eq!(outbox.acknowledge(4), 2);
+    assert_eq!((outbox.oldest(), outbox.held()), (Some(6), 1));
+    assert_eq!(outbox.acknowledge(6), 1);
+    assert_eq!((outbox.held(), outbox.in_flight_len()), (0, 0));
+    assert_eq!(outbox.take_given_up(), Some(GivenUp { boot: 1, sequence: 2, code: 3 }));
+    assert_eq!(outbox.take_given_up(), Some(GivenUp { boot: 1, sequence: 5, code: 3 }));
+    assert_eq!(outbox.take_given_up(), None);
+}
+
+#[test]
+fn a_refusal_means_the_first_batch_that_was_sent_from_its_number_on() {
+    let mut outbox: InMemory = Outbox::mount(1, vec![0; 128], NoFlash);
+    assert_eq!((0..6).map(|_| push(&mut outbox, 32)).sum::<u64>(), 3);
+    assert_eq!(outbox.oldest(), Some(4));
+    // Not sent: nothing is meant.
+    (0..9).for_each(|_| assert!(!outbox.refuse(4, 1)));
+    let mut out = [0; 64];
+    outbox.take_next(&mut out).unwrap();
+    assert_eq!([1, 2, 3].map(|sequence| outbox.refuse(sequence, 1)), [false, false, true]);
+    assert_eq!((outbox.held(), outbox.oldest(), outbox.in_flight_len()), (2, Some(5), 0));
+    assert!(!outbox.refuse(5, 1), "5 was not sent");
+    assert_eq!(sent(&mut outbox), [5, 6]);
+}
+
+#[test]
+fn what_an_earlier_boot_left_can_be_given_up_too_and_only_until_a_restart() {
+    let mut outbox = Outbox::mount(1, vec![0; 100], Flash::<4, 256>::new(8));
+    (0..4).for_each(|_| assert_eq!(push(&mut outbox, 40), 0));
+    outbox.save();
+    let mut outbox = Outbox::mount(2, vec![0; 100], outbox.into_flash());
+    for _ in 0..REFUSALS_MAX {
+        outbox.begin_delivery();
+        sent(&mut outbox);
+        outbox.refuse(2, 3);
+    }
+    outbox.begin_delivery();
+    assert_eq!(sent(&mut outbox), [1, 3, 4]);
+    assert_eq!(outbox.take_given_up(), Some(GivenUp { boot: 1, sequence: 2, code: 3 }));
+    // What was counted is forgotten with the memory.
+    let mut outbox = Outbox::mount(3, vec![0; 100], outbox.into_flash());
+    assert_eq!(sent(&mut outbox), [1, 2, 3, 4]);
 }

@@ -6,9 +6,9 @@ use vitalwire_device::session::{
     HELLO_LEN_MAX, Identity, Incoming, Outgoing, Session, SessionError, SessionLimits,
 };
 use vitalwire_protocol::batch::{
-    BatchError, EVENT_TEXT_LEN_MAX, Event, FIRMWARE_LEN_MAX, Hello, Message, PROFILE_NAME_LEN_MAX, Samples,
-    Welcome, decode, encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_welcome,
-    event_code,
+    BatchError, EVENT_TEXT_LEN_MAX, Event, FIRMWARE_LEN_MAX, Hello, Message, PROFILE_NAME_LEN_MAX, Refused,
+    Samples, Welcome, decode, encode_ack, encode_batch, encode_configure, encode_event, encode_hello,
+    encode_refused, encode_welcome, event_code,
 };
 use vitalwire_testing::flash::Flash;
 
@@ -246,4 +246,44 @@ fn a_server_that_says_nothing_is_left_at_its_deadline() {
     assert_eq!(session.deadline_ms(), Some(79_000));
     session.receive(&mut outbox, 49_000, &mut &written(|out| encode_ack(2, out))[..]).unwrap();
     assert_eq!(session.deadline_ms(), None);
+}
+
+#[test]
+fn a_batch_that_the_server_refuses_is_sent_three_times_and_told_by_an_event() {
+    let mut outbox: InMemory = Outbox::mount(9, vec![0; 1_000], NoFlash);
+    (0..4).for_each(|_| assert_eq!(push(&mut outbox, &[1]), 0));
+    let refused = Refused { code: 3, text: "no channel 9", sequence: Some(2) };
+    let refusal = written(|out| encode_refused(&refused, out));
+    for times in 1..=3 {
+        let mut session = begin(&mut outbox);
+        receive(&mut session, &mut outbox, &welcome(None)).unwrap();
+        assert!(sent(&mut session, &mut outbox, 1_500).contains(&(2, None)));
+        let is_given_up = times == 3;
+        let expected = SessionError::Refused { sequence: Some(2), code: 3, is_given_up };
+        assert_eq!(receive(&mut session, &mut outbox, &refusal), Err(expected));
+    }
+    let mut session = begin(&mut outbox);
+    receive(&mut session, &mut outbox, &welcome(None)).unwrap();
+    let mut out = [0; 256];
+    let event = session.next_message(&mut outbox, 1_500, &mut out).unwrap().unwrap();
+    let Some((Message::Event(event), _)) = decode(&out[..event.len()]).unwrap() else { panic!("no event") };
+    assert_eq!(
+        (event.code, event.text),
+        (event_code::BATCH_REFUSED, "batch 2 was refused 3 times, reason 3: given up")
+    );
+    assert_eq!(sent(&mut session, &mut outbox, 1_500), [(1, None), (3, None), (4, None)]);
+}
+
+#[test]
+fn a_refusal_of_the_hello_counts_against_no_batch() {
+    let mut outbox: InMemory = Outbox::mount(9, vec![0; 1_000], NoFlash);
+    assert_eq!(push(&mut outbox, &[1]), 0);
+    let refused = Refused { code: 2, text: "no profile is called so", sequence: None };
+    let refusal = written(|out| encode_refused(&refused, out));
+    for _ in 0..9 {
+        let mut session = begin(&mut outbox);
+        let expected = SessionError::Refused { sequence: None, code: 2, is_given_up: false };
+        assert_eq!(receive(&mut session, &mut outbox, &refusal), Err(expected));
+    }
+    assert_eq!((outbox.held(), outbox.given_up()), (1, 0));
 }

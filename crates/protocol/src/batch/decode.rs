@@ -3,8 +3,9 @@
 use super::channel::{Channels, read_index, read_interval, read_u32};
 use super::fields::{Fields, Reader};
 use super::{
-    BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, Event, Hello, PROTOCOL_VERSION, SEQUENCE_MAX,
-    Scanner, TIME_MS_MAX, Welcome, field, is_event_text, is_firmware, is_profile_name, is_sequence, kind,
+    BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, Event, Hello, PROTOCOL_VERSION, Refused,
+    SEQUENCE_MAX, Scanner, TIME_MS_MAX, Welcome, field, is_event_text, is_firmware, is_profile_name,
+    is_refused_text, is_sequence, kind,
 };
 
 /// One message, of either direction. A receiver refuses those of its own direction.
@@ -25,6 +26,8 @@ pub enum Message<'a> {
     },
     /// Server to device: how to measure from now on.
     Configure(Configure<'a>),
+    /// Server to device: why the server ends the connection.
+    Refused(Refused<'a>),
     /// A message of a later version, to be ignored.
     Unknown {
         /// The number that begins it.
@@ -126,6 +129,7 @@ fn read(message: &[u8]) -> Result<Message<'_>, BatchError> {
         kind::WELCOME => welcome(&mut reader, &mut fields).map(Message::Welcome),
         kind::ACK => ack(&mut reader, &mut fields),
         kind::CONFIGURE => configure(&mut reader, &mut fields).map(Message::Configure),
+        kind::REFUSED => refused(&mut reader, &mut fields).map(Message::Refused),
         kind => Ok(Message::Unknown { kind }),
     }
 }
@@ -212,11 +216,7 @@ fn event<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Event<'a>, 
     let (mut code, mut text, mut time_ms) = (None, None, None);
     while let Some(number) = fields.next(reader)? {
         match number {
-            field::EVENT_CODE => {
-                let place = reader.place("code");
-                let value = reader.unsigned("code", u64::from(u16::MAX))?;
-                code = Some(u16::try_from(value).map_err(|_| place.out_of_range())?);
-            }
+            field::EVENT_CODE => code = Some(read_code(reader)?),
             field::EVENT_TEXT => text = Some(reader.text("text", is_event_text)?),
             field::EVENT_TIME_MS => time_ms = Some(reader.unsigned("time_ms", TIME_MS_MAX)?),
             _ => reader.skip()?,
@@ -252,6 +252,25 @@ fn ack<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Message<'a>, 
         }
     }
     Ok(Message::Ack { sequence: fields.required(sequence, "sequence")? })
+}
+
+fn refused<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Refused<'a>, BatchError> {
+    let (mut code, mut text, mut sequence) = (None, None, None);
+    while let Some(number) = fields.next(reader)? {
+        match number {
+            field::REFUSED_CODE => code = Some(read_code(reader)?),
+            field::REFUSED_TEXT => text = Some(reader.text("text", is_refused_text)?),
+            field::REFUSED_SEQUENCE => sequence = Some(read_sequence(reader, "sequence")?),
+            _ => reader.skip()?,
+        }
+    }
+    Ok(Refused { code: fields.required(code, "code")?, text: fields.required(text, "text")?, sequence })
+}
+
+fn read_code(reader: &mut Reader<'_>) -> Result<u16, BatchError> {
+    let place = reader.place("code");
+    let value = reader.unsigned("code", u64::from(u16::MAX))?;
+    u16::try_from(value).map_err(|_| place.out_of_range())
 }
 
 fn configure<'a>(reader: &mut Reader<'a>, fields: &mut Fields) -> Result<Configure<'a>, BatchError> {

@@ -9,8 +9,8 @@ use super::decode::{Message, decode};
 use super::packed::Plan;
 use super::{
     BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, Event, Hello, INTERVAL_US_MAX, MESSAGE_LEN_MAX,
-    PROTOCOL_VERSION, SCALE_MAX, TIME_MS_MAX, VALUES_MAX, Welcome, field, is_event_text, is_firmware,
-    is_profile_name, is_sequence, kind, tag,
+    PROTOCOL_VERSION, Refused, SCALE_MAX, TIME_MS_MAX, VALUES_MAX, Welcome, field, is_event_text,
+    is_firmware, is_profile_name, is_refused_text, is_sequence, kind, tag,
 };
 
 /// One channel of a batch, to be written.
@@ -201,6 +201,24 @@ pub fn encode_configure(
         }
         for (index, interval_us) in intervals {
             writer.u8(*index)?.u32(*interval_us)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes a `Refused` into `out` and returns its length.
+///
+/// # Errors
+/// A text or a sequence outside its limits, or `out` is too small.
+pub fn encode_refused(refused: &Refused<'_>, out: &mut [u8]) -> Result<usize, BatchError> {
+    check(is_refused_text(refused.text), "text")?;
+    check(refused.sequence.is_none_or(is_sequence), "sequence")?;
+    let fields = 2 + u64::from(refused.sequence.is_some());
+    message(out, kind::REFUSED, fields, |writer| {
+        writer.u64(field::REFUSED_CODE)?.u16(refused.code)?;
+        writer.u64(field::REFUSED_TEXT)?.str(refused.text)?;
+        if let Some(sequence) = refused.sequence {
+            writer.u64(field::REFUSED_SEQUENCE)?.u64(sequence)?;
         }
         Ok(())
     })

@@ -1,6 +1,6 @@
 //! What can be wrong with a message. Errors carry positions and names of fields, never a value.
 
-use super::{BATCH_VALUES_MAX, CHANNELS_MAX, MESSAGE_LEN_MAX, PROTOCOL_VERSION, VALUES_MAX};
+use super::{BATCH_VALUES_MAX, CHANNELS_MAX, MESSAGE_LEN_MAX, NESTING_MAX, PROTOCOL_VERSION, VALUES_MAX};
 
 /// Why a message was refused, read or written. `at` is the offset in the message, in bytes. After one of these a stream
 /// cannot be followed: end the connection.
@@ -28,6 +28,14 @@ pub enum BatchError {
     )]
     TooLong {
         /// Where it was announced.
+        at: usize,
+    },
+    /// Arrays, maps and tags lie too deep within each other.
+    #[error(
+        "what begins at byte {at} lies more than {NESTING_MAX} arrays, maps and tags deep: nest less, the message's own array counts"
+    )]
+    TooDeep {
+        /// Where the one too many begins.
         at: usize,
     },
     /// A field holds another type than it must.
@@ -129,6 +137,7 @@ impl BatchError {
             Self::NotAMessage { .. } => "not_a_message",
             Self::NotDefiniteCbor { .. } => "not_definite_cbor",
             Self::TooLong { .. } => "too_long",
+            Self::TooDeep { .. } => "too_deep",
             Self::WrongType { .. } => "wrong_type",
             Self::OutOfRange { .. } => "out_of_range",
             Self::NotAFieldNumber { .. } => "not_a_field_number",

@@ -1,9 +1,10 @@
 //! Finds where a message ends, in a stream that is cut anywhere. It judges form and length, never meaning.
 
-use super::{BatchError, MESSAGE_LEN_MAX};
+use super::{BatchError, MESSAGE_LEN_MAX, NESTING_MAX};
 
 /// The first byte of every message: an array of two.
 const MESSAGE_START: u8 = 0x82;
+const MESSAGE_ITEMS: usize = 2;
 
 /// Walks over the CBOR of one message as its bytes come, and remembers how far it got, so that a peer who sends byte by
 /// byte costs no more than one who sends at once.
@@ -13,6 +14,9 @@ pub struct Scanner {
     next: usize,
     /// Items announced and not yet walked over; 0 before the first byte.
     pending: usize,
+    /// The same, of each array, map and tag around the next item; the outermost first.
+    open: [usize; NESTING_MAX],
+    depth: usize,
 }
 
 /// The first bytes of an item.
@@ -33,7 +37,11 @@ impl Scanner {
         if self.next == 0 {
             match bytes.first() {
                 None => return Ok(None),
-                Some(&MESSAGE_START) => (self.next, self.pending) = (1, 2),
+                Some(&MESSAGE_START) => {
+                    self.next = 1;
+                    self.pending = MESSAGE_ITEMS;
+                    self.enter(0, MESSAGE_ITEMS)?;
+                }
                 Some(_) => return Err(BatchError::NotAMessage { at: 0 }),
             }
         }
@@ -47,6 +55,30 @@ impl Scanner {
         }
         *self = Self::default();
         Ok(Some(len))
+    }
+
+    /// Goes into an array, a map or a tag of so many items, which begins at `at`.
+    fn enter(&mut self, at: usize, items: usize) -> Result<(), BatchError> {
+        let open = self.open.get_mut(self.depth).ok_or(BatchError::TooDeep { at })?;
+        *open = items;
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// Takes one item off what it lies in.
+    fn leave_item(&mut self) {
+        if let Some(open) = self.depth.checked_sub(1).and_then(|depth| self.open.get_mut(depth)) {
+            *open -= 1;
+        }
+    }
+
+    /// Leaves what has no more items.
+    fn leave_finished(&mut self) {
+        while let Some(depth) = self.depth.checked_sub(1)
+            && self.open.get(depth) == Some(&0)
+        {
+            self.depth = depth;
+        }
     }
 
     /// Walks over one item's head, and its content if that is a string.
@@ -66,8 +98,14 @@ impl Scanner {
             return Err(BatchError::TooLong { at });
         }
         let within = |count| usize::try_from(count).map_err(|_| BatchError::TooLong { at });
+        let items = within(items)?;
+        self.leave_item();
+        if matches!(head.major, 4..=6) {
+            self.enter(at, items)?;
+        }
+        self.leave_finished();
         self.next += head.len + within(content)?;
-        self.pending = self.pending - 1 + within(items)?;
+        self.pending = self.pending - 1 + items;
         Ok(())
     }
 }
@@ -145,13 +183,28 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_pile_of_tags_or_arrays_at_the_limit() {
-        for nesting in [0xc1, 0x81] {
-            let mut bytes = [nesting; MESSAGE_LEN_MAX + 1];
-            (bytes[0], bytes[1]) = (MESSAGE_START, 1);
-            assert_eq!(scan(&bytes[..MESSAGE_LEN_MAX - 1]), Ok(None));
-            assert_eq!(scan(&bytes), Err(BatchError::TooLong { at: MESSAGE_LEN_MAX - 1 }));
+    fn refuses_a_pile_of_tags_arrays_or_maps_at_the_limit() {
+        for (nesting, last) in [(&[0xc1][..], 0xf6), (&[0x81], 0x80), (&[0xa1, 0], 0xa0)] {
+            // Within the message's own array.
+            let within = |levels: usize| [&[MESSAGE_START, 1][..], &nesting.repeat(levels)].concat();
+            let fits = within(NESTING_MAX - 1);
+            assert_eq!(scan(&fits), Ok(None));
+            assert_eq!(scan(&[&fits[..], &[0]].concat()), Ok(Some(fits.len() + 1)));
+            // The one too many is refused at its first byte, also when it is empty.
+            assert_eq!(scan(&within(NESTING_MAX)), Err(BatchError::TooDeep { at: fits.len() }));
+            let empty = scan(&[&fits[..], &[last]].concat());
+            assert_eq!(empty.is_ok(), last == 0xf6, "{empty:?}");
         }
+    }
+
+    #[test]
+    fn what_lies_side_by_side_is_not_deep() {
+        let siblings = [&[MESSAGE_START, 1, 0x98, 200][..], &[0x81, 0x81, 0x80].repeat(200)].concat();
+        assert_eq!(scan(&siblings), Ok(Some(siblings.len())));
+        // Each the last of what it lies in.
+        let message = [MESSAGE_START, 1, 0x82, 0x80, 0x82, 0xc1, 0, 0xa1, 0, 0x80];
+        assert_eq!(scan(&message), Ok(Some(message.len())));
+        assert_eq!(scan(&[&message[..], &message].concat()), Ok(Some(message.len())));
     }
 
     #[test]

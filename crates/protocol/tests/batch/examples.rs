@@ -1,8 +1,8 @@
 //! The byte examples of PROTOCOL.md, both ways.
 
 use vitalwire_protocol::batch::{
-    Decimal, Event, Hello, Message, Samples, Welcome, add_oldest, decode, encode_ack, encode_batch,
-    encode_configure, encode_event, encode_hello, encode_welcome,
+    Decimal, Event, Hello, Message, Refused, Samples, Welcome, add_oldest, decode, encode_ack, encode_batch,
+    encode_configure, encode_event, encode_hello, encode_refused, encode_welcome, refusal_code,
 };
 
 use crate::stream::{Unfolded, meaning, written};
@@ -185,4 +185,22 @@ fn configure() {
     );
     assert_eq!(written(|out| encode_configure(Some(1_000), &[(2, 4_000), (0, 1_000_000)], out)), expected);
     assert_eq!(meaning(&decoded(&expected)), "configure Some(1000) [(2, 4000), (0, 1000000)]");
+}
+
+#[test]
+fn refused() {
+    let refused = Refused { code: refusal_code::UNKNOWN_CHANNEL, text: "no channel 9", sequence: Some(7) };
+    let expected = bytes(
+        "82 13 a3                      ; [19, {
+         00 03                         ;   code: 3, the profile lacks a channel
+         01 6c 6e6f206368616e6e656c2039 ;  text: \"no channel 9\"
+         02 07                         ;   sequence: 7",
+    );
+    assert_eq!(written(|out| encode_refused(&refused, out)), expected);
+    assert!(matches!(decoded(&expected), Message::Refused(found) if found == refused));
+    // Of no batch.
+    let hello = Refused { sequence: None, ..refused };
+    let shorter = [&[0x82, 0x13, 0xa2], &expected[3..expected.len() - 2]].concat();
+    assert_eq!(written(|out| encode_refused(&hello, out)), shorter);
+    assert!(matches!(decoded(&shorter), Message::Refused(found) if found == hello));
 }

@@ -2,9 +2,10 @@
 
 use vitalwire_protocol::batch::{
     BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, EVENT_TEXT_LEN_MAX, Event, FIRMWARE_LEN_MAX,
-    Hello, INTERVAL_US_MAX, INTERVAL_US_MIN, MESSAGE_LEN_MAX, Message, PROFILE_NAME_LEN_MAX, SEQUENCE_MAX,
-    Samples, TIME_MS_MAX, VALUES_MAX, Welcome, add_oldest, decode, encode_ack, encode_batch,
-    encode_configure, encode_event, encode_hello, encode_welcome,
+    Hello, INTERVAL_US_MAX, INTERVAL_US_MIN, MESSAGE_LEN_MAX, Message, PROFILE_NAME_LEN_MAX,
+    REFUSED_TEXT_LEN_MAX, Refused, SEQUENCE_MAX, SERVER_MESSAGE_LEN_MAX, Samples, TIME_MS_MAX, VALUES_MAX,
+    Welcome, add_oldest, decode, encode_ack, encode_batch, encode_configure, encode_event, encode_hello,
+    encode_refused, encode_welcome,
 };
 
 use crate::stream::written;
@@ -102,6 +103,8 @@ fn sequences_and_times_stay_within_their_limits() {
         assert_eq!(encode_batch(sequence, 0, None, &[SAMPLES], &mut out), Err(out_of_range("sequence")));
         let welcome = Welcome { utc_ms: 0, sequence: Some(sequence) };
         assert_eq!(encode_welcome(&welcome, &mut out), Err(out_of_range("sequence")));
+        let refused = Refused { code: 1, text: "", sequence: Some(sequence) };
+        assert_eq!(encode_refused(&refused, &mut out), Err(out_of_range("sequence")));
     }
     assert!(encode_ack(SEQUENCE_MAX, &mut out).is_ok());
     assert!(encode_batch(1, TIME_MS_MAX, None, &[SAMPLES], &mut out).is_ok());
@@ -185,4 +188,39 @@ fn oldest_is_added_to_a_batch_only_where_it_fits_and_belongs() {
     assert!(add_oldest(&mut out, longer, 256).is_err(), "it says so already");
     let hello = encode_ack(7, &mut out).unwrap();
     assert!(add_oldest(&mut out, hello, 1).is_err(), "no batch");
+}
+
+#[test]
+fn a_refusal_fits_what_a_device_takes_and_says_no_more_than_it_may() {
+    let mut out = [0; SERVER_MESSAGE_LEN_MAX];
+    let text = "t".repeat(REFUSED_TEXT_LEN_MAX);
+    let longest = Refused { code: u16::MAX, text: &text, sequence: Some(SEQUENCE_MAX) };
+    let len = encode_refused(&longest, &mut out).unwrap();
+    assert!(matches!(decode(&out[..len]), Ok(Some((Message::Refused(found), _))) if found == longest));
+    for text in [format!("{text}t"), "a\nb".to_owned()] {
+        let refused = Refused { text: &text, ..longest };
+        assert_eq!(encode_refused(&refused, &mut out), Err(out_of_range("text")));
+    }
+    let read = |message: &[u8]| decode(message).map(|_| ()).unwrap_err();
+    assert_eq!(
+        read(&[0x82, 19, 0xa2, 0, 1, 1, 0x61, b'\n']),
+        BatchError::OutOfRange { field: "text", at: 6 }
+    );
+    assert_eq!(
+        read(&[0x82, 19, 0xa2, 0, 0x1a, 0, 1, 0, 0, 1, 0x60]),
+        BatchError::OutOfRange { field: "code", at: 4 }
+    );
+    assert_eq!(read(&[0x82, 19, 0xa1, 0, 1]), BatchError::MissingField { field: "text", at: 2 });
+    assert_eq!(read(&[0x82, 19, 0xa1, 1, 0x60]), BatchError::MissingField { field: "code", at: 2 });
+}
+
+#[test]
+fn what_lies_too_deep_is_refused_in_every_field_and_message() {
+    // A field of a later version, within the message's array and map: six more levels fit.
+    for (message, levels) in [(&[0x82, 17, 0xa2, 0, 7, 5][..], 6), (&[0x82, 23, 0xa1, 5], 6)] {
+        let within = |levels: usize| [message, &vec![0x81; levels], &[0]].concat();
+        assert!(decode(&within(levels)).unwrap().is_some());
+        let at = message.len() + levels;
+        assert_eq!(decode(&within(levels + 1)).unwrap_err(), BatchError::TooDeep { at });
+    }
 }

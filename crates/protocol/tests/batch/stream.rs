@@ -1,8 +1,9 @@
 //! What the tests share: a stream of every message, and a receiver that takes it in pieces.
 
 use vitalwire_protocol::batch::{
-    BatchError, ChannelData, Event, Hello, MESSAGE_LEN_MAX, Message, Samples, Scanner, Welcome, decode,
-    encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_welcome,
+    BatchError, ChannelData, Event, Hello, MESSAGE_LEN_MAX, Message, Refused, Samples, Scanner, Welcome,
+    decode, encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_refused,
+    encode_welcome,
 };
 
 /// Writes one message into a vector.
@@ -42,6 +43,8 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         written(|out| encode_configure(Some(1_000), &[(2, 4_000), (0, 1_000_000)], out)),
         written(|out| encode_configure(None, &[], out)),
         written(|out| encode_event(&event, out)),
+        written(|out| encode_refused(&Refused { code: 3, text: "no channel 9", sequence: Some(301) }, out)),
+        written(|out| encode_refused(&Refused { code: 2, text: "", sequence: None }, out)),
         vec![0x82, 0x18, 99, 0xa1, 0x18, 63, 0xfb, 0x40, 9, 0x21, 0xfb, 0x54, 0x44, 0x2d, 0x18],
     ]
 }

@@ -201,22 +201,32 @@ impl Core {
     /// Takes in what the server sent. Returns whether to measure otherwise from now on.
     pub(super) fn receive(&mut self, now: Instant, mut bytes: &[u8]) -> Result<bool, SessionError> {
         let now_ms = self.now_ms(now);
-        let Some(session) = &mut self.session else { return Ok(false) };
         let mut is_configured = false;
-        while let Some(incoming) = session.receive(&mut self.outbox, now_ms, &mut bytes)? {
-            if let Incoming::Configure(settings) = incoming {
-                self.batcher.configure(settings);
-                is_configured = true;
+        while let Some(session) = &mut self.session {
+            match session.receive(&mut self.outbox, now_ms, &mut bytes) {
+                Ok(Some(Incoming::Configure(settings))) => {
+                    self.batcher.configure(settings);
+                    is_configured = true;
+                }
+                Ok(Some(Incoming::Welcome(_) | Incoming::Acknowledged { .. })) => {
+                    self.tell_settled(Some(now))
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    // What it gave up no one holds.
+                    self.tell_settled(None);
+                    return Err(error);
+                }
             }
-        }
-        // Of earlier boots' batches the observer knows nothing.
-        if self.outbox.delivered_boot() == self.outbox.boot() {
-            self.tell_settled(Some(now));
         }
         Ok(is_configured)
     }
 
     fn tell_settled(&mut self, acknowledged: Option<Instant>) {
+        // Of earlier boots' batches the observer knows nothing.
+        if acknowledged.is_some() && self.outbox.delivered_boot() != self.outbox.boot() {
+            return;
+        }
         let oldest = self.outbox.oldest_of_present_boot();
         self.observer.settled(self.place, oldest, acknowledged);
     }
