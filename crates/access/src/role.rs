@@ -37,6 +37,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether it sees every device, also those enrolled later.
+    #[must_use]
+    pub fn sees_all(&self) -> bool {
+        matches!(self, Self::Admin | Self::Reader { devices: Scope::All })
+    }
+
     /// Whether it may see what this device measured.
     #[must_use]
     pub fn sees(&self, device: &DeviceId) -> bool {

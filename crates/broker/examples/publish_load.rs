@@ -13,13 +13,12 @@
 )]
 #![allow(clippy::cast_possible_truncation, reason = "rates and counts of a measurement are small")]
 
-use argon2::password_hash::{PasswordHasher, SaltString};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vitalwire_access::{Role, Scope};
+use vitalwire_access::{PasswordHash, Role, Scope};
 use vitalwire_broker::{Broker, BrokerConfig, BrokerLimits};
-use vitalwire_registry::{Directory, User};
+use vitalwire_registry::{Directory, Logins, User};
 
 const TOPICS: [&str; 7] = [
     "Physiological_Data/Temperature",
@@ -63,8 +62,7 @@ async fn main() {
 }
 
 async fn start(folder: &std::path::Path) -> Broker {
-    let salt = SaltString::encode_b64(b"publish load").unwrap();
-    let password_hash = argon2::Argon2::default().hash_password(b"measure it", &salt).unwrap().to_string();
+    let password_hash = PasswordHash::new("measure it", b"publish load 123").unwrap();
     let role = Role::Reader { devices: Scope::All };
     let user = User { name: "load".parse().unwrap(), role, password_hash };
     let users = [(user.name.clone(), Arc::new(user))].into();
@@ -74,7 +72,7 @@ async fn start(folder: &std::path::Path) -> Broker {
     let plain = Some(([127, 0, 0, 1], 0).into());
     let limits = BrokerLimits::default();
     let config = BrokerConfig { plain, tls: None, websocket: None, storage: folder.into(), limits };
-    Broker::start(config, users).await.unwrap()
+    Broker::start(config, Arc::new(Logins::new(users))).await.unwrap()
 }
 
 fn subscribe(port: u16, options: &[&str]) -> Child {

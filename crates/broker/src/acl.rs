@@ -3,7 +3,7 @@
 //! A filter is judged by its leading levels, which must be literal where a choice could widen it: whatever the rest
 //! matches then lies inside what the role may see. `$share/<group>/` is taken off first.
 
-use vitalwire_access::{Role, Scope};
+use vitalwire_access::{DeviceId, Role};
 
 /// Root of the paper's topics, `Pico/<id>/…`.
 const PICO: &str = "Pico";
@@ -16,7 +16,7 @@ pub(crate) fn may_subscribe(role: &Role, filter: &str) -> bool {
     match role {
         // Not `$…`: nothing of ours lives there, and `#` does not reach it (MQTT 5 §4.7.2).
         Role::Admin => !filter.starts_with('$') && !filter.is_empty(),
-        Role::Reader { devices } => reader_may_subscribe(devices, filter),
+        Role::Reader { .. } => reader_may_subscribe(role, filter),
     }
 }
 
@@ -43,7 +43,7 @@ fn without_share(filter: &str) -> Option<&str> {
     }
 }
 
-fn reader_may_subscribe(devices: &Scope, filter: &str) -> bool {
+fn reader_may_subscribe(role: &Role, filter: &str) -> bool {
     let mut levels = filter.split('/');
     let (root, second, third) = (levels.next(), levels.next(), levels.next());
     let device = match root {
@@ -51,20 +51,16 @@ fn reader_may_subscribe(devices: &Scope, filter: &str) -> bool {
         Some(VITALWIRE) => third,
         _ => return false,
     };
-    match devices {
-        Scope::All => true,
-        Scope::Named(ids) => {
-            let version_is_literal =
-                root == Some(PICO) || second.is_some_and(|level| level != "+" && level != "#");
-            // A wildcard is never a device's name, so a literal of the set is all that can match here.
-            version_is_literal && device.is_some_and(|id| ids.contains(id))
-        }
-    }
+    let version_is_literal = root == Some(PICO) || second.is_some_and(|level| level != "+" && level != "#");
+    // A wildcard is never a device's name, so the name of a device that it sees is all that can match here.
+    let sees = |id: &str| id.parse::<DeviceId>().is_ok_and(|id| role.sees(&id));
+    role.sees_all() || (version_is_literal && device.is_some_and(sees))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vitalwire_access::Scope;
 
     fn named() -> Role {
         let ids = ["dev_a", "dev_b"].map(|id| id.parse().unwrap());

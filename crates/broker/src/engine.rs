@@ -22,11 +22,11 @@ use mqtt5_protocol::packet::publish::PublishPacket;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
-use vitalwire_registry::Directory;
+use vitalwire_registry::Logins;
 
 /// Messages that wait for one connected client, each of QoS 0 and of QoS 1. When it is full, QoS 0 messages are dropped
 /// and QoS 1 messages go to the session's queue. A thousand devices at 20 Hz make 160,000 messages a second, so a subscriber
@@ -70,7 +70,7 @@ impl Engine {
     pub(crate) async fn start(
         folder: &Path,
         limits: BrokerLimits,
-        users: watch::Receiver<Arc<Directory>>,
+        logins: Arc<Logins>,
     ) -> Result<Arc<Self>, BrokerError> {
         let folder = folder.to_path_buf();
         let opened = tokio::task::spawn_blocking(move || storage::open(&folder))
@@ -82,7 +82,7 @@ impl Engine {
         })));
         restore_retained(&memory, opened.retained).await;
         let mut found = Vec::new();
-        let directory = Arc::clone(&users.borrow());
+        let directory = Arc::clone(&logins.directory().borrow());
         for stored in opened.sessions {
             found.push(stored.session.client_id.clone());
             if let Some(stored) = revoke::allowed_part(&directory, stored) {
@@ -96,13 +96,13 @@ impl Engine {
             Arc::new(Storage::start(opened.file, Arc::clone(&memory), queue_limits, Arc::clone(&counters))?);
         // What was taken out or away above is written.
         found.iter().for_each(|client| storage.session_changed(client));
-        let engine = Self::assemble(limits, users, memory, storage, counters).await;
+        let engine = Self::assemble(limits, logins, memory, storage, counters).await;
         Ok(Arc::new(engine))
     }
 
     async fn assemble(
         limits: BrokerLimits,
-        users: watch::Receiver<Arc<Directory>>,
+        logins: Arc<Logins>,
         memory: Arc<DynamicStorage>,
         storage: Arc<Storage>,
         counters: Arc<Counters>,
@@ -125,14 +125,14 @@ impl Engine {
         let caps =
             Caps { total_max: limits.connections_max, per_address_max: limits.connections_per_address_max };
         let connections = Arc::new(Connections::new(caps));
-        let gate = Arc::new(Gate::new(
-            users,
-            Arc::clone(&connections),
-            Arc::clone(&memory),
+        let gate = Arc::new(Gate {
+            logins,
+            connections: Arc::clone(&connections),
+            memory: Arc::clone(&memory),
             wills,
-            Arc::clone(&counters),
-            limits.sessions_per_user_max,
-        ));
+            counters: Arc::clone(&counters),
+            sessions_per_user_max: limits.sessions_per_user_max,
+        });
         Self {
             limits,
             mqtt,

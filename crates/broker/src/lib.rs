@@ -26,7 +26,6 @@ mod engine;
 mod error;
 mod events;
 mod listener;
-mod login_limit;
 mod revoke;
 mod storage;
 mod stream;
@@ -35,7 +34,6 @@ mod wake;
 mod websocket;
 mod wills;
 
-pub use auth::Login;
 pub use error::BrokerError;
 pub use storage::WRITE_INTERVAL;
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
@@ -52,10 +50,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::warn;
-use vitalwire_registry::Directory;
+use vitalwire_registry::Logins;
 
 /// The longest a stop waits until subscribers have what was published.
 const DELIVERY_MAX: Duration = Duration::from_millis(400);
@@ -178,15 +175,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Binds all addresses, restores what is stored, and serves.
+    /// Binds all addresses, restores what is stored, and serves the users whom `logins` lets in.
     ///
     /// # Errors
     /// When an address cannot be bound, the certificate does not load, or the storage cannot be read. Nothing is served
     /// then.
-    pub async fn start(
-        config: BrokerConfig,
-        users: watch::Receiver<Arc<Directory>>,
-    ) -> Result<Self, BrokerError> {
+    pub async fn start(config: BrokerConfig, logins: Arc<Logins>) -> Result<Self, BrokerError> {
         let mut fronts = Vec::new();
         if let Some(address) = config.plain {
             fronts.push((Front::Plain, address));
@@ -202,12 +196,12 @@ impl Broker {
             bound.push((listener::bind(&front, address).await?, front));
         }
         let addresses = addresses(&bound);
-        let engine = Engine::start(&config.storage, config.limits, users.clone()).await?;
+        let engine = Engine::start(&config.storage, config.limits, Arc::clone(&logins)).await?;
         for (listener, front) in bound {
             engine.serving.spawn(listener::run(listener, front, Arc::clone(&engine)));
         }
         engine.serving.spawn(Arc::clone(&engine).sweep());
-        engine.serving.spawn(revoke::follow(users, Arc::clone(&engine)));
+        engine.serving.spawn(revoke::follow(logins.directory(), Arc::clone(&engine)));
         Ok(Self { engine, addresses, no_wait: Instant::now() })
     }
 
@@ -254,13 +248,6 @@ impl Broker {
         // A panic of the writer is reported where it happens.
         let _ = tokio::task::spawn_blocking(move || engine.storage.flush()).await;
         erased
-    }
-
-    /// Who logs in from now on, and who is refused; `None` when somebody takes it already. What is not taken in time is
-    /// dropped.
-    #[must_use]
-    pub fn logins(&self) -> Option<mpsc::Receiver<Login>> {
-        self.engine.gate.logins()
     }
 
     /// Numbers for metrics.

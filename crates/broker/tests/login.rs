@@ -175,13 +175,13 @@ async fn connections_over_the_cap_are_closed_and_counted() {
 async fn an_address_in_use_and_a_storage_in_use_are_named() {
     let running = start().await;
     let mut config = config(running.folder.path(), BrokerLimits::default());
-    let Err(error) = Broker::start(config.clone(), running.users.subscribe()).await else {
+    let Err(error) = Broker::start(config.clone(), logins(&running.users)).await else {
         panic!("started twice")
     };
     assert!(matches!(error, BrokerError::StorageInUse { .. }), "{error}");
     config.storage = running.folder.path().join("other");
     config.plain = Some(running.plain());
-    let Err(error) = Broker::start(config, running.users.subscribe()).await else { panic!("bound twice") };
+    let Err(error) = Broker::start(config, logins(&running.users)).await else { panic!("bound twice") };
     let text = error.to_string();
     assert!(
         text.contains(&running.plain().to_string()) && text.contains("another program listens there"),

@@ -53,8 +53,8 @@ async fn missed_and_retained_messages_survive_a_restart_in_order() {
 #[ignore = "started by the test that kills it"]
 async fn broker_process() {
     let folder = PathBuf::from(std::env::var("BROKER_TEST_FOLDER").unwrap());
-    let (_users, directory) = watch::channel(directory(usual()));
-    let broker = Broker::start(config(&folder, BrokerLimits::default()), directory).await.unwrap();
+    let (users, _) = watch::channel(directory(usual()));
+    let broker = Broker::start(config(&folder, BrokerLimits::default()), logins(&users)).await.unwrap();
     println!("\nlistening {}", broker.addresses().plain.unwrap());
     // What the parent asks for on standard input: "retain TOPIC TEXT", "publish TOPIC TEXT", or "await stored TEXT".
     let mut orders = BufReader::new(tokio::io::stdin()).lines();

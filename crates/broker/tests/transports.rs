@@ -28,7 +28,7 @@ async fn start_all() -> (Running, String) {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     (config.tls, config.websocket) = (Some((free, identity)), Some(free));
     let (users, _) = watch::channel(directory(usual()));
-    let broker = Broker::start(config, users.subscribe()).await.unwrap();
+    let broker = Broker::start(config, logins(&users)).await.unwrap();
     (Running { broker, users, folder }, certificate)
 }
 

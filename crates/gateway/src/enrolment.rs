@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use vitalwire_access::DeviceId;
-use vitalwire_broker::Login;
-use vitalwire_registry::{LinkId, LoginKind, Registry, RegistryError};
+use vitalwire_registry::{LinkId, Login, LoginKind, Registry, RegistryError};
 
 /// How often the counts of repeated logins are written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
@@ -37,7 +36,7 @@ impl Enrolment {
         }
     }
 
-    /// Records the logins of MQTT users, as long as the broker runs.
+    /// Records who logs in with a name and a password.
     pub(crate) async fn record_users(self, mut logins: mpsc::Receiver<Login>) {
         let mut beat = tokio::time::interval(FLUSH_INTERVAL);
         loop {

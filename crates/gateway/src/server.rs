@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use vitalwire_access::DeviceId;
 use vitalwire_broker::{Broker, BrokerConfig, BrokerError};
 use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimits};
-use vitalwire_registry::{Directory, DirectoryWatch, MasterKey, Registry, RegistryError};
+use vitalwire_registry::{Directory, DirectoryWatch, Logins, MasterKey, Registry, RegistryError};
 
 use crate::admission::Admissions;
 use crate::context::Context;
@@ -147,7 +147,8 @@ impl Server {
             Acceptor::new(directory.clone()).map_err(|error| ServerError::Tls(error.to_string()))?;
         let metrics = Metrics::new();
         let journal = Journal::open(&config.data.join(JOURNAL), &config.journal)?;
-        let publisher = start_publisher(config.broker, &config.limits, &metrics, &directory).await?;
+        let logins = Arc::new(Logins::new(directory.clone()));
+        let publisher = start_publisher(config.broker, &config.limits, &metrics, &logins).await?;
         publisher.mark_all_offline().await;
         let mut addresses = Addresses {
             devices: devices.local_addr().unwrap_or(config.device_listen),
@@ -180,7 +181,7 @@ impl Server {
         services.spawn(backfill::run(Arc::clone(&context)));
         services.spawn(tell_health(Arc::clone(&context)));
         services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
-        services.spawn(record_logins(Arc::clone(&context)));
+        services.spawn(record_logins(logins, Arc::clone(&context)));
         if let Some(listener) = metrics_listener {
             services.spawn(http::run(listener, Arc::clone(&context)));
         }
@@ -271,11 +272,11 @@ async fn start_publisher(
     choice: BrokerChoice,
     limits: &Limits,
     metrics: &Metrics,
-    directory: &watch::Receiver<Arc<Directory>>,
+    logins: &Arc<Logins>,
 ) -> Result<Publisher, ServerError> {
     Ok(match choice {
         BrokerChoice::Embedded(config) => {
-            Publisher::Embedded(Broker::start(config, directory.clone()).await?)
+            Publisher::Embedded(Broker::start(config, Arc::clone(logins)).await?)
         }
         BrokerChoice::External(broker) => {
             Publisher::External(External::start(broker, limits.backlog_bytes_max, metrics.clone())?)
@@ -283,11 +284,10 @@ async fn start_publisher(
     })
 }
 
-/// Puts who logs in to the embedded broker into the audit log. An external one keeps its own record.
-async fn record_logins(context: Arc<Context>) {
-    let Publisher::Embedded(broker) = &context.publisher else { return };
-    let Some(logins) = broker.logins() else { return };
-    context.stop.run_until_cancelled(context.enrolment.clone().record_users(logins)).await;
+/// Puts who logs in here into the audit log. An external broker keeps its own record.
+async fn record_logins(logins: Arc<Logins>, context: Arc<Context>) {
+    let Some(records) = logins.records() else { return };
+    context.stop.run_until_cancelled(context.enrolment.clone().record_users(records)).await;
 }
 
 /// Tells whoever watches when the journal takes no entries, and when it does again.

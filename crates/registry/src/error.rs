@@ -1,9 +1,8 @@
 //! What can go wrong with the registry, said so that a person knows what to do next. No variant holds a secret.
 
-use crate::user::{PASSWORD_LEN_MAX, PASSWORD_LEN_MIN};
 use std::io;
 use std::path::PathBuf;
-use vitalwire_access::{DeviceId, UserName};
+use vitalwire_access::{DeviceId, PasswordError, UserName};
 
 /// The result of a registry operation.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -202,21 +201,9 @@ pub enum RegistryError {
         /// The device.
         device: DeviceId,
     },
-    /// The password is too short.
-    #[error("the password has {len} characters; it needs at least {PASSWORD_LEN_MIN}")]
-    PasswordTooShort {
-        /// Its length in characters.
-        len: usize,
-    },
-    /// The password is too long.
-    #[error("the password has {len} bytes; at most {PASSWORD_LEN_MAX} are taken")]
-    PasswordTooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
-    /// argon2 refused to work.
-    #[error("the password could not be hashed; is there enough memory (19 MiB)?")]
-    PasswordHash,
+    /// A new password was not taken.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
 }
 
 impl From<rusqlite::Error> for RegistryError {

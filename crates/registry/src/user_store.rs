@@ -5,13 +5,14 @@ use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::directory::{BrokenCause, UserChange};
 use crate::error::{RegistryError, Result};
+use crate::secret::random_bytes;
 use crate::store::Registry;
-use crate::user::{self, User};
+use crate::user::User;
 use rusqlite::{Connection, Row};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use vitalwire_access::{DeviceId, Role, Scope, UserName};
+use vitalwire_access::{DeviceId, PasswordHash, Role, Scope, UserName};
 
 /// The most users.
 pub const USERS_MAX: usize = 10_000;
@@ -26,7 +27,7 @@ impl Registry {
     /// When the user exists, the password is too short or too long, the scope is empty or names a device that is not
     /// enrolled, or there are too many users.
     pub fn add_user(&self, name: &UserName, role: Role, password: &SecretString) -> Result<()> {
-        let hash = user::hash_new(password)?;
+        let hash = hash(password)?;
         self.change(|change| {
             if change.user_exists(name)? {
                 return Err(RegistryError::UserExists(name.clone()));
@@ -69,7 +70,7 @@ impl Registry {
     /// # Errors
     /// When there is no such user, or the password is too short or too long.
     pub fn set_password(&self, name: &UserName, password: &SecretString) -> Result<()> {
-        let hash = user::hash_new(password)?;
+        let hash = hash(password)?;
         self.change(|change| {
             change.stamp_user(name)?;
             change.set_hash(name, Some(&hash))?;
@@ -116,16 +117,17 @@ impl Change<'_> {
 
     /// Makes the user's row; a tombstone of an earlier user of that name becomes it. The role follows by
     /// [`Change::put_role`].
-    fn put_row(&self, name: &UserName, hash: &str) -> Result<()> {
+    fn put_row(&self, name: &UserName, hash: &PasswordHash) -> Result<()> {
         self.transaction.execute(
             "INSERT INTO users (name, role, all_devices, password_hash, version) VALUES (?1, '', 0, ?2, ?3)
              ON CONFLICT (name) DO UPDATE SET password_hash = ?2, version = ?3",
-            (name.as_str(), hash, self.version),
+            (name.as_str(), hash.as_str(), self.version),
         )?;
         Ok(())
     }
 
-    fn set_hash(&self, name: &UserName, hash: Option<&str>) -> Result<()> {
+    fn set_hash(&self, name: &UserName, hash: Option<&PasswordHash>) -> Result<()> {
+        let hash = hash.map(PasswordHash::as_str);
         self.transaction
             .execute("UPDATE users SET password_hash = ?2 WHERE name = ?1", (name.as_str(), hash))?;
         Ok(())
@@ -159,6 +161,10 @@ impl Change<'_> {
         }
         Ok(())
     }
+}
+
+fn hash(password: &SecretString) -> Result<PasswordHash> {
+    Ok(PasswordHash::new(password.expose_secret(), &random_bytes()?)?)
 }
 
 fn describe(role: &Role) -> String {
@@ -203,16 +209,16 @@ fn read_user(connection: &Connection, row: &Row<'_>) -> Result<UserChange> {
     let Some(password_hash) = row.get_ref(3)?.as_str_or_null().unwrap_or(Some("")) else {
         return Ok(UserChange::Removed(name));
     };
-    if let Err(cause) = user::check_stored_hash(password_hash) {
-        return Ok(UserChange::Broken(stored_name.to_owned(), cause));
-    }
+    let Ok(password_hash) = password_hash.parse() else {
+        return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::PasswordHash));
+    };
     let role = match (role, all_devices) {
         (ADMIN, _) => Role::Admin,
         (READER, true) => Role::Reader { devices: Scope::All },
         (READER, false) => Role::Reader { devices: Scope::Named(read_scope(connection, &name)?) },
         _ => return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::Role)),
     };
-    Ok(UserChange::Present(Arc::new(User { name, role, password_hash: password_hash.to_owned() })))
+    Ok(UserChange::Present(Arc::new(User { name, role, password_hash })))
 }
 
 fn read_scope(connection: &Connection, user: &UserName) -> Result<BTreeSet<DeviceId>> {

@@ -8,24 +8,26 @@ use std::sync::{Arc, LazyLock};
 use argon2::password_hash::{PasswordHasher, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::watch;
-use vitalwire_access::{DeviceId, Role, Scope};
+use vitalwire_access::{DeviceId, PasswordHash, Role, Scope};
 use vitalwire_broker::{Broker, BrokerConfig, BrokerLimits};
-use vitalwire_registry::{Directory, User};
+use vitalwire_registry::{Directory, Logins, User};
 use vitalwire_testing::PASSWORD;
 
 pub(crate) type Users = watch::Sender<Arc<Directory>>;
 
 /// The least that argon2 can cost: these tests are not about its strength.
-pub(crate) fn hash(password: &str) -> String {
+pub(crate) fn hash(password: &str) -> PasswordHash {
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(8, 1, 1, None).unwrap());
     argon
         .hash_password(password.as_bytes(), &SaltString::encode_b64(b"some salt").unwrap())
         .unwrap()
         .to_string()
+        .parse()
+        .unwrap()
 }
 
 pub(crate) fn user(name: &str, role: Role) -> User {
-    static HASH: LazyLock<String> = LazyLock::new(|| hash(PASSWORD));
+    static HASH: LazyLock<PasswordHash> = LazyLock::new(|| hash(PASSWORD));
     User { name: name.parse().unwrap(), role, password_hash: HASH.clone() }
 }
 
@@ -46,6 +48,11 @@ pub(crate) fn directory(users: Vec<User>) -> Arc<Directory> {
 /// `admin`, `reader` (all devices) and `scoped` (dev_a).
 pub(crate) fn usual() -> Vec<User> {
     vec![user("admin", Role::Admin), user("reader", reader_of_all()), user("scoped", reader_of(&["dev_a"]))]
+}
+
+/// The login desk of these users.
+pub(crate) fn logins(users: &Users) -> Arc<Logins> {
+    Arc::new(Logins::new(users.subscribe()))
 }
 
 pub(crate) struct Running {
@@ -85,7 +92,7 @@ pub(crate) async fn start_with(
     users: Users,
     limits: BrokerLimits,
 ) -> Running {
-    let broker = Broker::start(config(folder.path(), limits), users.subscribe()).await.unwrap();
+    let broker = Broker::start(config(folder.path(), limits), logins(&users)).await.unwrap();
     Running { broker, users, folder }
 }
 

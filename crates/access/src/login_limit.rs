@@ -5,12 +5,13 @@
 //! address shuts out neither the others at that address nor A at its other addresses.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// Failures of one pair in a row before it is locked out.
-pub(crate) const PAIR_FAILURES_MAX: u32 = 5;
+pub const PAIR_FAILURES_MAX: u32 = 5;
 /// The first lockout of a pair; each further failure doubles it.
 const LOCKOUT_MIN: Duration = Duration::from_secs(30);
 /// The longest lockout of a pair.
@@ -25,15 +26,18 @@ const DELAY_MAX: Duration = Duration::from_secs(3);
 const MEMORY: Duration = Duration::from_secs(15 * 60);
 /// Entries of each of the three tables. When one is full, the entry touched longest ago goes; to lose its own lockout an
 /// attacker needs that many other failures, each of them delayed.
-pub(crate) const TABLE_ENTRIES_MAX: usize = 10_000;
+const TABLE_ENTRIES_MAX: usize = 10_000;
 /// How soon a login asks again that waits for the outcome of others of its pair.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What to do with a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Check the password after this delay, then report `succeeded` or `failed`.
-    Check { after: Duration },
+    Check {
+        /// How long to wait before.
+        after: Duration,
+    },
     /// As many logins of this pair are being checked as may fail in a row: ask again after this long.
     Wait(Duration),
     /// Refuse without checking.
@@ -94,20 +98,35 @@ impl<K: Clone + Eq + Hash> Table<K> {
     }
 }
 
-/// The three tables.
-pub(crate) struct LoginLimiter {
+/// The failures of late, by account, by address and by both. One for all ways to log in.
+pub struct LoginLimiter {
     pairs: Table<(String, IpAddr)>,
     addresses: Table<IpAddr>,
     accounts: Table<String>,
 }
 
+impl Default for LoginLimiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for LoginLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginLimiter").finish_non_exhaustive()
+    }
+}
+
 impl LoginLimiter {
-    pub(crate) fn new() -> Self {
+    /// One without any failure.
+    #[must_use]
+    pub fn new() -> Self {
         Self { pairs: Table::new(), addresses: Table::new(), accounts: Table::new() }
     }
 
-    /// Judges a login before its password is looked at. `Check` must be followed by `failed` or `succeeded`.
-    pub(crate) fn begin(&mut self, account: &str, address: IpAddr, now: Instant) -> Verdict {
+    /// Judges a login before its password is looked at. `Check` must be followed by `failed`, `succeeded` or
+    /// `abandoned`.
+    pub fn begin(&mut self, account: &str, address: IpAddr, now: Instant) -> Verdict {
         let address = network(address);
         let delay = total_delay(self.addresses.touch(&address, now).failures)
             .max(total_delay(self.accounts.touch(&account.to_owned(), now).failures));
@@ -123,7 +142,7 @@ impl LoginLimiter {
     }
 
     /// The password was wrong.
-    pub(crate) fn failed(&mut self, account: &str, address: IpAddr, now: Instant) {
+    pub fn failed(&mut self, account: &str, address: IpAddr, now: Instant) {
         let address = network(address);
         let pair = self.pairs.touch(&(account.to_owned(), address), now);
         pair.pending = pair.pending.saturating_sub(1);
@@ -140,7 +159,7 @@ impl LoginLimiter {
     }
 
     /// The password was right: the pair starts again. The totals stay, or one good account would clear an attacker's.
-    pub(crate) fn succeeded(&mut self, account: &str, address: IpAddr, now: Instant) {
+    pub fn succeeded(&mut self, account: &str, address: IpAddr, now: Instant) {
         let pair = self.pairs.touch(&(account.to_owned(), network(address)), now);
         pair.pending = pair.pending.saturating_sub(1);
         pair.failures = 0;
@@ -149,7 +168,7 @@ impl LoginLimiter {
     }
 
     /// The login ended without an answer (the peer left, the server was busy).
-    pub(crate) fn abandoned(&mut self, account: &str, address: IpAddr, now: Instant) {
+    pub fn abandoned(&mut self, account: &str, address: IpAddr, now: Instant) {
         let pair = self.pairs.touch(&(account.to_owned(), network(address)), now);
         pair.pending = pair.pending.saturating_sub(1);
     }
@@ -247,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_leaves_before_the_answer_blocks_nobody() {
+    fn a_peer_that_leaves_before_the_answer_blocks_no_one() {
         let (mut limiter, now) = (LoginLimiter::new(), Instant::now());
         for _ in 0..100 {
             check_delay(limiter.begin("ana", HERE, now));
