@@ -4,9 +4,9 @@
 default:
     @just --list
 
-# Every check, as CI runs it.
-test:
-    ./scripts/test
+# Every check, as CI runs it, or parts of it: [quick|--list|PART...].
+test *parts:
+    ./scripts/test {{parts}}
 
 # Several devices, gateway, broker and subscriber in one command.
 demo *arguments:
