@@ -15,12 +15,13 @@ use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
 use crate::log;
+use crate::output::Output;
 
-/// Runs what the command line asks for.
+/// Runs what the command line asks for; its results go to `out`.
 ///
 /// # Errors
 /// Whatever the command says; the message tells a person what to do.
-pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     // A live view owns the screen; log lines would tear it.
     let level = match &cli.command {
         Command::Serve(_) => "info",
@@ -29,15 +30,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     log::start(&cli.log, level)?;
     match cli.command {
-        Command::Demo(args) => demo::run(&args),
-        Command::Serve(args) => serve::run(*args, cli.log.log_format),
-        Command::Init(args) => init::run(&args),
-        Command::Device(command) => device::run(command),
-        Command::User(command) => user::run(command),
-        Command::Audit(command) => audit::run(command),
-        Command::History(args) => history::run(&args),
-        Command::Simulate(command) => simulate::run(command),
-        Command::Subscribe(args) => subscribe::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
+        Command::Demo(args) => demo::run(&args, out),
+        Command::Serve(args) => serve::run(*args, cli.log.log_format, out),
+        Command::Init(args) => init::run(&args, out),
+        Command::Device(command) => device::run(command, out),
+        Command::User(command) => user::run(command, out),
+        Command::Audit(command) => audit::run(command, out),
+        Command::History(args) => history::run(&args, out),
+        Command::Simulate(command) => simulate::run(command, out),
+        Command::Subscribe(args) => subscribe::run(&args, out),
+        Command::Doctor(args) => doctor::run(&args, out),
     }
 }

@@ -1,16 +1,20 @@
 //! The `vitalwire` program. Reads the command line, sets up the log and hands over to one command.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod commands;
 mod config;
 mod data;
 mod demo;
+mod explain;
 mod label;
 mod limits;
 mod listen;
 mod log;
 mod mqtt;
 mod mqtt_feed;
+mod output;
 mod pico;
 mod private_file;
 mod pulse;
@@ -23,22 +27,31 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use explain::explain;
+use output::{Output, OutputError, note};
+
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
-    match commands::run(cli) {
+    let mut out = Output::stdout();
+    let ended = commands::run(cli, &mut out);
+    // What a command found before it failed is shown before the reason.
+    let ended = match (ended, out.flush()) {
+        (Err(error), _) => Err(error),
+        (Ok(code), Err(error)) if error.is_closed() => Ok(code),
+        (Ok(_), Err(error)) => Err(error.into()),
+        (ended, Ok(())) => ended,
+    };
+    match ended {
         Ok(code) => code,
-        // The reader of our output went away (`vitalwire … | head`): that is its right.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // The reader of our output has what it wanted (`vitalwire … | head`).
+        Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vitalwire: {error:#}");
+            note!("vitalwire: {}", explain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+fn is_closed(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<OutputError>()).any(OutputError::is_closed)
 }

@@ -9,6 +9,8 @@ use crossterm::terminal::{disable_raw_mode, enable_raw_mode};
 use ratatui::DefaultTerminal;
 use secrecy::SecretString;
 
+use crate::output::note;
+
 /// Whether a person looks at standard output and can press keys.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdout().is_terminal()
@@ -36,7 +38,8 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // `ratatui::restore` would panic when the terminal is gone.
+        let _ = ratatui::try_restore();
     }
 }
 
@@ -63,17 +66,25 @@ impl Drop for RawMode {
     }
 }
 
+/// Writes words that a person answers on the same line.
+///
+/// # Errors
+/// When the person would not see them.
+pub(crate) fn prompt(words: &str) -> anyhow::Result<()> {
+    let mut terminal = std::io::stderr();
+    write!(terminal, "{words}").and_then(|()| terminal.flush()).context("cannot write to the terminal")
+}
+
 /// Asks for a password on the terminal; shows nothing of it.
 ///
 /// # Errors
 /// When the person leaves with Ctrl-C, or the terminal cannot be read.
 pub(crate) fn ask_password(prompt: &str) -> anyhow::Result<SecretString> {
-    eprint!("{prompt}");
-    std::io::stderr().flush()?;
+    self::prompt(prompt)?;
     let raw = RawMode::enter()?;
     let answer = read_hidden_line();
     drop(raw);
-    eprintln!();
+    note!("");
     let text = answer?;
     if text.is_empty() {
         bail!("the password is empty");

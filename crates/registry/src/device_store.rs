@@ -2,10 +2,11 @@
 //! what it hands out is zeroized by who drops it.
 
 use crate::audit::AuditKind;
+use crate::change::Change;
 use crate::device::{Device, DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::error::{RegistryError, Result};
-use crate::link::{Link, LinkId, LinkKeys};
+use crate::link::{Link, LinkId, LinkKeys, PreviousLink};
 use crate::secret::{Secret, TlsSecret, generate_cbc_secret};
 use crate::store::Registry;
 use crate::time::from_unix_seconds;
@@ -39,7 +40,74 @@ pub struct DeviceInfo {
     pub previous_link_until: Option<SystemTime>,
 }
 
+/// A fresh key that no device has yet. Show it to the person first and store it afterwards: then no device is left with a
+/// key that no one saw.
+pub struct FreshKey(Secret);
+
+impl FreshKey {
+    /// Draws one from the operating system's random source.
+    ///
+    /// # Errors
+    /// When there are no random bytes.
+    pub fn generate(protocol: Protocol) -> Result<Self> {
+        Ok(Self(match protocol {
+            Protocol::AesCbc => Secret::AesCbc(generate_cbc_secret()?),
+            Protocol::Tls => Secret::Tls(TlsSecret::generate()?),
+        }))
+    }
+
+    /// What must be written into the device.
+    #[must_use]
+    pub fn key(&self) -> DeviceKey {
+        match &self.0 {
+            Secret::AesCbc(secret) => DeviceKey::AesCbc(secret.clone()),
+            Secret::Tls(secret) => DeviceKey::Tls(LinkKeys { current: secret.to_link(), previous: None }),
+        }
+    }
+}
+
 impl Registry {
+    /// Whether [`Registry::enrol`] would succeed now. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Registry::enrol`].
+    pub fn check_enrol(&self, id: &DeviceId, fresh: &FreshKey) -> Result<()> {
+        self.rehearse(|change| enrol_all(change, &[(id, &fresh.0)]))
+    }
+
+    /// Enrols a device with a key that was shown. A revoked name may be enrolled again; it gets the next generation.
+    ///
+    /// # Errors
+    /// When the name is enrolled or waits for an erasure, or the registry is full.
+    pub fn enrol(&self, id: &DeviceId, fresh: &FreshKey) -> Result<()> {
+        self.change(|change| enrol_all(change, &[(id, &fresh.0)]))
+    }
+
+    /// Whether [`Registry::rotate_to`] would succeed now. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Registry::rotate_to`].
+    pub fn check_rotation(&self, id: &DeviceId, fresh: &FreshKey, overlap: Duration) -> Result<()> {
+        check_overlap(overlap)?;
+        self.rehearse(|change| rotate(change, id, &fresh.0, overlap)).map(|_| ())
+    }
+
+    /// Gives a device a key that was shown; as [`Registry::rotate_device`] in all else. Gives back the old link of a TLS
+    /// device while it still works.
+    ///
+    /// # Errors
+    /// When the device is not enrolled, speaks another protocol than the key is for, or the overlap is over
+    /// [`ROTATION_OVERLAP_MAX`].
+    pub fn rotate_to(
+        &self,
+        id: &DeviceId,
+        fresh: &FreshKey,
+        overlap: Duration,
+    ) -> Result<Option<PreviousLink>> {
+        check_overlap(overlap)?;
+        self.change(|change| rotate(change, id, &fresh.0, overlap))
+    }
+
     /// Enrols a device for TLS with a fresh key, and gives back its link: what must be written into the device. A revoked
     /// name may be enrolled again; it gets the next generation.
     ///
@@ -90,10 +158,8 @@ impl Registry {
     }
 
     fn add_all(&self, devices: &[(&DeviceId, Secret)]) -> Result<()> {
-        self.change(|change| {
-            devices.iter().try_for_each(|(id, secret)| change.enrol(id, secret))?;
-            change.check_device_limit()
-        })
+        let devices: Vec<_> = devices.iter().map(|(id, secret)| (*id, secret)).collect();
+        self.change(|change| enrol_all(change, &devices))
     }
 
     /// All enrolled devices whose rows are sound, by name. Those that are not are in [`crate::Directory::broken`].
@@ -150,23 +216,14 @@ impl Registry {
     /// # Errors
     /// When it is not enrolled, or the overlap is over [`ROTATION_OVERLAP_MAX`].
     pub fn rotate_device(&self, id: &DeviceId, overlap: Duration) -> Result<DeviceKey> {
-        if overlap > ROTATION_OVERLAP_MAX {
-            return Err(RegistryError::OverlapTooLong { days: overlap.as_secs().div_ceil(24 * 3600) });
-        }
-        self.change(|change| match change.protocol(id)? {
-            Protocol::AesCbc => {
-                let secret = generate_cbc_secret()?;
-                change.set_key(id, &Secret::AesCbc(secret.clone()), None)?;
-                Ok(DeviceKey::AesCbc(secret))
-            }
-            Protocol::Tls => {
-                let secret = TlsSecret::generate()?;
-                let current = secret.to_link();
-                let previous = change.retire_link(id, overlap)?;
-                let shown = previous.as_ref().map(|retired| retired.to_previous_link());
-                change.set_key(id, &Secret::Tls(secret), previous.as_ref())?;
-                Ok(DeviceKey::Tls(LinkKeys { current, previous: shown }))
-            }
+        check_overlap(overlap)?;
+        self.change(|change| {
+            let fresh = FreshKey::generate(change.protocol(id)?)?;
+            let previous = rotate(change, id, &fresh.0, overlap)?;
+            Ok(match fresh.key() {
+                DeviceKey::Tls(links) => DeviceKey::Tls(LinkKeys { previous, ..links }),
+                key => key,
+            })
         })
     }
 
@@ -194,6 +251,35 @@ impl Registry {
     pub fn revoke_device(&self, id: &DeviceId) -> Result<()> {
         self.change(|change| change.revoke(id))
     }
+}
+
+fn enrol_all(change: &Change<'_>, devices: &[(&DeviceId, &Secret)]) -> Result<()> {
+    devices.iter().try_for_each(|(id, secret)| change.enrol(id, secret))?;
+    change.check_device_limit()
+}
+
+fn check_overlap(overlap: Duration) -> Result<()> {
+    if overlap > ROTATION_OVERLAP_MAX {
+        return Err(RegistryError::OverlapTooLong { days: overlap.as_secs().div_ceil(24 * 3600) });
+    }
+    Ok(())
+}
+
+fn rotate(
+    change: &Change<'_>,
+    id: &DeviceId,
+    fresh: &Secret,
+    overlap: Duration,
+) -> Result<Option<PreviousLink>> {
+    if change.protocol(id)? != fresh.protocol() {
+        return Err(RegistryError::ProtocolChanged(id.clone()));
+    }
+    let retired = match fresh {
+        Secret::AesCbc(_) => None,
+        Secret::Tls(_) => change.retire_link(id, overlap)?,
+    };
+    change.set_key(id, fresh, retired.as_ref())?;
+    Ok(retired.map(|retired| retired.to_previous_link()))
 }
 
 fn device_info(device: Device, row: &Row<'_>) -> Result<DeviceInfo> {

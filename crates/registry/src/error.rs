@@ -149,6 +149,9 @@ pub enum RegistryError {
         /// What is wrong with its row.
         cause: crate::BrokenCause,
     },
+    /// Somebody enrolled the device again meanwhile.
+    #[error("device {0} was enrolled for another protocol meanwhile; try again")]
+    ProtocolChanged(DeviceId),
     /// Another device holds the same key, and frames carry no name: the two could not be told apart.
     #[error(
         "device {id} would have the key and IV of device {other}, and a device is recognised by its key alone; \

@@ -35,7 +35,7 @@ pub use audit::{
     REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR,
 };
 pub use device::{Device, DeviceKey, Protocol};
-pub use device_store::{DeviceInfo, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX};
+pub use device_store::{DeviceInfo, FreshKey, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX};
 pub use directory::{BrokenCause, Changes, DeviceChange, Directory, FoundLink, Links, RowName, UserChange};
 pub use erasure::{ErasureDone, ErasureInfo, PROOF_LEN_MAX};
 pub use error::{RegistryError, Result};

@@ -112,6 +112,11 @@ impl Registry {
         Ok(result)
     }
 
+    /// Runs a change and takes it back: whether it would succeed.
+    pub(crate) fn rehearse<T>(&self, apply: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
+        apply(&Change::begin(&self.connection, &self.sealer, &self.actor)?)
+    }
+
     /// Runs one transaction that adds to the audit log and changes nothing else.
     pub(crate) fn append_only(&self, apply: impl FnOnce(&Change<'_>) -> Result<()>) -> Result<()> {
         let change = Change::begin_log(&self.connection, &self.sealer, &self.actor)?;

@@ -29,14 +29,29 @@ impl Registry {
     pub fn add_user(&self, name: &UserName, role: Role, password: &SecretString) -> Result<()> {
         let hash = hash(password)?;
         self.change(|change| {
-            if change.user_exists(name)? {
-                return Err(RegistryError::UserExists(name.clone()));
-            }
-            change.check_room_for_user()?;
-            change.put_row(name, &hash)?;
-            change.put_role(name, &role)?;
+            change.add_user(name, &role, hash.as_str())?;
             change.record(AuditKind::UserAdded, name.as_str(), &describe(&role))
         })
+    }
+
+    /// Whether [`Registry::add_user`] would succeed now with a good password. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Registry::add_user`].
+    pub fn check_new_user(&self, name: &UserName, role: &Role) -> Result<()> {
+        self.rehearse(|change| change.add_user(name, role, ""))
+    }
+
+    /// Whether there is such a user.
+    ///
+    /// # Errors
+    /// When there is none, or the file cannot be read.
+    pub fn check_user(&self, name: &UserName) -> Result<()> {
+        if user_exists(&self.connection, name)? {
+            Ok(())
+        } else {
+            Err(RegistryError::UserUnknown(name.clone()))
+        }
     }
 
     /// All users whose rows are sound, by name. Those that are not are in [`crate::Directory::broken`].
@@ -92,8 +107,13 @@ impl Registry {
 }
 
 impl Change<'_> {
-    fn user_exists(&self, name: &UserName) -> Result<bool> {
-        user_exists(&self.transaction, name)
+    fn add_user(&self, name: &UserName, role: &Role, hash: &str) -> Result<()> {
+        if user_exists(&self.transaction, name)? {
+            return Err(RegistryError::UserExists(name.clone()));
+        }
+        self.check_room_for_user()?;
+        self.put_row(name, hash)?;
+        self.put_role(name, role)
     }
 
     fn check_room_for_user(&self) -> Result<()> {
@@ -117,11 +137,11 @@ impl Change<'_> {
 
     /// Makes the user's row; a tombstone of an earlier user of that name becomes it. The role follows by
     /// [`Change::put_role`].
-    fn put_row(&self, name: &UserName, hash: &PasswordHash) -> Result<()> {
+    fn put_row(&self, name: &UserName, hash: &str) -> Result<()> {
         self.transaction.execute(
             "INSERT INTO users (name, role, all_devices, password_hash, version) VALUES (?1, '', 0, ?2, ?3)
              ON CONFLICT (name) DO UPDATE SET password_hash = ?2, version = ?3",
-            (name.as_str(), hash.as_str(), self.version),
+            (name.as_str(), hash, self.version),
         )?;
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use vitalwire_registry::{AuditHead, AuditRecord, AuditReport};
 
 use crate::args::DataArgs;
+use crate::output::{Output, OutputError, even_if_closed};
 
 /// How many records are read at a time.
 const PAGE_RECORDS: usize = 1_000;
@@ -67,18 +68,18 @@ pub(crate) struct ShowAudit {
 ///
 /// # Errors
 /// When the registry cannot be read.
-pub(crate) fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: AuditCommand, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     match command {
         AuditCommand::Verify(verify) => {
             let report = verify.data.open()?.verify_audit(verify.head)?;
-            if verify.json {
-                println!("{}", serde_json::to_string(&Verified::from(&report))?);
+            even_if_closed(if verify.json {
+                writeln!(out, "{}", serde_json::to_string(&Verified::from(&report))?)
             } else {
-                tell(&report);
-            }
+                tell(&report, out)
+            })?;
             Ok(if report.fault.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        AuditCommand::Show(show) => show_records(&show),
+        AuditCommand::Show(show) => show_records(&show, out),
     }
 }
 
@@ -106,18 +107,22 @@ impl From<&AuditReport> for Verified {
     }
 }
 
-fn tell(report: &AuditReport) {
+fn tell(report: &AuditReport, out: &mut Output<'_>) -> Result<(), OutputError> {
     match &report.fault {
         None => {
-            println!("The audit log is sound: {} records.", report.records);
+            writeln!(out, "The audit log is sound: {} records.", report.records)?;
             if let Some(sequence) = report.expected_at {
-                println!("It goes on from the head you noted, which is that of record {sequence}.");
+                writeln!(out, "It goes on from the head you noted, which is that of record {sequence}.")?;
             }
-            println!("head: {}", report.head);
+            writeln!(out, "head: {}", report.head)
         }
         Some(fault) => {
-            println!("The audit log is NOT sound: {fault}.");
-            println!("Sound up to record {}. Keep a copy of the data folder as it is now.", report.records);
+            writeln!(out, "The audit log is NOT sound: {fault}.")?;
+            writeln!(
+                out,
+                "Sound up to record {}. Keep a copy of the data folder as it is now.",
+                report.records
+            )
         }
     }
 }
@@ -146,7 +151,7 @@ impl<'a> From<&'a AuditRecord> for Shown<'a> {
     }
 }
 
-fn show_records(show: &ShowAudit) -> anyhow::Result<ExitCode> {
+fn show_records(show: &ShowAudit, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let registry = show.data.open()?;
     let mut after = match show.after {
         Some(after) => after,
@@ -157,10 +162,8 @@ fn show_records(show: &ShowAudit) -> anyhow::Result<ExitCode> {
         let Some(last) = page.last() else { return Ok(ExitCode::SUCCESS) };
         after = last.sequence;
         for record in &page {
-            println!(
-                "{}",
-                if show.json { serde_json::to_string(&Shown::from(record))? } else { line(record) }
-            );
+            let line = if show.json { serde_json::to_string(&Shown::from(record))? } else { line(record) };
+            writeln!(out, "{line}")?;
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::demo::{self, Plan};
+use crate::output::{Output, even_if_closed};
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -95,12 +96,12 @@ impl DemoArgs {
 ///
 /// # Errors
 /// When something cannot start.
-pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &DemoArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let report = demo::run(&args.plan()?)?;
     if args.is_live() {
-        println!("{}", report.for_people());
+        even_if_closed(writeln!(out, "{}", report.for_people()))?;
     } else {
-        println!("{}", serde_json::to_string(&report)?);
+        even_if_closed(writeln!(out, "{}", serde_json::to_string(&report)?))?;
     }
     Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

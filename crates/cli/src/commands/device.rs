@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use vitalwire_access::DeviceId;
 
 use crate::args::DataArgs;
+use crate::output::{Output, note};
 pub(crate) use key::ProtocolName;
 
 /// The commands of `vitalwire device`.
@@ -143,31 +144,33 @@ pub(crate) struct ImportDevices {
 ///
 /// # Errors
 /// When the registry refuses; its message says what to do.
-pub(crate) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: DeviceCommand, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     match command {
-        DeviceCommand::Add(add) => key::add(add)?,
-        DeviceCommand::Psk(device) => key::psk(device)?,
-        DeviceCommand::Label(label) => label::draw(&label)?,
+        DeviceCommand::Add(add) => key::add(add, out)?,
+        DeviceCommand::Psk(device) => key::psk(device, out)?,
+        DeviceCommand::Label(label) => label::draw(&label, out)?,
         DeviceCommand::Provision(device) => provision::provision(&device)?,
-        DeviceCommand::Rotate(rotate) => key::rotate(rotate)?,
+        DeviceCommand::Rotate(rotate) => key::rotate(rotate, out)?,
         DeviceCommand::Revoke(OneDevice { id, data }) => {
             data.open()?.revoke_device(&id)?;
-            println!("Revoked {id}: its key is forgotten, its connection ends within a second.");
+            writeln!(out, "Revoked {id}: its key is forgotten, its connection ends within a second.")?;
         }
-        DeviceCommand::Erase(erase) => return erase::erase(&erase),
-        DeviceCommand::Show(OneDevice { id, data }) => listing::show(&data.open()?, &id)?,
-        DeviceCommand::List(ListDevices { data, json }) => listing::list(&data.open()?.devices()?, json)?,
-        DeviceCommand::Import(import) => import_file(&import)?,
+        DeviceCommand::Erase(erase) => return erase::erase(&erase, out),
+        DeviceCommand::Show(OneDevice { id, data }) => listing::show(&data.open()?, &id, out)?,
+        DeviceCommand::List(ListDevices { data, json }) => {
+            listing::list(&data.open()?.devices()?, json, out)?
+        }
+        DeviceCommand::Import(import) => import_file(&import, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn import_file(import: &ImportDevices) -> anyhow::Result<()> {
+fn import_file(import: &ImportDevices, out: &mut Output<'_>) -> anyhow::Result<()> {
     let path = import.file.display();
     let registry = import.data.open()?;
     let file = File::open(&import.file).with_context(|| format!("cannot open {path}"))?;
     let report = registry.import_paper_keys(file).with_context(|| path.to_string())?;
-    println!("{} added, {} unchanged", report.added, report.unchanged);
-    eprintln!("The keys are sealed in {}; put {path} away safely or delete it.", import.data.data.display());
+    writeln!(out, "{} added, {} unchanged", report.added, report.unchanged)?;
+    note!("The keys are sealed in {}; put {path} away safely or delete it.", import.data.data.display());
     Ok(())
 }

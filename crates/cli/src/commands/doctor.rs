@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::config::{self, BrokerSettings, Overrides, Settings};
+use crate::output::{Output, OutputError, even_if_closed};
 use crate::{data, safety};
 
 const EXAMPLES: &str = "\
@@ -69,22 +70,24 @@ fn fail(check: &'static str, message: impl Into<String>) -> Finding {
 ///
 /// # Errors
 /// When the result cannot be printed.
-pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &DoctorArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let findings = look(args);
-    if args.json {
-        println!("{}", serde_json::to_string(&findings)?);
+    even_if_closed(if args.json {
+        writeln!(out, "{}", serde_json::to_string(&findings)?)
     } else {
-        for Finding { check, state, message } in &findings {
-            let mark = match state {
-                State::Ok => '✓',
-                State::Warn => '!',
-                State::Fail => '✗',
-            };
-            println!("{mark} {check:12} {message}");
-        }
-    }
+        findings.iter().try_for_each(|finding| tell(finding, out))
+    })?;
     let failed = findings.iter().any(|finding| finding.state == State::Fail);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn tell(Finding { check, state, message }: &Finding, out: &mut Output<'_>) -> Result<(), OutputError> {
+    let mark = match state {
+        State::Ok => '✓',
+        State::Warn => '!',
+        State::Fail => '✗',
+    };
+    writeln!(out, "{mark} {check:12} {message}")
 }
 
 fn look(args: &DoctorArgs) -> Vec<Finding> {

@@ -11,6 +11,8 @@ use serde::Serialize;
 use vitalwire_access::DeviceId;
 use vitalwire_gateway::{Bucket, Gap, GapState, History, HistoryQuery};
 
+use crate::output::Output;
+
 const EXAMPLES: &str = "\
 Examples:
   vitalwire history bed_07 --data ./data                               # body temperature of the last hour
@@ -58,7 +60,7 @@ pub(crate) struct HistoryArgs {
 ///
 /// # Errors
 /// When there is no journal, the range makes no sense, or the device has no such channel.
-pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &HistoryArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().build().context("cannot start the event loop")?;
     let to = args.to.unwrap_or_else(SystemTime::now);
@@ -90,10 +92,10 @@ pub(crate) fn run(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     }
     if args.json {
         for bucket in &buckets {
-            println!("{}", serde_json::to_string(&Row::from(bucket))?);
+            writeln!(out, "{}", serde_json::to_string(&Row::from(bucket))?)?;
         }
     } else {
-        print!("{}", table(args, &buckets, &gaps));
+        write!(out, "{}", table(args, &buckets, &gaps))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,8 +11,10 @@ use secrecy::ExposeSecret;
 use vitalwire_access::{Role, UserName};
 use vitalwire_broker::generate_self_signed;
 use vitalwire_registry::{MasterKey, Registry, master_key_path};
+use zeroize::Zeroizing;
 
 use crate::args::DataArgs;
+use crate::output::Output;
 use crate::private_file::write_new;
 use crate::{config, data, secrets};
 
@@ -45,10 +47,10 @@ pub(crate) struct InitArgs {
 ///
 /// # Errors
 /// When the folder cannot be made; what was begun is taken away again.
-pub(crate) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &InitArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let folder = &args.data.data;
     if data::has_registry(folder) {
-        println!("{} is a vitalwire data folder already; nothing was changed.", folder.display());
+        writeln!(out, "{} is a vitalwire data folder already; nothing was changed.", folder.display())?;
         return Ok(ExitCode::SUCCESS);
     }
     if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
@@ -56,13 +58,16 @@ pub(crate) fn run(args: &InitArgs) -> anyhow::Result<ExitCode> {
     }
     let key_path = master_key_path(folder, args.data.master_key.as_deref());
     let mut begun = Begun::default();
-    let password = make(args, &key_path, &mut begun)?;
+    let registry = make(args, &key_path, &mut begun)?;
+    let password = secrets::generate_password();
+    let summary = summary(folder, &key_path, password.expose_secret());
+    out.show_secret(format_args!("{}", summary.as_str()))?;
+    registry.add_user(&ADMIN.parse::<UserName>()?, Role::Admin, &password)?;
     begun.keep();
-    tell(folder, &key_path, password.expose_secret());
     Ok(ExitCode::SUCCESS)
 }
 
-fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<secrecy::SecretString> {
+fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<Registry> {
     let folder = &args.data.data;
     if !folder.exists() {
         DirBuilder::new()
@@ -95,10 +100,7 @@ fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<s
         name.push(end);
         name.into()
     }));
-    let registry = Registry::create(folder, &master)?;
-    let password = secrets::generate_password();
-    registry.add_user(&ADMIN.parse::<UserName>()?, Role::Admin, &password)?;
-    Ok(password)
+    Ok(Registry::create(folder, &master)?)
 }
 
 /// What was made so far; taken away again unless it is kept. Only files and empty folders go, never anything found.
@@ -138,23 +140,26 @@ fn certificate_names(wanted: &[String]) -> Vec<String> {
     names
 }
 
-fn tell(folder: &Path, key_path: &Path, password: &str) {
-    let folder = folder.display();
-    println!("Made {folder}");
-    println!(
-        "  registry and settings  {folder}/{}, {folder}/{}",
-        vitalwire_registry::DATABASE_FILE,
-        config::FILE_NAME
-    );
-    println!("  certificate            {folder}/{}/ (self-signed, for MQTT over TLS)", data::TLS_FOLDER);
-    println!("  master key             {} (keep a copy apart from the folder)", key_path.display());
-    println!("  MQTT user              {ADMIN}");
-    println!("  password               {password}   (not shown again)");
-    println!();
-    println!("Next:");
-    println!("  vitalwire device add NAME --data {folder}");
-    println!("  vitalwire user add NAME --role reader --generate --data {folder}");
-    println!("  vitalwire serve --data {folder}");
+fn summary(folder: &Path, key_path: &Path, password: &str) -> Zeroizing<String> {
+    let (folder, key_path) = (folder.display(), key_path.display());
+    let (registry, settings, tls) = (vitalwire_registry::DATABASE_FILE, config::FILE_NAME, data::TLS_FOLDER);
+    Zeroizing::new(format!(
+        "\
+Made {folder}
+  registry               {folder}/{registry}
+  settings               {folder}/{settings}
+  certificate            {folder}/{tls}/ (self-signed, for MQTT over TLS)
+  master key             {key_path}
+                         (keep a copy apart from the folder)
+  MQTT user              {ADMIN}
+  password               {password}   (not shown again)
+
+Next:
+  vitalwire device add NAME --data {folder}
+  vitalwire user add NAME --role reader --generate --data {folder}
+  vitalwire serve --data {folder}
+"
+    ))
 }
 
 #[cfg(test)]

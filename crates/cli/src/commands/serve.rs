@@ -1,7 +1,6 @@
 //! `vitalwire serve`: the gateway and the broker, until a signal. Starts nothing that would expose patients or keys.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +19,7 @@ use crate::args::LogFormat;
 use crate::config::{self, BrokerSettings, Overrides, Settings};
 use crate::listen::Listen;
 use crate::mqtt::MqttUrl;
+use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::{data, limits, safety, secrets};
 
 const EXAMPLES: &str = "\
@@ -110,7 +110,7 @@ pub(crate) struct ServeArgs {
 ///
 /// # Errors
 /// When settings are wrong or unsafe, or something cannot start.
-pub(crate) fn run(args: ServeArgs, log_format: LogFormat) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: ServeArgs, log_format: LogFormat, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let settings = load(args)?;
     refuse_unsafe(&settings)?;
     if !data::has_registry(&settings.data) {
@@ -124,7 +124,7 @@ pub(crate) fn run(args: ServeArgs, log_format: LogFormat) -> anyhow::Result<Exit
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let ended = runtime.block_on(serve(config, &shown, log_format));
+    let ended = runtime.block_on(serve(config, &shown, log_format, out));
     // A password check may still be running on a blocking thread; no one waits for its answer.
     runtime.shutdown_background();
     ended
@@ -215,14 +215,22 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
     })
 }
 
-async fn serve(config: ServerConfig, data: &Path, log_format: LogFormat) -> anyhow::Result<ExitCode> {
+async fn serve(
+    config: ServerConfig,
+    data: &Path,
+    log_format: LogFormat,
+    out: &mut Output<'_>,
+) -> anyhow::Result<ExitCode> {
     // Before anything else, so that a signal during the start is not lost.
     let mut signals = Signals::listen()?;
     let server = tokio::select! {
         started = Server::start(config) => started?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    announce(&server.addresses(), data, log_format)?;
+    if let Err(error) = even_if_closed(announce(&server.addresses(), data, log_format, out)) {
+        // Devices are served all the same.
+        tracing::warn!(%error, "the line `listening …` could not be written");
+    }
     signals.next().await;
     tracing::info!("stopping");
     tokio::select! {
@@ -260,30 +268,32 @@ impl Signals {
 }
 
 /// Says what listens where: a line for scripts on standard output, and lines for people on standard error.
-fn announce(addresses: &Addresses, data: &Path, log_format: LogFormat) -> anyhow::Result<()> {
+fn announce(
+    addresses: &Addresses,
+    data: &Path,
+    log_format: LogFormat,
+    out: &mut Output<'_>,
+) -> Result<(), OutputError> {
     let named = named(addresses);
-    let mut line = "listening".to_owned();
-    for (name, address) in &named {
-        write!(line, " {name}={address}")?;
-    }
     match log_format {
         LogFormat::Text => {
-            eprintln!("vitalwire {} is ready, data in {}", env!("CARGO_PKG_VERSION"), data.display());
+            note!("vitalwire {} is ready, data in {}", env!("CARGO_PKG_VERSION"), data.display());
             for (name, address) in &named {
-                eprintln!("  {name:15} {}", meaning(name, *address));
+                note!("  {name:15} {}", meaning(name, *address));
             }
-            eprintln!("  Ctrl-C stops it.");
+            note!("  Ctrl-C stops it.");
         }
         LogFormat::Json => {
             let addresses: serde_json::Map<_, _> = named
                 .iter()
                 .map(|(name, address)| ((*name).to_owned(), address.to_string().into()))
                 .collect();
-            println!("{}", serde_json::json!({ "listening": addresses }));
+            writeln!(out, "{}", serde_json::json!({ "listening": addresses }))?;
         }
     }
-    println!("{line}");
-    std::io::stdout().flush().context("cannot write to standard output")
+    let words: Vec<_> = named.iter().map(|(name, address)| format!("{name}={address}")).collect();
+    writeln!(out, "listening {}", words.join(" "))?;
+    out.flush()
 }
 
 fn named(addresses: &Addresses) -> Vec<(&'static str, SocketAddr)> {

@@ -25,6 +25,7 @@ use vitalwire_simulator::patient::Waveform;
 use vitalwire_simulator::recording::{Recording, RecordingOptions};
 
 use crate::limits;
+use crate::output::{Output, OutputError, even_if_closed, note};
 
 /// The commands of `vitalwire simulate`.
 #[derive(Debug, Subcommand)]
@@ -146,15 +147,15 @@ impl VariantChoice {
 ///
 /// # Errors
 /// When keys, recording or target cannot be used.
-pub(crate) fn run(command: SimulateCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: SimulateCommand, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     match command {
-        SimulateCommand::Fleet(args) => run_fleet_of(&args),
-        SimulateCommand::Device(args) => device::run(&args),
-        SimulateCommand::Pico(args) => pico::run(&args),
+        SimulateCommand::Fleet(args) => run_fleet_of(&args, out),
+        SimulateCommand::Device(args) => device::run(&args, out),
+        SimulateCommand::Pico(args) => pico::run(&args, out),
     }
 }
 
-fn run_fleet_of(args: &FleetArgs) -> anyhow::Result<ExitCode> {
+fn run_fleet_of(args: &FleetArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let config = config(args)?;
     limits::raise_open_files();
     let observer = FleetObserver::with_log_len(&config.devices, 0);
@@ -175,12 +176,9 @@ fn run_fleet_of(args: &FleetArgs) -> anyhow::Result<ExitCode> {
         }
     })?;
     if let Some(reason) = (0..observer.devices()).find_map(|place| observer.seen(place)?.connect_error) {
-        eprintln!(
-            "connecting failed {} times; the last reason of one device: {reason}",
-            report.connect_errors
-        );
+        note!("connecting failed {} times; the last reason of one device: {reason}", report.connect_errors);
     }
-    print(&report, args.json);
+    even_if_closed(print(&report, args.json, out))?;
     let complete = report.connected == report.devices
         && report.dropped == 0
         && report.batches.held() == BatchCount::default();
@@ -264,7 +262,7 @@ async fn tell_progress(observer: &FleetObserver) {
                 (0, ..) => String::new(),
                 (_, acknowledged, held) => format!("  {acknowledged} acknowledged  {held} held"),
             };
-        eprintln!(
+        note!(
             "{:4} s  {connected} of {} connected  {} sent{on_link}  {} dropped  {} failed connects",
             start.elapsed().as_secs(),
             report.devices,
@@ -275,18 +273,19 @@ async fn tell_progress(observer: &FleetObserver) {
     }
 }
 
-fn print(report: &FleetReport, json: bool) {
+fn print(report: &FleetReport, json: bool, out: &mut Output<'_>) -> Result<(), OutputError> {
     if json {
         let FleetReport { devices, connected, sent, dropped, measured, batches, reconnects, connect_errors } =
             report;
         let (acknowledged, held) = (batches.acknowledged.samples, batches.held().samples);
         let (made, resent) = (batches.made.batches, batches.resent.batches);
-        println!(
+        writeln!(
+            out,
             "{{\"devices\":{devices},\"connected\":{connected},\"sent\":{sent},\"dropped\":{dropped},\
              \"measured\":{measured},\"acknowledged\":{acknowledged},\"held\":{held},\"batches\":{made},\
              \"batches_resent\":{resent},\"reconnects\":{reconnects},\"connect_errors\":{connect_errors}}}"
-        );
+        )
     } else {
-        println!("{report}");
+        writeln!(out, "{report}")
     }
 }

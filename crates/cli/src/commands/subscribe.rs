@@ -2,7 +2,6 @@
 
 mod table;
 
-use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mqtt::MqttUrl;
 use crate::mqtt_feed::{Feed, Notice};
+use crate::output::{Output, note};
 use crate::{safety, secrets, terminal};
 use table::Table;
 
@@ -52,7 +52,7 @@ pub(crate) struct SubscribeArgs {
 ///
 /// # Errors
 /// When the broker cannot be reached, or refuses the login or a filter.
-pub(crate) fn run(args: &SubscribeArgs) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &SubscribeArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     // Not parsed by clap: its messages repeat what was typed, and that may hold a password.
     let url: MqttUrl = args.url.parse().context("--url")?;
     if let Some(refusal) = safety::check_url(&url) {
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &SubscribeArgs) -> anyhow::Result<ExitCode> {
     let options = url.options(&client_id, &password, args.ca.as_deref())?;
     let feed = Feed::new(url.clone(), options, args.filter.clone(), QoS::AtMostOnce);
     if args.raw || !terminal::is_interactive() {
-        print_lines(&url, feed)
+        print_lines(&url, feed, out)
     } else {
         show_table(&format!("{url}  {}", args.filter.join(" ")), feed)
     }
@@ -76,14 +76,13 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the event loop")
 }
 
-fn print_lines(url: &MqttUrl, feed: Feed) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
+fn print_lines(url: &MqttUrl, feed: Feed, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let feed = feed.run(|notice| {
         match notice {
             Notice::Subscribed => tracing::info!(%url, "subscribed"),
             Notice::Message(message) => writeln!(out, "{} {}", message.topic, text(message))?,
             Notice::Idle => out.flush()?,
-            Notice::Lost(reason) => eprintln!("connection to {url} lost: {reason}; trying again"),
+            Notice::Lost(reason) => note!("connection to {url} lost: {reason}; trying again"),
         }
         Ok(())
     });

@@ -10,6 +10,7 @@ use vitalwire_access::{DeviceId, Role, Scope, UserName};
 use vitalwire_registry::User;
 
 use crate::args::DataArgs;
+use crate::output::{Output, note};
 use crate::secrets;
 
 /// The commands of `vitalwire user`.
@@ -107,28 +108,28 @@ pub(crate) struct SetPassword {
 ///
 /// # Errors
 /// When the registry or the password's source refuses; the message says what to do.
-pub(crate) fn run(command: UserCommand) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(command: UserCommand, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     match command {
         UserCommand::Add(add) => {
             let role = role(add.role, add.devices)?;
             let registry = add.data.open()?;
-            let password = add.password.obtain(&add.name)?;
+            registry.check_new_user(&add.name, &role)?;
+            let password = add.password.obtain(&add.name, out)?;
             registry.add_user(&add.name, role, &password)?;
-            eprintln!("Added {}.", add.name);
-            add.password.tell(&password);
+            note!("Added {}.", add.name);
         }
         UserCommand::Password(set) => {
             let registry = set.data.open()?;
-            let password = set.password.obtain(&set.name)?;
+            registry.check_user(&set.name)?;
+            let password = set.password.obtain(&set.name, out)?;
             registry.set_password(&set.name, &password)?;
-            eprintln!("{} has a new password.", set.name);
-            set.password.tell(&password);
+            note!("{} has a new password.", set.name);
         }
         UserCommand::Remove(OneUser { name, data }) => {
             data.open()?.remove_user(&name)?;
-            println!("Removed {name}.");
+            writeln!(out, "Removed {name}.")?;
         }
-        UserCommand::List(ListUsers { data, json }) => list(&data.open()?.users()?, json)?,
+        UserCommand::List(ListUsers { data, json }) => list(&data.open()?.users()?, json, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -145,19 +146,15 @@ fn role(name: RoleName, devices: Vec<DeviceId>) -> anyhow::Result<Role> {
 }
 
 impl PasswordArgs {
-    fn obtain(&self, user: &UserName) -> anyhow::Result<SecretString> {
+    /// A password that is made here is shown once, before anything is stored; one that was given is not.
+    fn obtain(&self, user: &UserName, out: &mut Output<'_>) -> anyhow::Result<SecretString> {
         if self.generate {
-            return Ok(secrets::generate_password());
+            let password = secrets::generate_password();
+            note!("The password of {user}, not shown again:");
+            out.show_secret(format_args!("{}\n", password.expose_secret()))?;
+            return Ok(password);
         }
         if self.password_stdin { secrets::from_stdin() } else { secrets::ask_new(user.as_str()) }
-    }
-
-    /// A password that we made is shown once, on standard output; one that was given is not.
-    fn tell(&self, password: &SecretString) {
-        if self.generate {
-            eprintln!("The password, not shown again:");
-            println!("{}", password.expose_secret());
-        }
     }
 }
 
@@ -184,21 +181,21 @@ impl<'a> From<&'a User> for Listed<'a> {
     }
 }
 
-fn list(users: &[User], json: bool) -> anyhow::Result<()> {
+fn list(users: &[User], json: bool, out: &mut Output<'_>) -> anyhow::Result<()> {
     let listed: Vec<Listed<'_>> = users.iter().map(Listed::from).collect();
     if json {
-        println!("{}", serde_json::to_string(&listed)?);
+        writeln!(out, "{}", serde_json::to_string(&listed)?)?;
         return Ok(());
     }
     if listed.is_empty() {
-        eprintln!("No users yet: `vitalwire user add NAME --role reader --generate`.");
+        note!("No users yet: `vitalwire user add NAME --role reader --generate`.");
         return Ok(());
     }
     let width = listed.iter().map(|user| user.name.len()).max().unwrap_or(0).max("USER".len());
-    println!("{:width$}  ROLE    DEVICES", "USER");
+    writeln!(out, "{:width$}  ROLE    DEVICES", "USER")?;
     for Listed { name, role, devices } in listed {
         let devices = devices.map_or("all".to_owned(), |devices| devices.join(" "));
-        println!("{name:width$}  {role:6}  {devices}");
+        writeln!(out, "{name:width$}  {role:6}  {devices}")?;
     }
     Ok(())
 }

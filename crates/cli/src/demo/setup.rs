@@ -16,6 +16,7 @@ use super::Plan;
 use super::parts::ServerThread;
 use crate::listen::is_loopback;
 use crate::mqtt::MqttUrl;
+use crate::output::note;
 use crate::safety::Refusal;
 use crate::{data, secrets};
 
@@ -196,7 +197,7 @@ fn choose(wish: Option<SocketAddr>, usual: u16, what: &str) -> SocketAddr {
         match TcpListener::bind(address) {
             Ok(_) => address,
             Err(error) => {
-                eprintln!("{address} is not free for {what} ({error}); the system chooses a port");
+                note!("{address} is not free for {what} ({error}); the system chooses a port");
                 (Ipv4Addr::LOCALHOST, 0).into()
             }
         }

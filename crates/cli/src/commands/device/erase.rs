@@ -1,7 +1,7 @@
 //! `vitalwire device erase`: asks for the erasure of all that a device sent, and tells how it ended. Erases nothing itself:
 //! the readings lie with the server.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use vitalwire_registry::{ErasureInfo, Registry};
 
 use super::listing::erasure_text;
 use crate::args::DataArgs;
+use crate::output::{Output, even_if_closed, note};
+use crate::terminal;
 
 /// How long the server is waited for.
 const SERVER_WAITED_FOR: Duration = Duration::from_secs(5);
@@ -31,18 +33,18 @@ pub(crate) struct EraseDevice {
 }
 
 /// Asks for the erasure, and waits a while for the server.
-pub(super) fn erase(args: &EraseDevice) -> anyhow::Result<ExitCode> {
+pub(super) fn erase(args: &EraseDevice, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let registry = args.data.open()?;
     if !args.yes {
         confirm(&args.id)?;
     }
     let asked = registry.request_erasure(&args.id)?;
-    eprintln!("{} is revoked; all it sent is to be erased. Waiting for the server …", args.id);
+    note!("{} is revoked; all it sent is to be erased. Waiting for the server …", args.id);
     let erasure = wait(&registry, asked)?;
-    println!("{}", erasure_text(&erasure));
+    even_if_closed(writeln!(out, "{}", erasure_text(&erasure)))?;
     if erasure.done.is_none() {
         let id = &args.id;
-        eprintln!(
+        note!(
             "No server has done it within {} s. If none runs on this folder, it is done at the next start of \
              `vitalwire serve`; `vitalwire device show {id}` tells when. Until then no one can be enrolled as {id}.",
             SERVER_WAITED_FOR.as_secs()
@@ -55,8 +57,9 @@ fn confirm(id: &DeviceId) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         bail!("erasing {id} cannot be undone: say --yes when this is meant");
     }
-    eprint!("This erases all that {id} ever sent, and cannot be undone. Type its name to go on: ");
-    std::io::stderr().flush()?;
+    terminal::prompt(&format!(
+        "This erases all that {id} ever sent, and cannot be undone.\nType its name to go on: "
+    ))?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("cannot read the terminal")?;
     if answer.trim() != id.as_str() {

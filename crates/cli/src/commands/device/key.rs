@@ -7,10 +7,17 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
-use vitalwire_registry::{DeviceKey, Link, LinkKeys, Protocol, ROTATION_OVERLAP, Registry};
+use vitalwire_registry::{
+    DeviceKey, FreshKey, Link, LinkKeys, PreviousLink, Protocol, ROTATION_OVERLAP, Registry,
+};
+use zeroize::Zeroizing;
 
 use super::OneDevice;
+use crate::args::DataArgs;
 use crate::label::{self, Label};
+use crate::output::{NotShown, Output, OutputError, note};
+
+const SHOWN_BUT_NOT_STORED: &str = "the key above was shown but not stored: do not use it";
 
 /// A protocol, as written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -19,6 +26,15 @@ pub(crate) enum ProtocolName {
     Tls,
     /// The paper's frames: confidential only, for devices that cannot be updated
     AesCbc,
+}
+
+impl From<ProtocolName> for Protocol {
+    fn from(name: ProtocolName) -> Self {
+        match name {
+            ProtocolName::Tls => Self::Tls,
+            ProtocolName::AesCbc => Self::AesCbc,
+        }
+    }
 }
 
 /// A new device.
@@ -41,57 +57,70 @@ pub(crate) struct RotateDevice {
     overlap: Option<Duration>,
 }
 
-/// Enrols a device and prints its key.
-pub(super) fn add(add: AddDevice) -> anyhow::Result<()> {
+/// Shows a fresh key, then enrols the device with it.
+pub(super) fn add(add: AddDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     let OneDevice { id, data } = add.device;
     let registry = data.open()?;
-    match add.protocol {
-        ProtocolName::Tls => {
-            let link = registry.add_tls_device(&id)?;
-            eprintln!("Enrolled {id}. This is its label: write identity and PSK into the device.");
-            print_link(&link)
+    let fresh = FreshKey::generate(add.protocol.into())?;
+    registry.check_enrol(&id, &fresh)?;
+    let key = fresh.key();
+    show(&id, &key, out)?;
+    registry.enrol(&id, &fresh).context(SHOWN_BUT_NOT_STORED)?;
+    match &key {
+        DeviceKey::Tls(links) => {
+            note!("Enrolled {id}. Write identity and PSK into the device.");
+            draw_code(&id, &links.current, &data)
         }
-        ProtocolName::AesCbc => {
-            let secret = registry.add_cbc_device(&id, None)?;
-            eprintln!(
-                "Enrolled {id}. This is its key; it is not shown again. Write key and IV into the device:"
-            );
-            println!("{}", key_file_line(&id, &secret));
+        DeviceKey::AesCbc(_) => {
+            note!("Enrolled {id}. Write key and IV into the device; they are not shown again.");
             Ok(())
         }
     }
 }
 
-/// Gives a device a fresh key and prints it.
-pub(super) fn rotate(rotate: RotateDevice) -> anyhow::Result<()> {
+/// Shows a fresh key, then gives it to the device.
+pub(super) fn rotate(rotate: RotateDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     let OneDevice { id, data } = rotate.device;
     let registry = data.open()?;
-    let frames = registry.device(&id).is_ok_and(|device| device.protocol == Protocol::AesCbc);
-    if frames && rotate.overlap.is_some() {
+    let protocol = registry.device(&id)?.protocol;
+    if protocol == Protocol::AesCbc && rotate.overlap.is_some() {
         bail!(
             "{id} speaks AES-CBC frames, which do not say which key they are under: its old key stops working at \
              once. Leave --overlap out"
         );
     }
-    match registry.rotate_device(&id, rotate.overlap.unwrap_or(ROTATION_OVERLAP))? {
-        DeviceKey::AesCbc(secret) => {
-            eprintln!(
-                "{id} has a fresh key; the old one stops working within a second. It is not shown again:"
-            );
-            println!("{}", key_file_line(&id, &secret));
-            Ok(())
-        }
+    let (fresh, overlap) = (FreshKey::generate(protocol)?, rotate.overlap.unwrap_or(ROTATION_OVERLAP));
+    registry.check_rotation(&id, &fresh, overlap)?;
+    let key = fresh.key();
+    show(&id, &key, out)?;
+    let previous = registry.rotate_to(&id, &fresh, overlap).context(SHOWN_BUT_NOT_STORED)?;
+    match &key {
         DeviceKey::Tls(links) => {
-            eprintln!("{id} has a fresh key: write identity and PSK into the device. {}", old_key(&links));
-            print_link(&links.current)
+            note!("{id} has a fresh key: write identity and PSK into the device.");
+            note!("{}", old_key(previous.as_ref()));
+            draw_code(&id, &links.current, &data)
+        }
+        DeviceKey::AesCbc(_) => {
+            note!(
+                "{id} has a fresh key, which is not shown again. The old one stops working within a second."
+            );
+            Ok(())
         }
     }
 }
 
-fn old_key(links: &LinkKeys) -> String {
-    match &links.previous {
+/// A key that is not stored yet; whoever gets an error stores nothing.
+fn show(id: &DeviceId, key: &DeviceKey, out: &mut Output<'_>) -> Result<(), NotShown> {
+    match key {
+        DeviceKey::Tls(links) => out.show_secret(format_args!("{}", lines(&links.current).as_str())),
+        DeviceKey::AesCbc(secret) => out.show_secret(format_args!("{}\n", key_file_line(id, secret))),
+    }
+}
+
+fn old_key(previous: Option<&PreviousLink>) -> String {
+    match previous {
         Some(previous) => format!(
-            "The old key works until the new one is first used, and until {} at the latest.",
+            "The old key works until the new one is first used, at most until {}.",
             humantime::format_rfc3339_seconds(previous.valid_until)
         ),
         None => "The old key stops working within a second.".to_owned(),
@@ -99,11 +128,10 @@ fn old_key(links: &LinkKeys) -> String {
 }
 
 /// Prints identity and PSK.
-pub(super) fn psk(OneDevice { id, data }: OneDevice) -> anyhow::Result<()> {
+pub(super) fn psk(OneDevice { id, data }: OneDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     let links = links(&data.open()?, &id)?;
     note_pending(&id, &links);
-    print_lines(&links.current);
-    Ok(())
+    Ok(print_lines(&links.current, out)?)
 }
 
 /// The links of a device that speaks TLS.
@@ -121,25 +149,27 @@ pub(super) fn links(registry: &Registry, id: &DeviceId) -> anyhow::Result<LinkKe
 
 /// Tells that a rotation is pending, if one is.
 pub(super) fn note_pending(id: &DeviceId, links: &LinkKeys) {
-    if links.previous.as_ref().is_some_and(|previous| SystemTime::now() < previous.valid_until) {
-        eprintln!("{id} is being rotated; this is its new key. {}", old_key(links));
+    if let Some(previous) = links.previous.as_ref().filter(|old| SystemTime::now() < old.valid_until) {
+        note!("{id} is being rotated; this is its new key. {}", old_key(Some(previous)));
     }
 }
 
-/// A code for the person at the terminal, and two lines for scripts.
-fn print_link(link: &Link) -> anyhow::Result<()> {
-    // Only to a terminal: a log file should not get the key once more.
+/// The code for the person at a terminal. A log file should not get the key once more.
+fn draw_code(id: &DeviceId, link: &Link, data: &DataArgs) -> anyhow::Result<()> {
     if std::io::stderr().is_terminal() {
-        eprint!("{}", Label::plain(&label::text(link))?.terminal(true));
+        note!("{}", Label::plain(&label::text(link))?.terminal(true).trim_end_matches('\n'));
     }
-    print_lines(link);
+    let _ = (id, data);
     Ok(())
 }
 
 /// Identity and PSK, for scripts.
-pub(super) fn print_lines(link: &Link) {
-    println!("identity: {}", link.id);
-    println!("psk: {}", label::key_digits(link.psk.bytes()).as_str());
+pub(super) fn print_lines(link: &Link, out: &mut Output<'_>) -> Result<(), OutputError> {
+    write!(out, "{}", lines(link).as_str())
+}
+
+fn lines(link: &Link) -> Zeroizing<String> {
+    Zeroizing::new(format!("identity: {}\npsk: {}\n", link.id, label::key_digits(link.psk.bytes()).as_str()))
 }
 
 /// The paper's key-file line, as `device import` and the paper's own server read it.

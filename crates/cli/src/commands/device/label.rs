@@ -11,6 +11,7 @@ use vitalwire_registry::SetupSecrets;
 use super::key::{links, note_pending, print_lines};
 use crate::args::DataArgs;
 use crate::label::{self, Label};
+use crate::output::{Output, note};
 use crate::private_file;
 
 /// A device, and the files that its label goes to.
@@ -35,24 +36,23 @@ pub(crate) struct LabelDevice {
 }
 
 /// Draws the label.
-pub(super) fn draw(args: &LabelDevice) -> anyhow::Result<()> {
-    if args.setup { draw_setup(args) } else { draw_link(args) }
+pub(super) fn draw(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
+    if args.setup { draw_setup(args, out) } else { draw_link(args, out) }
 }
 
-fn draw_link(args: &LabelDevice) -> anyhow::Result<()> {
+fn draw_link(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     let links = links(&args.data.open()?, &args.id)?;
     note_pending(&args.id, &links);
     let label = Label::new(&links.current, &args.id)?;
     if args.has_files() {
         args.write(&label, "speak as")
     } else {
-        print!("{}", label.terminal(std::io::stdout().is_terminal()));
-        print_lines(&links.current);
-        Ok(())
+        write!(out, "{}", label.terminal(std::io::stdout().is_terminal()))?;
+        Ok(print_lines(&links.current, out)?)
     }
 }
 
-fn draw_setup(args: &LabelDevice) -> anyhow::Result<()> {
+fn draw_setup(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     let key = args.data.open()?.device_key(&args.id)?;
     if let Some(links) = key.links() {
         note_pending(&args.id, links);
@@ -63,16 +63,16 @@ fn draw_setup(args: &LabelDevice) -> anyhow::Result<()> {
     }
     let colours = std::io::stdout().is_terminal();
     if args.wpa2 {
-        println!("1. Join the device's network:");
-        print!("{}", Label::plain(&label::wifi_code(&secrets))?.terminal(colours));
-        println!("network: {}", label::NETWORK);
-        println!("password: {}", secrets.access_point_password());
-        println!("2. Open its configuration page:");
+        writeln!(out, "1. Join the device's network:")?;
+        write!(out, "{}", Label::plain(&label::wifi_code(&secrets))?.terminal(colours))?;
+        writeln!(out, "network: {}", label::NETWORK)?;
+        writeln!(out, "password: {}", secrets.access_point_password())?;
+        writeln!(out, "2. Open its configuration page:")?;
     }
     let url = label::page_url(&secrets);
-    print!("{}", Label::plain(&url)?.terminal(colours));
-    println!("page: {}", url.as_str());
-    println!("setup key: {}", label::key_digits(secrets.key()).as_str());
+    write!(out, "{}", Label::plain(&url)?.terminal(colours))?;
+    writeln!(out, "page: {}", url.as_str())?;
+    writeln!(out, "setup key: {}", label::key_digits(secrets.key()).as_str())?;
     Ok(())
 }
 
@@ -90,7 +90,7 @@ impl LabelDevice {
             private_file::write_new(path, &label.png()?)?;
         }
         for path in self.svg.iter().chain(&self.png) {
-            eprintln!("Wrote {}. Who can read it can {what} {}.", path.display(), self.id);
+            note!("Wrote {}. Who can read it can {what} {}.", path.display(), self.id);
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use vitalwire_access::DeviceId;
 use vitalwire_registry::{DeviceInfo, ErasureInfo, Registry, RegistryError};
 
+use crate::output::{Output, note};
+
 /// A device as scripts see it.
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -43,34 +45,37 @@ fn time(at: SystemTime) -> String {
 }
 
 /// Shows one device, or what became of it.
-pub(super) fn show(registry: &Registry, id: &DeviceId) -> anyhow::Result<()> {
+pub(super) fn show(registry: &Registry, id: &DeviceId, out: &mut Output<'_>) -> anyhow::Result<()> {
     let device = match registry.device(id) {
-        Err(RegistryError::DeviceUnknown(_)) => return show_erased(registry, id),
+        Err(RegistryError::DeviceUnknown(_)) => return show_erased(registry, id, out),
         device => device?,
     };
     let Listed { id, protocol, enrolled, key_set, generation, identity, old_key_until } =
         Listed::new(&device, SystemTime::now());
-    println!("device      {id}");
-    println!("protocol    {protocol}");
-    println!("enrolled    {enrolled}");
-    println!("key set     {key_set}");
-    println!("generation  {generation}");
+    writeln!(out, "device      {id}")?;
+    writeln!(out, "protocol    {protocol}")?;
+    writeln!(out, "enrolled    {enrolled}")?;
+    writeln!(out, "key set     {key_set}")?;
+    writeln!(out, "generation  {generation}")?;
     if let Some(identity) = identity {
-        println!("identity    {identity}");
+        writeln!(out, "identity    {identity}")?;
     }
     if let Some(until) = old_key_until {
-        println!("rotation    pending: the old key works until the new one is used, at most until {until}");
+        writeln!(
+            out,
+            "rotation    pending: the old key works until the new one is used, at most until {until}"
+        )?;
     }
-    println!("topics      Pico/{id}/#  vitalwire/v1/{id}/#");
+    writeln!(out, "topics      Pico/{id}/#  vitalwire/v1/{id}/#")?;
     Ok(())
 }
 
-fn show_erased(registry: &Registry, id: &DeviceId) -> anyhow::Result<()> {
+fn show_erased(registry: &Registry, id: &DeviceId, out: &mut Output<'_>) -> anyhow::Result<()> {
     match registry.erasure(id)? {
         None => bail!(RegistryError::DeviceUnknown(id.clone())),
         Some(erasure) => {
-            println!("device      {id} is not enrolled");
-            println!("erasure     {}", erasure_text(&erasure));
+            writeln!(out, "device      {id} is not enrolled")?;
+            writeln!(out, "erasure     {}", erasure_text(&erasure))?;
         }
     }
     Ok(())
@@ -89,23 +94,23 @@ pub(super) fn erasure_text(erasure: &ErasureInfo) -> String {
 }
 
 /// Lists devices.
-pub(super) fn list(devices: &[DeviceInfo], json: bool) -> anyhow::Result<()> {
+pub(super) fn list(devices: &[DeviceInfo], json: bool, out: &mut Output<'_>) -> anyhow::Result<()> {
     let now = SystemTime::now();
     let listed: Vec<Listed<'_>> = devices.iter().map(|device| Listed::new(device, now)).collect();
     if json {
-        println!("{}", serde_json::to_string(&listed)?);
+        writeln!(out, "{}", serde_json::to_string(&listed)?)?;
         return Ok(());
     }
     if listed.is_empty() {
-        eprintln!("No devices yet: `vitalwire device add NAME` or `vitalwire device import FILE`.");
+        note!("No devices yet: `vitalwire device add NAME` or `vitalwire device import FILE`.");
         return Ok(());
     }
     let width = listed.iter().map(|device| device.id.len()).max().unwrap_or(0).max("DEVICE".len());
-    println!("{:width$}  PROTOCOL  ENROLLED              KEY SET               GENERATION", "DEVICE");
+    writeln!(out, "{:width$}  PROTOCOL  ENROLLED              KEY SET               GENERATION", "DEVICE")?;
     for Listed { id, protocol, enrolled, key_set, generation, old_key_until, .. } in listed {
         let pending = old_key_until.map(|until| format!("  rotating, old key until {until}"));
         let pending = pending.unwrap_or_default();
-        println!("{id:width$}  {protocol:8}  {enrolled}  {key_set}  {generation}{pending}");
+        writeln!(out, "{id:width$}  {protocol:8}  {enrolled}  {key_set}  {generation}{pending}")?;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::key::note_pending;
 use crate::args::DataArgs;
+use crate::output::note;
 use crate::private_file;
 
 /// Bytes of the sector.
@@ -63,10 +64,10 @@ pub(super) fn provision(args: &ProvisionDevice) -> anyhow::Result<()> {
         private_file::write_new(path, &file)?;
     }
     for path in args.bin.iter().chain(&args.uf2) {
-        eprintln!("Wrote {}. Who can read it can speak as {id}.", path.display());
+        note!("Wrote {}. Who can read it can speak as {id}.", path.display());
     }
     let wpa2 = if args.wpa2 { " --wpa2" } else { "" };
-    eprintln!("Its label for setting it up: vitalwire device label {id} --setup{wpa2}");
+    note!("Its label for setting it up: vitalwire device label {id} --setup{wpa2}");
     Ok(())
 }
 

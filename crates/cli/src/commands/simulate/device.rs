@@ -14,6 +14,7 @@ use vitalwire_simulator::desk::{DeliveredUnit, Desk, DeskHandle, DeskState};
 
 use super::desk::{DeskArgs, page_url, protocol_text};
 use crate::label::Label;
+use crate::output::{Output, OutputError, even_if_closed, note};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,20 +45,22 @@ pub(crate) struct DeviceArgs {
 ///
 /// # Errors
 /// The device cannot be made, or its flash fails.
-pub(super) fn run(args: &DeviceArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &DeviceArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let (desk, handle) = Desk::new(args.desk.config()?)?;
     args.desk.check(desk.identity())?;
     let identity = desk.identity().clone();
-    eprintln!("{} speaks {}", identity.name, protocol_text(&identity));
+    note!("{} speaks {}", identity.name, protocol_text(&identity));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {
         let stop = CancellationToken::new();
         let device = desk.run(stop.clone());
         let beside = async {
             tokio::select! {
-                () = tell(handle, &identity) => {}
+                told = tell(handle, &identity, out) => if let Err(error) = told {
+                    note!("{error}");
+                },
                 result = told_to_stop() => if let Err(error) = result {
-                    eprintln!("cannot listen for signals: {error}");
+                    note!("cannot listen for signals: {error}");
                 },
             }
             stop.cancel();
@@ -82,36 +85,37 @@ async fn told_to_stop() -> std::io::Result<()> {
 }
 
 /// Tells each change, until the device has ended.
-async fn tell(mut handle: DeskHandle, identity: &Identity) {
+async fn tell(mut handle: DeskHandle, identity: &Identity, out: &mut Output<'_>) -> Result<(), OutputError> {
     let mut before = DeskState::default();
     while let Some(state) = handle.changed().await {
         if state.starts != before.starts {
             if before.mode == Mode::Configuration && before.starts > 0 && state.mode == Mode::Collector {
-                eprintln!("saved; the device restarts");
+                note!("saved; the device restarts");
             }
             before = DeskState { starts: state.starts, mode: state.mode, ..DeskState::default() };
         }
         if let Some(page) = state.page.filter(|page| before.page != Some(*page)) {
-            tell_page(page, identity);
+            even_if_closed(tell_page(page, identity, out))?;
         }
         if let Some(line) = change(&before, &state) {
-            eprintln!("{line}");
+            note!("{line}");
         }
         before = state;
     }
+    Ok(())
 }
 
-fn tell_page(page: SocketAddr, identity: &Identity) {
+fn tell_page(page: SocketAddr, identity: &Identity, out: &mut Output<'_>) -> Result<(), OutputError> {
     let url = page_url(page, &identity.setup_key);
     if std::io::stdout().is_terminal()
         && let Ok(code) = Label::plain(&url)
     {
-        print!("{}", code.terminal(true));
+        write!(out, "{}", code.terminal(true))?;
     }
-    println!("page: {}", url.as_str());
-    eprintln!(
-        "waiting for the page at http://{page}/ to be saved; open the address above, with what follows #"
-    );
+    writeln!(out, "page: {}", url.as_str())?;
+    out.flush()?;
+    note!("waiting for the page at http://{page}/ to be saved; open the address above, with what follows #");
+    Ok(())
 }
 
 /// How often there was something to tell of what was delivered, and of what waits.
@@ -150,7 +154,7 @@ fn tell_end(end: &DeskState, has_flash: bool) {
         (held, true) => format!("{held} batches wait in its flash"),
         (held, false) => format!("{held} batches are lost: --flash FILE keeps them"),
     };
-    eprintln!("stopped: {delivered} {delivered_unit} delivered since its last start, {held}");
+    note!("stopped: {delivered} {delivered_unit} delivered since its last start, {held}");
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use vitalwire_simulator::desk::{Desk, DeskConfig, DeskHandle, DeskState};
 
 use super::desk::{DeskArgs, page_url, protocol_text};
+use crate::output::Output;
 use crate::pico::{self, About};
 use crate::terminal;
 
@@ -48,7 +49,7 @@ struct Made {
 ///
 /// # Errors
 /// There is no terminal, the device cannot be made, or its flash fails.
-pub(super) fn run(args: &PicoArgs) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &PicoArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     if !terminal::is_interactive() {
         bail!(
             "`simulate pico` needs a terminal to draw on; `vitalwire simulate device` is the same device, told in lines"
@@ -74,7 +75,7 @@ pub(super) fn run(args: &PicoArgs) -> anyhow::Result<ExitCode> {
     let ended = device.join().map_err(|_| anyhow::anyhow!("the device's thread panicked"))?;
     shown?;
     let DeskState { delivered, delivered_unit, held, .. } = ended?;
-    println!("{delivered} {delivered_unit} delivered since its last start, {held} batches wait");
+    writeln!(out, "{delivered} {delivered_unit} delivered since its last start, {held} batches wait")?;
     Ok(ExitCode::SUCCESS)
 }
 
