@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vitalwire_access::DeviceId;
-use vitalwire_journal::{JournalError, Reader, ReaderKind, Start, Stored};
+use vitalwire_journal::{Entry, JournalError, Reader, Stored};
 
 use crate::context::Context;
+use crate::intake::Intake;
 use crate::profiles::PICO;
-use crate::reading::{BatchReading, Body, Reading, SampleBody, SampleReading};
+use crate::reading::{BatchValues, Body, Reading, SampleBody, SampleText, Values};
 use crate::ticket::{Delivery, Ticket};
 use crate::topics::{DeviceTopics, Source, SourceRef};
 
@@ -46,16 +47,21 @@ pub(crate) async fn run(context: Arc<Context>) {
 
 /// At a stop, when nothing more comes: steps over what was published at once, so that the next start does not publish it
 /// again.
-pub(crate) async fn finish(context: &Context) {
-    let Ok(reader) = context.ingest.journal.reader(READER, ReaderKind::Holding, Start::Oldest).await else {
-        return;
-    };
+pub(crate) async fn finish(intake: &Intake) {
+    let Ok(reader) = intake.reader(READER).await else { return };
     let mut at = reader.position();
-    while let Some(ticket) = context.ingest.claims.take(at + 1) {
-        if ticket.state() != Delivery::Delivered {
-            break;
+    while let Ok(positions) = reader.positions(at, READ_ENTRIES).await
+        && !positions.is_empty()
+    {
+        for position in positions {
+            let is_published =
+                intake.claim_at(position).is_some_and(|ticket| ticket.state() == Delivery::Delivered);
+            if !is_published {
+                reader.advance(at);
+                return;
+            }
+            at = position;
         }
-        at += 1;
     }
     reader.advance(at);
 }
@@ -72,7 +78,7 @@ struct Backfill<'a> {
 
 impl<'a> Backfill<'a> {
     async fn follow(context: &'a Context) -> Result<Infallible, JournalError> {
-        let reader = context.ingest.journal.reader(READER, ReaderKind::Holding, Start::Oldest).await?;
+        let reader = context.intake.reader(READER).await?;
         let at = reader.position();
         let mut backfill = Self { context, reader, at, window: VecDeque::new(), sources: HashMap::new() };
         loop {
@@ -85,17 +91,18 @@ impl<'a> Backfill<'a> {
     /// Looks at all entries up to `head`.
     async fn pass(&mut self, head: u64) -> Result<(), JournalError> {
         while self.at < head {
-            if self.skip_published(head).await {
-                continue;
-            }
-            let erasures = *self.context.ingest.erasures.lock().await;
-            let stored = self.reader.read(self.at, READ_ENTRIES).await?;
-            if stored.is_empty() {
+            let positions = self.reader.positions(self.at, READ_ENTRIES).await?;
+            let Some(last) = positions.last() else {
                 // The rest was removed: by age, by size, or with its device.
                 self.at = head;
+                break;
+            };
+            if self.skip_published(&positions).await == *last {
+                continue;
             }
-            for stored in stored {
-                let ticket = self.context.ingest.take_ticket(stored.position, &stored.entry);
+            let erasures = *self.context.intake.erasures().await;
+            for stored in self.reader.read(self.at, READ_ENTRIES).await? {
+                let ticket = self.context.intake.take_ticket(&stored);
                 if !self.deliver(&stored, ticket, erasures).await {
                     break;
                 }
@@ -110,19 +117,17 @@ impl<'a> Backfill<'a> {
         Ok(())
     }
 
-    /// Steps over entries that were published at once, without reading them; false when the next one was not.
-    async fn skip_published(&mut self, head: u64) -> bool {
-        let begun = self.at;
-        while self.at < head {
-            let Some(ticket) = self.context.ingest.claims.take(self.at + 1) else { break };
+    /// Steps over entries that were published at once, without reading them; where it stopped.
+    async fn skip_published(&mut self, positions: &[u64]) -> u64 {
+        for position in positions {
+            let Some(ticket) = self.context.intake.claim_at(*position) else { break };
             if ticket.settled().await == Delivery::Dropped {
-                self.context.ingest.claims.claim(self.at + 1, ticket);
                 break;
             }
-            self.at += 1;
+            self.at = *position;
         }
         self.note_progress();
-        self.at > begun
+        self.at
     }
 
     /// Publishes an entry that was not published yet; false when it may have been erased since it was read.
@@ -134,13 +139,13 @@ impl<'a> Backfill<'a> {
         }
         let readings = self.readings(stored);
         let ticket = Ticket::new();
-        let now = self.context.ingest.erasures.lock().await;
+        let now = self.context.intake.erasures().await;
         if *now != erasures {
             return false;
         }
         for reading in readings {
             self.context.metrics.backfilled.inc();
-            self.context.publisher.backlog(reading, &ticket).await;
+            self.context.publisher.backlog(reading, ticket.share()).await;
         }
         drop(now);
         self.window.push_back((stored.position, ticket));
@@ -163,7 +168,7 @@ impl<'a> Backfill<'a> {
     /// What was looked at and is with the broker need not be looked at again.
     fn note_progress(&self) {
         let done = self.window.front().map_or(self.at, |(position, _)| position - 1);
-        self.context.ingest.claims.forget_through(done);
+        self.context.intake.forget_claims_through(done);
         self.reader.advance(done);
     }
 
@@ -182,25 +187,20 @@ impl<'a> Backfill<'a> {
                     tracing::error!(device = %entry.device, profile, "not published: the profile is gone");
                     return Vec::new();
                 };
-                vec![Reading::Batch(BatchReading {
-                    source,
-                    boot: entry.boot,
-                    first_us: entry.first_us,
-                    uncertainty_us: entry.uncertainty_us,
-                    message,
-                })]
+                let values = BatchValues::stored(&message).map(Values::Batch);
+                values.map(|values| reading(source, entry, values)).into_iter().collect()
             }
             Body::Samples { first_sequence, samples } => {
                 let Some(source) = self.source(&entry.device, PICO) else { return Vec::new() };
-                let reading = |(sequence, sample): (u64, SampleBody)| {
-                    Reading::Sample(SampleReading {
-                        source: SourceRef::clone(&source),
-                        received_us: entry.first_us.saturating_add_unsigned(sample.offset_us),
+                let of_sample = |(sequence, sample): (u64, SampleBody)| {
+                    let values = Values::Sample(SampleText::stored(sample.text));
+                    Reading {
                         sequence,
-                        text: sample.text,
-                    })
+                        first_us: entry.first_us.saturating_add_unsigned(sample.offset_us),
+                        ..reading(SourceRef::clone(&source), entry, values)
+                    }
                 };
-                (first_sequence..).zip(samples).map(reading).collect()
+                (first_sequence..).zip(samples).map(of_sample).collect()
             }
         }
     }
@@ -217,5 +217,49 @@ impl<'a> Backfill<'a> {
         }
         self.sources.insert(key, SourceRef::clone(&source));
         Some(source)
+    }
+}
+
+fn reading(source: SourceRef, entry: &Entry, values: Values) -> Reading {
+    Reading {
+        source,
+        boot: entry.boot,
+        sequence: entry.sequence,
+        first_us: entry.first_us,
+        uncertainty_us: entry.uncertainty_us,
+        assurance: entry.assurance,
+        values,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::tests::{intake, measurement_of};
+
+    #[tokio::test]
+    async fn a_stop_steps_over_what_was_published_though_positions_have_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let intake = intake(&folder);
+        for (device, sequence) in [("gone", 1), ("gone", 2), ("d", 1), ("gone", 3), ("d", 2)] {
+            intake.take_as_published(measurement_of(device, sequence)).await;
+        }
+        intake.erase(&"gone".parse().unwrap()).await.unwrap();
+        finish(&intake).await;
+        assert_eq!(intake.reader(READER).await.unwrap().position(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_stop_steps_over_nothing_that_was_not_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let intake = intake(&folder);
+        intake.take_as_published(measurement_of("gone", 1)).await;
+        intake.take_as_published(measurement_of("d", 1)).await;
+        // The broker is away.
+        let _ = intake.take(measurement_of("d", 2)).await.await;
+        intake.take_as_published(measurement_of("d", 3)).await;
+        intake.erase(&"gone".parse().unwrap()).await.unwrap();
+        finish(&intake).await;
+        assert_eq!(intake.reader(READER).await.unwrap().position(), 2);
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admissions;
 use crate::enrolment::Enrolment;
 use crate::identify::Identifier;
-use crate::ingest::Ingest;
+use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::profiles::Profiles;
@@ -23,8 +23,8 @@ pub(crate) struct Context {
     pub(crate) enrolment: Enrolment,
     pub(crate) profiles: Profiles,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) publisher: Publisher,
-    pub(crate) ingest: Arc<Ingest>,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) intake: Arc<Intake>,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     /// Asked of every device, if anything is: milliseconds of values in a batch.
@@ -40,7 +40,7 @@ impl Context {
         let (enrolled, version) = self.identifier.known();
         self.metrics.enrolled.set(enrolled as u64);
         self.metrics.registry_version.set(version);
-        if let Publisher::Embedded(broker) = &self.publisher {
+        if let Publisher::Embedded(broker) = &*self.publisher {
             self.metrics.broker_connected.set(1);
             self.metrics.mqtt_clients.set(broker.stats().clients);
         }

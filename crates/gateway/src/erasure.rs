@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use vitalwire_access::DeviceId;
-use vitalwire_journal::{HistoryQuery, JournalError};
+use vitalwire_journal::JournalError;
 use vitalwire_registry::{Directory, RegistryError};
 
 use crate::context::Context;
@@ -58,11 +58,10 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
     if !context.sessions.ended(device, RETRY).await {
         return Err(ErasureError::StillConnected);
     }
-    context.ingest.forget(device);
     let (mut entries, mut rounds) = (0, 0);
     loop {
-        entries += context.ingest.journal.erase(device).await?.entries;
-        if is_gone(context, device).await? {
+        entries += context.intake.erase(device).await?;
+        if !context.intake.holds(device).await? {
             break;
         }
         rounds += 1;
@@ -71,8 +70,8 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
         }
     }
     // What the backfill had read before is handed to no one from here on.
-    *context.ingest.erasures.lock().await += 1;
-    let messages = match &context.publisher {
+    context.intake.note_erasure().await;
+    let messages = match &*context.publisher {
         Publisher::Embedded(broker) => {
             let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));
             let concerned = |topic: &str| topic.starts_with(&ours) || topic.starts_with(&papers);
@@ -85,14 +84,6 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
     };
     let proof = proof(entries, messages);
     Ok(context.enrolment.erasure_done(device.clone(), entries, proof).await?)
-}
-
-/// Whether a query over all time finds nothing of the device.
-async fn is_gone(context: &Context, device: &DeviceId) -> Result<bool, JournalError> {
-    let all =
-        HistoryQuery { device: device.clone(), from_us: i64::MIN, to_us: i64::MAX, limit: 1, after: None };
-    let journal = &context.ingest.journal;
-    Ok(journal.history(all).await?.is_empty() && journal.gaps(device, 1).await?.is_empty())
 }
 
 /// What goes on record: what was erased, and that a search afterwards found nothing.

@@ -35,8 +35,8 @@ async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
 
 async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let away =
-        matches!(context.publisher, Publisher::External(_)) && context.metrics.broker_connected.get() == 0;
-    let journal_failing = !context.ingest.is_healthy();
+        matches!(*context.publisher, Publisher::External(_)) && context.metrics.broker_connected.get() == 0;
+    let journal_failing = !context.intake.is_healthy();
     if context.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
     } else if away {

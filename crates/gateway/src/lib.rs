@@ -2,7 +2,7 @@
 //! reading to its MQTT topics at once, and keeps it in the journal, after which it is acknowledged.
 //!
 //! A connection goes `listener` → `connection` → `link` (TLS, batches) or `frames` (the paper's AES-CBC) → `session`;
-//! a reading goes from there to the `publisher` and through `ingest` into the journal. What the publisher could not
+//! a reading goes from there to the `publisher` and through `intake` into the journal. What the publisher could not
 //! take, the `backfill` reads from there. Each step is a module of that name. The gateway never trusts a byte before
 //! identification, never acknowledges before the disk has it, and never logs a patient's values.
 
@@ -20,11 +20,12 @@ mod frames;
 mod history;
 mod http;
 mod identify;
-mod ingest;
+mod intake;
 mod lease;
 mod limits;
 mod link;
 mod listener;
+mod measurement;
 mod message;
 mod metrics;
 mod profiles;

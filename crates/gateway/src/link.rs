@@ -143,13 +143,13 @@ impl Link<'_> {
     }
 
     fn clock(&self, hello: &Hello<'_>, now_us: i64) -> DeviceClock {
-        let (ingest, device) = (&self.arrival.context.ingest, self.identity.id());
+        let (intake, device) = (&self.arrival.context.intake, self.identity.id());
         if hello.past {
-            let known = ingest.clock_of(device, hello.boot);
+            let known = intake.clock_of(device, hello.boot);
             return known.unwrap_or_else(|| DeviceClock::of_past(hello.time_ms, now_us));
         }
         let clock = DeviceClock::new(hello.time_ms, self.begun_us, now_us);
-        ingest.note_clock(device, hello.boot, clock);
+        intake.note_clock(device, hello.boot, clock);
         clock
     }
 

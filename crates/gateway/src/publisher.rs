@@ -4,6 +4,7 @@
 pub(crate) mod external;
 mod flight;
 mod queue;
+mod render;
 mod sender;
 mod status;
 
@@ -17,7 +18,7 @@ use vitalwire_broker::Broker;
 use crate::identify::Identity;
 use crate::message::Message;
 use crate::reading::Reading;
-use crate::ticket::Ticket;
+use crate::ticket::Share;
 use crate::topics::ROOT;
 use external::External;
 use status::{OFFLINE, ONLINE};
@@ -33,19 +34,19 @@ pub(crate) enum Publisher {
 impl Publisher {
     /// Publishes a reading that has just come. While an external broker is away, `durable` ones are dropped: the journal
     /// has them, and the backfill publishes them later. The ticket says so.
-    pub(crate) async fn live(&self, reading: Reading, ticket: &Arc<Ticket>, durable: bool) {
+    pub(crate) async fn live(&self, reading: Reading, share: Share, durable: bool) {
         match self {
-            Self::Embedded(broker) => publish(broker, &reading).await,
-            Self::External(external) if durable && !external.is_connected() => ticket.drop_reading(),
-            Self::External(external) => external.enqueue_live(reading, ticket),
+            Self::Embedded(broker) => publish(broker, &reading, share).await,
+            Self::External(external) if durable && !external.is_connected() => drop(share),
+            Self::External(external) => external.enqueue_live(reading, share),
         }
     }
 
     /// Publishes a reading out of the journal, behind the live ones.
-    pub(crate) async fn backlog(&self, reading: Reading, ticket: &Arc<Ticket>) {
+    pub(crate) async fn backlog(&self, reading: Reading, share: Share) {
         match self {
-            Self::Embedded(broker) => publish(broker, &reading).await,
-            Self::External(external) => external.enqueue_backlog(reading, ticket),
+            Self::Embedded(broker) => publish(broker, &reading, share).await,
+            Self::External(external) => external.enqueue_backlog(reading, share),
         }
     }
 
@@ -85,7 +86,7 @@ impl Publisher {
             topic: Arc::clone(&identity.topics.event),
             payload: event.to_string().into(),
             retain: false,
-            ticket: None,
+            share: None,
         })
         .await;
     }
@@ -98,7 +99,7 @@ impl Publisher {
             "detail": detail.to_string(),
         });
         let topic = format!("{ROOT}/event").into();
-        self.message(Message { topic, payload: event.to_string().into(), retain: false, ticket: None }).await;
+        self.message(Message { topic, payload: event.to_string().into(), retain: false, share: None }).await;
     }
 
     /// Corrects what a gateway that died left behind: whoever was online then is not now.
@@ -115,7 +116,7 @@ impl Publisher {
 
     async fn retained(&self, topic: &Arc<str>, value: impl Display) {
         let payload = value.to_string().into();
-        self.message(Message { topic: Arc::clone(topic), payload, retain: true, ticket: None }).await;
+        self.message(Message { topic: Arc::clone(topic), payload, retain: true, share: None }).await;
     }
 
     async fn message(&self, message: Message) {
@@ -126,8 +127,9 @@ impl Publisher {
     }
 }
 
-async fn publish(broker: &Broker, reading: &Reading) {
-    for message in reading.messages() {
+async fn publish(broker: &Broker, reading: &Reading, share: Share) {
+    for message in render::messages(reading) {
         broker.publish(&*message.topic, message.payload, message.retain).await;
     }
+    share.deliver();
 }

@@ -21,7 +21,7 @@ use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
 use crate::history::{History, HistoryError, HistoryQuery};
 use crate::identify::Identifier;
-use crate::ingest::Ingest;
+use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Stats};
 use crate::profiles::{Profiles, ProfilesError};
@@ -149,6 +149,7 @@ impl Server {
         let journal = Journal::open(&config.data.join(JOURNAL), &config.journal)?;
         let logins = Arc::new(Logins::new(directory.clone()));
         let publisher = start_publisher(config.broker, &config.limits, &metrics, &logins).await?;
+        let publisher = Arc::new(publisher);
         publisher.mark_all_offline().await;
         let mut addresses = Addresses {
             devices: devices.local_addr().unwrap_or(config.device_listen),
@@ -157,7 +158,7 @@ impl Server {
             mqtt_websocket: None,
             metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
-        if let Publisher::Embedded(broker) = &publisher {
+        if let Publisher::Embedded(broker) = &*publisher {
             let mqtt = broker.addresses();
             (addresses.mqtt, addresses.mqtt_tls, addresses.mqtt_websocket) =
                 (mqtt.plain, mqtt.tls, mqtt.websocket);
@@ -168,7 +169,7 @@ impl Server {
             acceptor,
             enrolment,
             profiles,
-            ingest: Arc::new(Ingest::new(journal, metrics.clone())),
+            intake: Arc::new(Intake::new(journal, Arc::clone(&publisher), metrics.clone())),
             batch_ms: config.batch_ms,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
             publisher,
@@ -217,7 +218,7 @@ impl Server {
     }
 
     fn history_reader(&self) -> History {
-        History::new(self.context.ingest.journal.file(), self.context.profiles.clone())
+        History::new(self.context.intake.file(), self.context.profiles.clone())
     }
 
     /// Stops: accepts no more, takes what devices have sent already, publishes that they are offline, and
@@ -238,14 +239,14 @@ impl Server {
         stale_sessions.abort();
         drop(watch);
         // First the broker: what it has on the disk, or elsewhere, the next start need not publish.
-        match &context.publisher {
+        match &*context.publisher {
             Publisher::Embedded(broker) => broker.stop().await,
             Publisher::External(external) => external.stop(EXTERNAL_STOP_PATIENCE).await,
         }
         // Commits what is queued and the backfill's position.
         let close = async {
-            backfill::finish(&context).await;
-            context.ingest.journal.clone().close().await;
+            backfill::finish(&context.intake).await;
+            context.intake.close().await;
         };
         if tokio::time::timeout(patience, close).await.is_err() {
             tracing::warn!("stopped before the journal was closed; what was acknowledged is on the disk");
@@ -292,7 +293,7 @@ async fn record_logins(logins: Arc<Logins>, context: Arc<Context>) {
 
 /// Tells whoever watches when the journal takes no entries, and when it does again.
 async fn tell_health(context: Arc<Context>) {
-    let mut health = context.ingest.journal.health();
+    let mut health = context.intake.health();
     loop {
         let now = health.borrow_and_update().clone();
         context.metrics.journal_healthy.set(u64::from(now == Health::Ok));

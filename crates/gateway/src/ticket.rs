@@ -1,5 +1,5 @@
-//! A ticket follows readings on their way to the broker: the publisher says when they are there, or that it let them
-//! go, and who reads the journal behind it publishes what was let go.
+//! A ticket follows readings on their way to the broker: whoever has a share of it says when its reading is there. A share
+//! that goes without that word means that its reading was let go, and who reads the journal behind publishes it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -26,8 +26,16 @@ pub(crate) struct Ticket {
     changed: Notify,
 }
 
+/// One reading's part of a ticket.
+#[derive(Debug)]
+#[must_use = "a share that is dropped says that its reading was let go"]
+pub(crate) struct Share {
+    ticket: Arc<Ticket>,
+    delivered: bool,
+}
+
 impl Ticket {
-    /// For readings that are each to be said [`Ticket::expect`] of.
+    /// For readings that each get a [`Ticket::share`].
     pub(crate) fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -39,26 +47,13 @@ impl Ticket {
 
     /// For readings that were not handed to the publisher.
     pub(crate) fn dropped() -> Arc<Self> {
-        let ticket = Self::new();
-        ticket.drop_reading();
-        ticket
+        Arc::new(Self { dropped: AtomicBool::new(true), ..Self::default() })
     }
 
     /// One more reading is on its way.
-    pub(crate) fn expect(&self) {
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
         self.waiting.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// One of those on their way is with the broker.
-    pub(crate) fn deliver(&self) {
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
-        self.changed.notify_waiters();
-    }
-
-    /// A reading was let go that was not on its way.
-    pub(crate) fn drop_reading(&self) {
-        self.dropped.store(true, Ordering::Release);
-        self.changed.notify_waiters();
+        Share { ticket: Arc::clone(self), delivered: false }
     }
 
     pub(crate) fn state(&self) -> Delivery {
@@ -85,6 +80,23 @@ impl Ticket {
     }
 }
 
+impl Share {
+    /// The broker has the reading.
+    pub(crate) fn deliver(mut self) {
+        self.delivered = true;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if !self.delivered {
+            self.ticket.dropped.store(true, Ordering::Release);
+        }
+        self.ticket.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.ticket.changed.notify_waiters();
+    }
+}
+
 /// The tickets of what is in the journal and was handed to the publisher at once, by position.
 #[derive(Debug, Default)]
 pub(crate) struct Claims(Mutex<BTreeMap<u64, Arc<Ticket>>>);
@@ -93,6 +105,10 @@ impl Claims {
     /// Says that the entry at `position` was handed to the publisher with `ticket`.
     pub(crate) fn claim(&self, position: u64, ticket: Arc<Ticket>) {
         self.table().insert(position, ticket);
+    }
+
+    pub(crate) fn find(&self, position: u64) -> Option<Arc<Ticket>> {
+        self.table().get(&position).cloned()
     }
 
     /// Takes the ticket of an entry; `None` when no one published it.
@@ -119,25 +135,24 @@ mod tests {
     #[tokio::test]
     async fn a_ticket_is_delivered_when_all_its_readings_are() {
         let ticket = Ticket::new();
-        ticket.expect();
-        ticket.expect();
+        let (first, second) = (ticket.share(), ticket.share());
         assert_eq!(ticket.state(), Delivery::Waiting);
-        ticket.deliver();
+        first.deliver();
         let settled = tokio::spawn({
             let ticket = Arc::clone(&ticket);
             async move { ticket.settled().await }
         });
         tokio::task::yield_now().await;
-        ticket.deliver();
+        second.deliver();
         assert_eq!(settled.await.unwrap(), Delivery::Delivered);
     }
 
     #[tokio::test]
     async fn one_dropped_reading_drops_the_ticket() {
         let ticket = Ticket::new();
-        ticket.expect();
-        ticket.deliver();
-        ticket.drop_reading();
+        let (first, second) = (ticket.share(), ticket.share());
+        first.deliver();
+        drop(second);
         assert_eq!(ticket.settled().await, Delivery::Dropped);
         assert_eq!(Ticket::dropped().state(), Delivery::Dropped);
     }

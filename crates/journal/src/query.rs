@@ -122,6 +122,17 @@ pub(crate) fn entries_after(
     collect(connection, &sql, params![signed(after), limit_of(limit)])
 }
 
+pub(crate) fn positions_after(
+    connection: &Connection,
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<u64>> {
+    let mut statement = connection
+        .prepare_cached("SELECT position FROM entries WHERE position > ?1 ORDER BY position LIMIT ?2")?;
+    let position = |row: &Row<'_>| row.get::<_, i64>(0).map(i64::unsigned_abs);
+    statement.query_map(params![signed(after), limit_of(limit)], position)?.collect()
+}
+
 pub(crate) fn oldest_after(connection: &Connection, after: u64) -> rusqlite::Result<Option<i64>> {
     let mut oldest = connection
         .prepare_cached("SELECT received_us FROM entries WHERE position > ?1 ORDER BY position LIMIT 1")?;

@@ -54,6 +54,15 @@ impl Reader {
         self.pool.run(move |connection| query::entries_after(connection, after, limit)).await
     }
 
+    /// The positions of the entries after this one, in order, at most `limit`; they have holes. Cheaper than
+    /// [`Reader::read`] for a reader that knows most of what comes.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub async fn positions(&self, after: u64, limit: usize) -> Result<Vec<u64>> {
+        self.pool.run(move |connection| query::positions_after(connection, after, limit)).await
+    }
+
     /// Waits until the position is committed; gives the newest one.
     ///
     /// # Errors

@@ -2,13 +2,11 @@
 //! at once and handed to the journal, and acknowledged when it has them.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use tokio::sync::watch;
-use vitalwire_journal::{Assurance, Entry, Health, Outcome, SPAN_US_MAX};
+use vitalwire_journal::{Health, Outcome, SPAN_US_MAX};
 use vitalwire_protocol::batch::{
     self, Batch, Event, Message, Welcome, decode, encode_ack, encode_configure, encode_welcome,
 };
@@ -17,12 +15,11 @@ use super::{Greeted, Link, name_of};
 use crate::arrival::{DRAIN_MAX, DRAIN_WAIT};
 use crate::cause::Cause;
 use crate::clock::{ServerClock, utc_us};
-use crate::ingest::{BatchNumber, Liveness, Pending};
+use crate::intake::Receipt;
 use crate::lease::Ending;
-use crate::reading::{BatchReading, BatchSpan, Reading, batch_body};
+use crate::measurement::Measurement;
+use crate::reading::BatchSpan;
 use crate::session::Session;
-use crate::ticket::{Delivery, Ticket};
-use crate::topics::SourceRef;
 
 /// Bytes of the longest message that the server sends.
 const ANSWER_LEN_MAX: usize = 64;
@@ -34,8 +31,6 @@ const EVENTS_MAX: u32 = 20;
 const EVENTS_TIME: Duration = Duration::from_secs(10);
 /// Empty receive buffers up to this size are kept.
 const INBOX_KEPT: usize = 512;
-
-type Settled = Pin<Box<dyn Future<Output = (u64, Outcome)> + Send>>;
 
 /// What is said between `Welcome` and the end.
 pub(super) struct Conversation<'l, 'a> {
@@ -50,7 +45,7 @@ pub(super) struct Conversation<'l, 'a> {
     /// The last batch of this connection.
     last: u64,
     /// On their way to the disk, in order.
-    pending: VecDeque<Settled>,
+    pending: VecDeque<Receipt>,
     /// The journal refused a batch: the device has to send it again.
     owed: bool,
     heard: Instant,
@@ -66,11 +61,11 @@ impl<'l, 'a> Conversation<'l, 'a> {
         greeted: Greeted,
     ) -> Result<Self, Cause> {
         let context = link.arrival.context;
-        let (journal, device) = (&context.ingest.journal, link.identity.id().clone());
-        let mut held = journal.last_sequence(&device, greeted.boot).await?;
+        let (intake, device) = (&context.intake, link.identity.id().clone());
+        let mut held = intake.last_sequence(&device, greeted.boot).await?;
         if let Some(oldest) = greeted.oldest
             && oldest > held.unwrap_or(0) + 1
-            && let Ok(given_up) = journal.give_up(&device, greeted.boot, oldest).await
+            && let Ok(given_up) = intake.give_up(&device, greeted.boot, oldest).await
         {
             link.tell_lost(oldest, held.unwrap_or(0)).await;
             held = given_up;
@@ -119,7 +114,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
     async fn converse(&mut self) -> Result<std::convert::Infallible, Cause> {
         let arrival = self.link.arrival;
         let idle_timeout = arrival.context.limits.link_idle_timeout;
-        let mut health = arrival.context.ingest.journal.health();
+        let mut health = arrival.context.intake.health();
         let ended = arrival.lease.ended();
         let timer = tokio::time::sleep(idle_timeout);
         tokio::pin!(ended, timer);
@@ -193,7 +188,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
                 Some(Step::Skip) => {}
                 Some(Step::Event(detail)) => self.event("device", &detail).await,
                 Some(Step::Take { taken, oldest }) => {
-                    self.give_up(oldest, taken.entry.sequence).await;
+                    self.give_up(oldest, taken.measurement.reading.sequence).await;
                     self.take(taken).await;
                 }
             }
@@ -260,63 +255,21 @@ impl<'l, 'a> Conversation<'l, 'a> {
         if mapped.jumped {
             tracing::warn!(device = %self.link.identity.id(), sequence, "the device's clock is ahead of its batch");
         }
-        let entry = Entry {
-            device: self.link.identity.id().clone(),
-            boot: *boot,
-            sequence,
-            received_us,
-            first_us: mapped.utc_us,
-            span_us,
-            uncertainty_us: mapped.uncertainty_us,
-            samples: u32::try_from(span.values).unwrap_or(u32::MAX),
-            assurance: Assurance::Authenticated,
-            body: batch_body(source.profile.name(), bytes),
-        };
-        let message = entry.body.slice(entry.body.len() - bytes.len()..);
-        Ok(Taken { entry, message, moments: span.moments as u64, jumped: mapped.jumped })
+        let mut measurement = Measurement::of_batch(source, *boot, (batch, bytes), mapped, received_us);
+        measurement.may_be_held = sequence <= self.held_before;
+        Ok(Taken { measurement, jumped: mapped.jumped })
     }
 
-    /// Publishes a batch if it is new, and hands it to the journal.
     async fn take(&mut self, taken: Taken) {
-        let Taken { entry, message, moments, jumped } = taken;
-        let context = self.link.arrival.context;
-        let ingest = &context.ingest;
+        let Taken { measurement, jumped } = taken;
+        let sequence = measurement.reading.sequence;
         self.session.delivered(Instant::now());
-        context.metrics.batches.inc();
-        context.metrics.readings.inc_by(moments);
         if jumped {
-            let detail =
-                format!("batch {}: the device's clock is ahead of the time of reception", entry.sequence);
+            let detail = format!("batch {sequence}: the device's clock is ahead of the time of reception");
             self.event("clock-jump", &detail).await;
         }
-        let number = BatchNumber { device: &entry.device, boot: entry.boot, sequence: entry.sequence };
-        let last_us = entry.first_us.saturating_add_unsigned(entry.span_us);
-        let ticket = match ingest.liveness(number, last_us, entry.received_us) {
-            Liveness::Published => ingest.ticket_again(number),
-            Liveness::Backlog => Ticket::dropped(),
-            // A device that did not wait for `Welcome` sends what is held already. The journal knows: what was only given
-            // up it takes, and the backfill publishes it.
-            Liveness::Fresh if entry.sequence <= self.held_before => Ticket::dropped(),
-            Liveness::Fresh => {
-                let ticket = Ticket::new();
-                let reading = Reading::Batch(BatchReading {
-                    source: SourceRef::clone(&self.greeted.source),
-                    boot: entry.boot,
-                    first_us: entry.first_us,
-                    uncertainty_us: entry.uncertainty_us,
-                    message,
-                });
-                context.publisher.live(reading, &ticket, ingest.is_healthy()).await;
-                if ticket.state() != Delivery::Dropped {
-                    ingest.note_live(number);
-                }
-                ticket
-            }
-        };
-        self.last = entry.sequence;
-        let pending: Pending = ingest.append(entry, ticket).await;
-        let ingest = Arc::clone(ingest);
-        self.pending.push_back(Box::pin(async move { ingest.settle(pending).await }));
+        self.last = sequence;
+        self.pending.push_back(self.link.arrival.context.intake.take(measurement).await);
     }
 
     /// The device holds nothing below `oldest`, nor, as it sends in order, between its last batch and this one. What
@@ -332,8 +285,8 @@ impl<'l, 'a> Conversation<'l, 'a> {
             return;
         }
         self.link.tell_lost(below, self.last.max(self.held)).await;
-        let journal = &self.link.arrival.context.ingest.journal;
-        match journal.give_up(self.link.identity.id(), self.greeted.boot, below).await {
+        let intake = &self.link.arrival.context.intake;
+        match intake.give_up(self.link.identity.id(), self.greeted.boot, below).await {
             Ok(held) => self.held = self.held.max(held.unwrap_or(0)),
             Err(refusal) => {
                 tracing::debug!(refusal = refusal.label(), "a gap is not given up yet");
@@ -375,9 +328,7 @@ enum Step {
 
 /// A checked batch.
 struct Taken {
-    entry: Entry,
-    message: Bytes,
-    moments: u64,
+    measurement: Measurement,
     jumped: bool,
 }
 
@@ -387,7 +338,7 @@ async fn recovered(health: &mut watch::Receiver<Health>) {
 }
 
 /// The fate of the oldest batch that is on its way to the disk; a dropped future has taken nothing.
-async fn settled(pending: &mut VecDeque<Settled>) -> (u64, Outcome) {
+async fn settled(pending: &mut VecDeque<Receipt>) -> (u64, Outcome) {
     let Some(oldest) = pending.front_mut() else { return std::future::pending().await };
     let outcome = oldest.await;
     pending.pop_front();

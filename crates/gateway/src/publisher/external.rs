@@ -19,7 +19,7 @@ use crate::identify::Identity;
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
-use crate::ticket::Ticket;
+use crate::ticket::Share;
 use crate::topics::ROOT;
 
 /// The largest message we send is a waveform of a whole channel: 5,000 values of at most 20 characters and a comma. One that
@@ -141,14 +141,12 @@ impl External {
         self.shared.connected.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn enqueue_live(&self, reading: Reading, ticket: &Arc<Ticket>) {
-        ticket.expect();
-        self.shared.enqueue(Item::Reading(reading, Arc::clone(ticket)));
+    pub(crate) fn enqueue_live(&self, reading: Reading, share: Share) {
+        self.shared.enqueue(Item::Reading(reading, share));
     }
 
-    pub(crate) fn enqueue_backlog(&self, reading: Reading, ticket: &Arc<Ticket>) {
-        ticket.expect();
-        self.shared.enqueue_backlog(Item::Reading(reading, Arc::clone(ticket)));
+    pub(crate) fn enqueue_backlog(&self, reading: Reading, share: Share) {
+        self.shared.enqueue_backlog(Item::Reading(reading, share));
     }
 
     pub(crate) fn enqueue_message(&self, message: Message) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::message::Message;
@@ -28,6 +29,14 @@ pub(super) struct FlightMessages {
     sent: VecDeque<(u16, Message)>,
 }
 
+/// What the client is handed of a message.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) topic: Arc<str>,
+    pub(super) payload: Bytes,
+    pub(super) retain: bool,
+}
+
 impl FlightMessages {
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.handed.len() + self.sent.len()
@@ -42,20 +51,24 @@ impl FlightMessages {
     pub(super) fn on_acknowledged(&mut self, packet_id: u16) {
         if let Some(at) = self.sent.iter().position(|(id, _)| *id == packet_id) {
             let message = self.sent.remove(at).map(|(_, message)| message);
-            if let Some(ticket) = message.and_then(|message| message.ticket) {
-                ticket.deliver();
+            if let Some(share) = message.and_then(|message| message.share) {
+                share.deliver();
             }
         }
     }
 
     /// The next message for the client, while the window has room.
-    pub(super) fn hand_next(&mut self) -> Option<Message> {
+    ///
+    /// The message itself stays until it is acknowledged.
+    pub(super) fn hand_next(&mut self) -> Option<Handed> {
         if self.handed.len() + self.sent.len() >= usize::from(INFLIGHT_MAX) {
             return None;
         }
         let message = self.waiting.pop_front()?;
-        self.handed.push_back(message.clone());
-        Some(message)
+        let Message { topic, payload, retain, .. } = &message;
+        let handed = Handed { topic: Arc::clone(topic), payload: payload.clone(), retain: *retain };
+        self.handed.push_back(message);
+        Some(handed)
     }
 
     /// All messages wait again, in order, for the next connection.
@@ -72,9 +85,7 @@ impl FlightMessages {
         let under_way = self.handed.iter_mut().chain(self.sent.iter_mut().map(|(_, message)| message));
         for message in under_way.chain(self.waiting.iter_mut()).filter(|message| concerned(&message.topic)) {
             message.topic = Arc::from("");
-            if let Some(ticket) = message.ticket.take() {
-                ticket.drop_reading();
-            }
+            message.share = None;
         }
         self.waiting.retain(|message| !message.topic.is_empty());
     }
@@ -100,7 +111,7 @@ mod tests {
         let mut flight = FlightMessages::default();
         for text in ["1", "2", "3", "4"] {
             let payload = text.to_owned().into();
-            flight.waiting.push_back(Message { topic: "t".into(), payload, retain: false, ticket: None });
+            flight.waiting.push_back(Message { topic: "t".into(), payload, retain: false, share: None });
         }
         for _ in 0..3 {
             flight.hand_next().unwrap();

@@ -2,17 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
 
 use super::flight::Flight;
+use super::render;
 use crate::message::Message;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
-use crate::ticket::Ticket;
+use crate::ticket::Share;
 
 /// What the connections and the sending task share.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub(super) struct Queue {
 /// A reading waits as it is: its eight messages would take four times the memory.
 #[derive(Debug)]
 pub(super) enum Item {
-    Reading(Reading, Arc<Ticket>),
+    Reading(Reading, Share),
     Message(Message),
 }
 
@@ -88,11 +89,11 @@ impl Shared {
         match next {
             None => return false,
             Some(Item::Message(message)) => waiting.push_back(message),
-            Some(Item::Reading(reading, ticket)) => {
-                waiting.extend(reading.messages());
+            Some(Item::Reading(reading, share)) => {
+                waiting.extend(render::messages(&reading));
                 match waiting.back_mut() {
-                    Some(last) => last.ticket = Some(ticket),
-                    None => ticket.deliver(),
+                    Some(last) => last.share = Some(share),
+                    None => share.deliver(),
                 }
             }
         }
@@ -137,13 +138,7 @@ impl Queue {
     pub(super) fn erase(&mut self, device: &DeviceId) {
         let is_of = |item: &Item| matches!(item, Item::Reading(reading, _) if reading.device() == device);
         for queue in [&mut self.items, &mut self.backlog] {
-            queue.retain(|item| {
-                let erased = is_of(item);
-                if let (true, Item::Reading(_, ticket)) = (erased, item) {
-                    ticket.drop_reading();
-                }
-                !erased
-            });
+            queue.retain(|item| !is_of(item));
         }
         self.bytes = self.items.iter().map(Item::size).sum();
     }
@@ -154,9 +149,7 @@ impl Queue {
         self.items.push_back(item);
         let mut dropped = 0;
         while self.bytes > self.bytes_max && self.items.len() > 1 {
-            if let Some(Item::Reading(_, ticket)) = self.pop_front() {
-                ticket.drop_reading();
-            }
+            self.pop_front();
             dropped += 1;
         }
         dropped
@@ -178,7 +171,7 @@ mod tests {
             topic: "t".into(),
             payload: text.to_owned().into(),
             retain: false,
-            ticket: None,
+            share: None,
         })
     }
 

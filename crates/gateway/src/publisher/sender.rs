@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
 
-use super::flight::{Flight, INFLIGHT_MAX};
+use super::flight::{Flight, Handed, INFLIGHT_MAX};
 use super::queue::Shared;
-use crate::message::Message;
 
 const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(100);
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(5);
@@ -101,7 +100,7 @@ impl Sender {
 async fn feed(shared: &Shared, client: &AsyncClient, flight: &Flight) -> std::convert::Infallible {
     loop {
         let next = flight.messages().hand_next();
-        if let Some(Message { topic, payload, retain, .. }) = next {
+        if let Some(Handed { topic, payload, retain }) = next {
             // The channel is as long as the window, so this does not wait; it fails only with the event
             // loop, and then the message is recalled.
             let _ = client.publish(&*topic, QoS::AtLeastOnce, retain, payload).await;

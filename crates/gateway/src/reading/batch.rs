@@ -1,26 +1,8 @@
-//! One batch of the secure link. Its values keep every digit that the device sent.
+//! The values of one batch of the secure link, decoded once. They keep every digit that the device sent.
 
-use bytes::Bytes;
-use vitalwire_journal::Assurance;
-use vitalwire_profile::ChannelProfile;
-use vitalwire_protocol::batch::{Batch, ChannelData, Decimal, Message as Received, decode};
+use std::ops::Range;
 
-use super::json::{ReadingJson, Value, write};
-use crate::clock::rfc3339_millis;
-use crate::message::Message;
-use crate::topics::{ChannelTopics, SourceRef};
-
-#[derive(Clone, Debug)]
-pub(crate) struct BatchReading {
-    pub(crate) source: SourceRef,
-    pub(crate) boot: u64,
-    /// When the batch's first value was measured: UTC, microseconds since 1970.
-    pub(crate) first_us: i64,
-    /// How far off `first_us` may be, to either side.
-    pub(crate) uncertainty_us: u64,
-    /// The message as it came; it was decoded whole before.
-    pub(crate) message: Bytes,
-}
+use vitalwire_protocol::batch::{Batch, ChannelData, Decimal, Message, decode};
 
 /// Where a batch's values lie in time, in microseconds after the batch's `time_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,133 +32,171 @@ impl BatchSpan {
         })
     }
 
+    /// From the first value to the last, in microseconds.
+    pub(crate) fn len_us(self) -> u64 {
+        self.last_us - self.first_us
+    }
+
     /// When a value was measured, the batch's first value having been measured at `first_us`.
-    fn utc_us(self, first_us: i64, offset_us: u64) -> i64 {
+    pub(crate) fn utc_us(self, first_us: i64, offset_us: u64) -> i64 {
         first_us.saturating_add_unsigned(offset_us - self.first_us)
     }
 }
 
-/// The values of a channel, each with its microseconds after the batch's `time_ms`.
-fn values(channel: &ChannelData<'_>) -> impl Iterator<Item = (u64, Decimal)> {
-    let (delay_us, interval_us, scale) =
-        (u64::from(channel.delay_us), u64::from(channel.interval_us), channel.scale);
-    channel.values.clone().enumerate().filter_map(move |(number, digits)| {
+/// The values of one batch.
+#[derive(Debug)]
+pub(crate) struct BatchValues {
+    /// The device's own clock.
+    pub(crate) time_ms: u64,
+    pub(crate) span: BatchSpan,
+    /// In the order in which they were sent.
+    channels: Box<[ChannelTable]>,
+    /// Of all channels, one channel after the other.
+    digits: Box<[i32]>,
+}
+
+#[derive(Debug)]
+struct ChannelTable {
+    index: u8,
+    interval_us: u32,
+    delay_us: u32,
+    scale: i8,
+    digits: Range<usize>,
+}
+
+/// The values of one channel of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChannelValues<'a> {
+    /// In the device's profile.
+    pub(crate) index: u8,
+    /// From value to value.
+    pub(crate) interval_us: u32,
+    /// From the batch's `time_ms` to the first value.
+    pub(crate) delay_us: u32,
+    scale: i8,
+    digits: &'a [i32],
+}
+
+impl BatchValues {
+    /// The one place where a batch's values are unpacked on their way from a device to its readers.
+    pub(crate) fn of(batch: &Batch<'_>) -> Self {
+        #[cfg(test)]
+        tests::DECODED.with(|decoded| decoded.set(decoded.get() + 1));
+        let span = BatchSpan::of(batch);
+        let mut digits = Vec::with_capacity(span.values);
+        let table = |channel: ChannelData<'_>| {
+            let first = digits.len();
+            digits.extend(channel.values);
+            ChannelTable {
+                index: channel.index,
+                interval_us: channel.interval_us,
+                delay_us: channel.delay_us,
+                scale: channel.scale,
+                digits: first..digits.len(),
+            }
+        };
+        let channels = batch.channels().map(table).collect();
+        Self { time_ms: batch.time_ms, span, channels, digits: digits.into() }
+    }
+
+    /// The values of a batch message out of the journal; `None` when it is none.
+    pub(crate) fn stored(message: &[u8]) -> Option<Self> {
+        match decode(message) {
+            Ok(Some((Message::Batch(batch), _))) => Some(Self::of(&batch)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn channels(&self) -> impl Iterator<Item = ChannelValues<'_>> {
+        self.channels.iter().map(|table| ChannelValues {
+            index: table.index,
+            interval_us: table.interval_us,
+            delay_us: table.delay_us,
+            scale: table.scale,
+            digits: self.digits.get(table.digits.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Memory beside itself, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        size_of_val(&*self.channels) + size_of_val(&*self.digits)
+    }
+}
+
+impl<'a> ChannelValues<'a> {
+    pub(crate) fn len(&self) -> usize {
+        self.digits.len()
+    }
+
+    /// Each value with its microseconds after the batch's `time_ms`.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (u64, Decimal)> + use<'a> {
+        values(self.delay_us, self.interval_us, self.scale, self.digits.iter().copied())
+    }
+}
+
+fn values(
+    delay_us: u32,
+    interval_us: u32,
+    scale: i8,
+    digits: impl Iterator<Item = i32>,
+) -> impl Iterator<Item = (u64, Decimal)> {
+    let (delay_us, interval_us) = (u64::from(delay_us), u64::from(interval_us));
+    digits.enumerate().filter_map(move |(number, digits)| {
         Some((delay_us + number as u64 * interval_us, Decimal::new(digits, scale)?))
     })
 }
 
 /// The values of one channel in a batch message whose first value was measured at `first_us`, with their times (UTC,
-/// microseconds), and the channel's interval in microseconds.
+/// microseconds), and the channel's interval in microseconds. For history, which wants no other channel.
 pub(crate) fn channel_values(message: &[u8], first_us: i64, index: u8) -> (Vec<(i64, f64)>, u32) {
-    let Ok(Some((Received::Batch(batch), _))) = decode(message) else { return (Vec::new(), 0) };
+    let Ok(Some((Message::Batch(batch), _))) = decode(message) else { return (Vec::new(), 0) };
     let span = BatchSpan::of(&batch);
     let Some(channel) = batch.channels().find(|channel| channel.index == index) else {
         return (Vec::new(), 0);
     };
+    let ChannelData { delay_us, interval_us, scale, values: digits, .. } = channel;
     let value = |(offset_us, value): (u64, Decimal)| (span.utc_us(first_us, offset_us), value.to_f64());
-    (values(&channel).map(value).collect(), channel.interval_us)
+    (values(delay_us, interval_us, scale, digits).map(value).collect(), interval_us)
 }
 
-/// One value of one channel, `offset_us` after the batch's `time_ms`.
-struct Point<'s> {
-    offset_us: u64,
-    channel: &'s ChannelProfile,
-    topics: &'s ChannelTopics,
-    value: Decimal,
-}
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
 
-impl Point<'_> {
-    fn plausible(&self) -> bool {
-        self.channel.plausible(self.value.to_f64())
-    }
-}
+    use vitalwire_protocol::batch::{MESSAGE_LEN_MAX, Samples, encode_batch};
 
-impl BatchReading {
-    /// Every value on its channel's topic and every moment as one `reading`, in the order of time; then each waveform.
-    ///
-    /// A moment at which only waveform channels have values makes no `reading`: at 250 Hz no one wants one a value.
-    pub(super) fn messages(&self, messages: &mut Vec<Message>) {
-        let Ok(Some((Received::Batch(batch), _))) = decode(&self.message) else { return };
-        let span = BatchSpan::of(&batch);
-        let mut points = self.points(&batch);
-        // Stable: within a moment the channels stay in the profile's order.
-        points.sort_by_key(|point| point.offset_us);
-        let moments = points.chunk_by(|one, next| one.offset_us == next.offset_us);
-        for (index, moment) in moments.enumerate() {
-            for point in moment {
-                let text = || point.value.to_string();
-                messages.extend(point.topics.value.as_ref().map(|topic| Message::passing(topic, text())));
-            }
-            if moment.iter().any(|point| !point.channel.waveform) {
-                messages.push(Message::passing(
-                    &self.source.topics.reading,
-                    self.reading(&batch, span, index, moment),
-                ));
-            }
-        }
-        for channel in batch.channels() {
-            let Some((profile, topics)) = self.source.channel(channel.index) else { continue };
-            let Some(topic) = &topics.waveform else { continue };
-            messages.push(Message::passing(topic, self.waveform(&batch, span, profile, &channel)));
-        }
+    use super::*;
+
+    thread_local! {
+        /// How often a batch was decoded on this thread.
+        pub(crate) static DECODED: Cell<usize> = const { Cell::new(0) };
     }
 
-    fn points(&self, batch: &Batch<'_>) -> Vec<Point<'_>> {
-        let mut data: Vec<_> = batch.channels().collect();
-        let order = |index: u8| self.source.channels().position(|(channel, _)| channel.index == index);
-        data.sort_by_key(|channel| order(channel.index));
-        let mut points = Vec::with_capacity(data.iter().map(|channel| channel.values.len()).sum());
-        for data in data {
-            // The link refuses channels that the profile lacks; the profile may have changed since.
-            let Some((channel, topics)) = self.source.channel(data.index) else { continue };
-            let point = |(offset_us, value)| Point { offset_us, channel, topics, value };
-            points.extend(values(&data).map(point));
-        }
-        points
-    }
-
-    fn utc_us(&self, span: BatchSpan, offset_us: u64) -> i64 {
-        span.utc_us(self.first_us, offset_us)
-    }
-
-    fn reading(&self, batch: &Batch<'_>, span: BatchSpan, index: usize, moment: &[Point<'_>]) -> String {
-        let offset_us = moment.first().map_or(span.first_us, |point| point.offset_us);
-        let mut json = ReadingJson::new(self.utc_us(span, offset_us), Assurance::Authenticated);
-        json.number("uncertainty_ms", self.uncertainty_us.div_ceil(1_000));
-        json.number("device_time_ms", batch.time_ms + offset_us / 1_000);
-        json.text("boot", format_args!("{:016x}", self.boot));
-        json.number("sequence", batch.sequence);
-        json.number("index", index);
-        for point in moment {
-            json.value(point.channel, Value { text: point.value, plausible: point.plausible() });
-        }
-        json.finish()
-    }
-
-    fn waveform(
-        &self,
-        batch: &Batch<'_>,
-        span: BatchSpan,
-        profile: &ChannelProfile,
-        channel: &ChannelData<'_>,
-    ) -> String {
-        let mut json = String::with_capacity(256 + channel.values.len() * 7);
-        let t0 = rfc3339_millis(self.utc_us(span, u64::from(channel.delay_us)));
-        let interval_ms = f64::from(channel.interval_us) / 1_000.0;
-        let (unit, uncertainty_ms) = (&profile.unit, self.uncertainty_us.div_ceil(1_000));
-        write(
-            &mut json,
-            format_args!(
-                r#"{{"t0":"{t0}","interval_ms":{interval_ms},"uncertainty_ms":{uncertainty_ms},"boot":"{:016x}","sequence":{},"assurance":"{}","unit":"{unit}","values":["#,
-                self.boot,
-                batch.sequence,
-                Assurance::Authenticated,
-            ),
-        );
-        for (number, (_, value)) in values(channel).enumerate() {
-            write(&mut json, format_args!("{}{value}", if number > 0 { "," } else { "" }));
-        }
-        json.push_str("]}");
-        json
+    #[test]
+    fn channels_keep_their_order_times_and_digits() {
+        let samples = |index, interval_us, delay_us, values| Samples {
+            index,
+            interval_us,
+            delay_us,
+            scale: -3,
+            values,
+        };
+        let channels = [samples(2, 4_000, 0, &[1, 2, 3]), samples(0, 1_000_000, 7_000, &[36_600])];
+        let mut message = vec![0; MESSAGE_LEN_MAX];
+        let len = encode_batch(1, 1_000, None, &channels, &mut message).unwrap();
+        let batch = BatchValues::stored(&message[..len]).unwrap();
+        assert_eq!((batch.time_ms, batch.span.len_us()), (1_000, 8_000));
+        let found: Vec<_> = batch
+            .channels()
+            .map(|channel| {
+                (channel.index, channel.values().map(|(us, value)| (us, value.to_string())).collect())
+            })
+            .collect();
+        let text = |us, value: &str| (us, value.to_owned());
+        let expected: Vec<(u8, Vec<_>)> = vec![
+            (2, vec![text(0, "0.001"), text(4_000, "0.002"), text(8_000, "0.003")]),
+            (0, vec![text(7_000, "36.600")]),
+        ];
+        assert_eq!(found, expected);
     }
 }

@@ -15,6 +15,19 @@ async fn reads_in_order_and_only_what_is_asked_for() {
 }
 
 #[tokio::test]
+async fn positions_have_the_holes_that_removed_entries_left() {
+    let fixture = Fixture::new();
+    append_range(&fixture.journal, "dev-1", 1..=2).await;
+    append_range(&fixture.journal, "gone", 1..=3).await;
+    append_range(&fixture.journal, "dev-1", 3..=4).await;
+    fixture.journal.erase(&"gone".parse().unwrap()).await.unwrap();
+    let reader = fixture.journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    assert_eq!(reader.positions(0, 100).await.unwrap(), [1, 2, 6, 7]);
+    assert_eq!(reader.positions(1, 2).await.unwrap(), [2, 6]);
+    assert!(reader.positions(7, 100).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn waiting_reader_wakes_when_the_entry_is_there() {
     let fixture = Fixture::new();
     let reader = fixture.journal.reader("live", ReaderKind::Following, Start::Next).await.unwrap();
