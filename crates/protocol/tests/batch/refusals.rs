@@ -41,6 +41,24 @@ fn fields_of_a_later_version_are_skipped() {
 }
 
 #[test]
+fn integers_lengths_and_tags_come_in_any_width() {
+    let shortest = said(&batch_with(&[0xd8, 77, 0x42, 1, 0]));
+    let widest = [
+        &[0x82, 0x1b, 0, 0, 0, 0, 0, 0, 0, 2][..],
+        &[0xbb, 0, 0, 0, 0, 0, 0, 0, 3],
+        &[0x18, 0, 0x1b, 0, 0, 0, 0, 0, 0, 0, 1],
+        &[0x19, 0, 1, 0x1a, 0, 0, 0, 0],
+        &[0x1a, 0, 0, 0, 2, 0x9a, 0, 0, 0, 1, 0xb9, 0, 2],
+        &[0x1b, 0, 0, 0, 0, 0, 0, 0, 1, 0x1b, 0, 0, 0, 0, 0, 0, 0xc3, 0x50],
+        &[0x18, 3, 0xdb, 0, 0, 0, 0, 0, 0, 0, 77, 0x5a, 0, 0, 0, 2, 1, 0],
+    ]
+    .concat();
+    assert_eq!(said(&widest), shortest);
+    // The message's own array is the one exception: its first byte tells a message.
+    assert_eq!(refusal(&[0x98, 2, 17, 0xa1, 0, 7]), BatchError::NotAMessage { at: 0 });
+}
+
+#[test]
 fn messages_of_a_later_version_are_named_and_skipped() {
     assert!(matches!(decode(&[0x82, 9, 0xa0, 0x82]), Ok(Some((Message::Unknown { kind: 9 }, 3)))));
     let kind = [0x82, 0x1b, 255, 255, 255, 255, 255, 255, 255, 255, 0xa1, 1, 2];
