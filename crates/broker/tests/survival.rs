@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::*;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
@@ -140,18 +140,22 @@ async fn missed_and_retained_messages_survive_a_kill() {
         process.order("publish", "Pico/dev_a/x", &format!("number {number}")).await;
     }
     process.kill().await;
-    let process = Process::start(folder.path()).await;
+    let mut process = Process::start(folder.path()).await;
+    process.order("publish", "Pico/dev_a/x", "end").await;
     let mut back = Subscriber::connect(process.address, "reader", &STORED);
     read_in_order(&mut back).await;
 }
 
-/// Reads what is queued and checks that no number is missing between the first and the last.
+/// Reads what is queued, up to `end`, and checks that no number is missing between the first and the last.
 async fn read_in_order(subscriber: &mut Subscriber) {
     let mut last: Option<u32> = None;
-    while let Ok(Some(line)) =
-        tokio::time::timeout(Duration::from_secs(1), subscriber.find("Pico/dev_a/x number")).await
-    {
-        let number = line.rsplit(' ').next().unwrap().parse().unwrap();
+    loop {
+        let line = subscriber.line_with("Pico/dev_a/x ").await;
+        let text = line.rsplit(' ').next().unwrap();
+        if text == "end" {
+            break;
+        }
+        let number = text.parse().unwrap();
         assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
         last = Some(number);
     }
@@ -163,12 +167,16 @@ async fn deaf_client(address: SocketAddr, qos: u8) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.unwrap();
     let mut connect = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0b1100_0010, 0, 60, 0, 0, 0, 6];
     connect.extend(b"reader");
-    connect.extend([0, 13]);
+    connect.extend([0, u8::try_from(PASSWORD.len()).unwrap()]);
     connect.extend(PASSWORD.as_bytes());
     let mut packets = vec![0x10, u8::try_from(connect.len()).unwrap()];
     packets.extend(connect);
     packets.extend([0x82, 11, 0, 1, 0, 6, b'P', b'i', b'c', b'o', b'/', b'#', qos]);
     socket.write_all(&packets).await.unwrap();
+    // CONNACK and SUBACK: it is logged in and subscribed.
+    let mut answers = [0; 9];
+    socket.read_exact(&mut answers).await.unwrap();
+    assert_eq!(answers, [0x20, 2, 0, 0, 0x90, 3, 0, 1, qos]);
     socket
 }
 

@@ -61,7 +61,7 @@ async fn half_a_handshake_is_closed_in_time() {
 fn connect_packet() -> Vec<u8> {
     let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0b1100_0010, 0, 60, 0, 0, 0, 6];
     body.extend(b"reader");
-    body.extend([0, 13]);
+    body.extend([0, u8::try_from(PASSWORD.len()).unwrap()]);
     body.extend(PASSWORD.as_bytes());
     let mut packet = vec![0x10, u8::try_from(body.len()).unwrap()];
     packet.extend(body);
