@@ -82,7 +82,7 @@ impl<'a> Backfill<'a> {
         let at = reader.position();
         let mut backfill = Self { context, reader, at, window: VecDeque::new(), sources: HashMap::new() };
         loop {
-            let head = backfill.reader.wait_for(backfill.at + 1).await?;
+            let head = backfill.reader.wait_past(backfill.at).await?;
             tokio::time::sleep(SETTLE).await;
             backfill.pass(head).await?;
         }

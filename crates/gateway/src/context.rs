@@ -1,6 +1,7 @@
 //! What connections and background jobs share of a running server.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,10 @@ impl Context {
         let (enrolled, version) = self.identifier.known();
         self.metrics.enrolled.set(enrolled as u64);
         self.metrics.registry_version.set(version);
+        let journal = self.intake.journal_stats();
+        self.metrics.removed_by_age.inner().store(journal.removed_by_age, Ordering::Relaxed);
+        self.metrics.removed_by_size.inner().store(journal.removed_by_size, Ordering::Relaxed);
+        self.metrics.age_suspended.set(u64::from(journal.suspension.is_some()));
         if let Publisher::Embedded(broker) = &*self.publisher {
             self.metrics.broker_connected.set(1);
             self.metrics.mqtt_clients.set(broker.stats().clients);

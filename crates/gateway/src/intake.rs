@@ -14,8 +14,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{
-    Entry, Health, HistoryFile, HistoryQuery, Journal, JournalError, Outcome, Reader, ReaderKind,
-    Receipt as JournalReceipt, Refusal, Start, Stored,
+    Entry, Health, HistoryFile, HistoryQuery, Journal, JournalError, JournalStats, Outcome, Reader,
+    Receipt as JournalReceipt, Refusal, Stored,
 };
 
 use self::memory::{BatchNumber, Liveness, Memory};
@@ -214,7 +214,7 @@ impl Intake {
 impl Intake {
     /// The journal's reader of this name; entries that it has not read are kept.
     pub(crate) async fn reader(&self, name: &str) -> Result<Reader, JournalError> {
-        self.journal.reader(name, ReaderKind::Holding, Start::Oldest).await
+        self.journal.reader(name).await
     }
 
     /// What became of the entry at `position`, which is known without a look at it; `None` when that is not known.
@@ -247,6 +247,10 @@ impl Intake {
     /// The journal, to be asked by those that only read.
     pub(crate) fn file(&self) -> HistoryFile {
         self.journal.file()
+    }
+
+    pub(crate) fn journal_stats(&self) -> JournalStats {
+        self.journal.stats()
     }
 
     /// Forgets a device and erases what the journal holds of it; how many entries that were.

@@ -50,6 +50,9 @@ metrics! {
     duplicates: Counter = "journal_duplicates", "Batches that devices sent again and the journal had";
     unjournaled: Counter = "journal_refusals", "Entries that the journal refused (disk full, mostly)";
     journal_healthy: Level = "journal_healthy", "1 while the journal takes entries";
+    removed_by_age: Counter = "journal_removed_by_age", "Entries that the journal removed because they were old";
+    removed_by_size: Counter = "journal_removed_by_size", "Entries that the journal removed to make room";
+    age_suspended: Level = "journal_age_suspended", "1 while nothing is removed by age, because the clock was set";
     backfilled: Counter = "publisher_backfilled", "Frames and batches published late, out of the journal";
     takeovers: Counter = "sessions_taken_over", "Sessions taken over from another connection";
     accept_errors: Counter = "accept_errors", "Failed accepts (out of file descriptors, mostly)";

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use vitalwire_access::DeviceId;
-use vitalwire_journal::{Assurance, Entry, Journal, JournalLimits, Outcome, ReaderKind, Start};
+use vitalwire_journal::{Assurance, Entry, Journal, JournalLimits, Outcome};
 
 /// Longer ones count as this long.
 const LATENCY_US_MAX: u64 = 60_000_000;
@@ -132,9 +132,9 @@ fn due(begin: Instant, rate: u64, number: u64) -> u64 {
 }
 
 async fn read_along(journal: Journal) -> Result<(), vitalwire_journal::JournalError> {
-    let reader = journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await?;
+    let reader = journal.reader("publisher").await?;
     loop {
-        reader.wait_for(reader.position() + 1).await?;
+        reader.wait_past(reader.position()).await?;
         if let Some(last) = reader.read(reader.position(), 1_000).await?.last() {
             reader.advance(last.position);
         }

@@ -1,7 +1,10 @@
 //! What the writer counts, for metrics. Numbers only: no device, no value.
 
 use crate::entry::Outcome;
+use crate::retention::Removed;
+use crate::steady::Suspension;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 #[derive(Debug, Default)]
@@ -13,6 +16,9 @@ pub(crate) struct Counters {
     pub(crate) commit_us: AtomicU64,
     pub(crate) bytes_used: AtomicU64,
     pub(crate) log_bytes: AtomicU64,
+    pub(crate) removed_by_age: AtomicU64,
+    pub(crate) removed_by_size: AtomicU64,
+    suspension: Mutex<Option<Suspension>>,
 }
 
 impl Counters {
@@ -30,5 +36,18 @@ impl Counters {
     pub(crate) fn note_size(&self, used: u64, log: u64) {
         self.bytes_used.store(used, Ordering::Relaxed);
         self.log_bytes.store(log, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_removed(&self, removed: Removed) {
+        self.removed_by_age.fetch_add(removed.by_age, Ordering::Relaxed);
+        self.removed_by_size.fetch_add(removed.by_size, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_suspension(&self, suspension: Option<Suspension>) {
+        *self.suspension.lock().unwrap_or_else(PoisonError::into_inner) = suspension;
+    }
+
+    pub(crate) fn suspension(&self) -> Option<Suspension> {
+        *self.suspension.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

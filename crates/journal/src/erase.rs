@@ -24,6 +24,7 @@ impl Ledger {
     /// overwrites a row where it lies, but not the copies that SQLite left behind when it moved rows between pages.
     pub(crate) fn erase(&mut self, device: &DeviceId) -> Result<Erased> {
         let mut erased = Erased { entries: 0, body_bytes: 0 };
+        self.forget_clocks(device);
         if let Some(number) = self.known_device(device)? {
             while self.erase_slice(number, &mut erased)? {}
             self.transact(|ledger| {

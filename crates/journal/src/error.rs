@@ -1,5 +1,6 @@
 //! What can go wrong with a journal, other than an entry not being kept (that is [`crate::Refusal`]).
 
+use crate::entry::Refusal;
 use crate::limits::{BYTES_MIN, READERS_MAX};
 use std::io;
 use std::path::PathBuf;
@@ -50,6 +51,12 @@ pub enum JournalError {
         /// The newest known one.
         known: i64,
     },
+    /// An older program wrote it.
+    #[error("the journal {} was written by an older program; start the server once, which brings it up to date", path.display())]
+    OldSchema {
+        /// The file.
+        path: PathBuf,
+    },
     /// A limit makes no sense.
     #[error("a journal of {bytes_max} bytes is too small; give it at least {BYTES_MIN}")]
     TooSmall {
@@ -59,14 +66,6 @@ pub enum JournalError {
     /// One reader too many.
     #[error("the journal has {READERS_MAX} readers, the most it serves; forget one that is not used")]
     TooManyReaders,
-    /// The reader is known as another kind.
-    #[error("reader {name} is known as {known}; open it as that, or forget it first")]
-    ReaderKind {
-        /// Its name.
-        name: String,
-        /// What it is.
-        known: &'static str,
-    },
     /// No such reader.
     #[error("the journal has no reader named {name}")]
     ReaderUnknown {
@@ -83,6 +82,14 @@ pub enum JournalError {
         entries: u64,
         /// What SQLite said.
         cause: String,
+    },
+    /// Its files could not be opened yet.
+    #[error("the journal {} is not open yet: {refusal}", path.display())]
+    NotOpen {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        refusal: Refusal,
     },
     /// The journal was closed.
     #[error("the journal is closed")]

@@ -53,6 +53,11 @@ impl HealthState {
         self.refused.as_ref().filter(|(_, retry)| now < *retry).map(|(refusal, _)| refusal.clone())
     }
 
+    /// What appends are told.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.refused.as_ref().map(|(refusal, _)| refusal.clone())
+    }
+
     /// Whether something is wrong and it is time to look again.
     pub(crate) fn wants_retry(&self, now: Instant) -> bool {
         self.refused.as_ref().is_some_and(|(_, retry)| now >= *retry)

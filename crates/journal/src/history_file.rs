@@ -6,7 +6,6 @@ use crate::error::{JournalError, Result};
 use crate::query::{self, Gap, HistoryQuery};
 use crate::read_pool::ReadPool;
 use crate::schema;
-use rusqlite::ErrorCode;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,14 +31,7 @@ impl HistoryFile {
             return Err(JournalError::File { action: "open", path: path.to_owned(), source });
         }
         // Says at once what every query would say.
-        let checked =
-            schema::connect_reader(path).and_then(|connection| schema::check_journal(&connection, path));
-        checked.map_err(|error| match error {
-            JournalError::Database(cause) if cause.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-                JournalError::NotAJournal { path: path.to_owned() }
-            }
-            other => other,
-        })?;
+        schema::check_journal(&schema::connect_reader(path)?, path)?;
         Ok(Self { pool: Arc::new(ReadPool::new(path, READS_MAX)) })
     }
 
@@ -51,7 +43,26 @@ impl HistoryFile {
         self.pool.run(move |connection| query::history(connection, &query)).await
     }
 
-    /// The gaps of a device's sequences, those noticed last first.
+    /// The entries after this position, in the order in which they came, at most `limit` and [`crate::READ_ENTRIES_MAX`], and
+    /// no more than [`crate::READ_BYTES_MAX`] lets in. Empty when there is none. Positions have holes: the next page begins
+    /// after the position of the last entry of this one.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn entries_after(&self, position: u64, limit: usize) -> Result<Vec<Stored>> {
+        self.pool.run(move |connection| query::entries_after(connection, position, limit)).await
+    }
+
+    /// Whether anything of the device was ever kept here, and was not erased since.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn knows(&self, device: &DeviceId) -> Result<bool> {
+        let device = device.clone();
+        self.pool.run(move |connection| query::knows(connection, &device)).await
+    }
+
+    /// The gaps of a device's sequences: first those that were folded, then those noticed last first.
     ///
     /// # Errors
     /// When the file cannot be read, or the journal is closed.

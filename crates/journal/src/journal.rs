@@ -1,19 +1,21 @@
 //! The journal as its users hold it: a handle that is cheap to clone, over one writing thread and a few reading ones.
 
+use crate::boot_clock::BootClock;
+use crate::clock::{Clock, system_clock};
 use crate::counters::Counters;
 use crate::entry::{Entry, Outcome, Refusal, SEQUENCE_MAX, Stored};
 use crate::erase::Erased;
 use crate::error::{JournalError, Result};
 use crate::health::{Health, HealthState};
 use crate::history_file::HistoryFile;
-use crate::ledger::Ledger;
 use crate::limits::{BYTES_MIN, JournalLimits};
+use crate::opening::Place;
 use crate::query::{Gap, HistoryQuery};
 use crate::read_pool::ReadPool;
 use crate::reader::{Reader, ReaderLag, lag_of};
-use crate::readers::{ReaderKind, ReaderTable, Start};
-use crate::schema;
-use crate::writer::{Append, Command, Writer};
+use crate::readers::ReaderTable;
+use crate::steady::Suspension;
+use crate::writer::{self, Announce, Append, Command};
 use std::fmt;
 use std::future::Future;
 use std::path::Path;
@@ -22,7 +24,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use vitalwire_access::DeviceId;
 
@@ -68,6 +69,12 @@ pub struct JournalStats {
     pub bytes_used: u64,
     /// What the write-ahead log takes, as of the same look.
     pub log_bytes: u64,
+    /// Entries removed by age since the journal was opened.
+    pub removed_by_age: u64,
+    /// Entries removed by size since the journal was opened.
+    pub removed_by_size: u64,
+    /// Why and since when nothing is removed by age.
+    pub suspension: Option<Suspension>,
     /// Appends waiting for the writer.
     pub queued: usize,
     /// How far each reader is behind.
@@ -100,31 +107,35 @@ impl fmt::Debug for Journal {
 impl Journal {
     /// Opens the journal, or makes it. The folder must be there. It blocks on the disk.
     ///
+    /// A disk that is full or fails is no error: the journal begins as [`Health::Full`] or [`Health::Failing`], takes no
+    /// entries, and goes on by itself when the disk works again.
+    ///
     /// # Errors
-    /// When another process has it open, others may read the file, it is no journal, or the disk fails.
+    /// When another process has it open, others may read the file, or it is no journal.
     pub fn open(path: &Path, limits: &JournalLimits) -> Result<Self> {
+        Self::open_with_clock(path, limits, system_clock())
+    }
+
+    /// As [`Journal::open`], with clocks of the caller's.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with_clock(path: &Path, limits: &JournalLimits, clock: Clock) -> Result<Self> {
         if limits.bytes_max < BYTES_MIN {
             return Err(JournalError::TooSmall { bytes_max: limits.bytes_max });
         }
-        let lock = schema::claim(path)?;
-        let ledger = Ledger::open(path, limits)?;
-        let readers = Arc::new(ReaderTable::load(&ledger)?);
+        let readers = Arc::<ReaderTable>::default();
+        let place =
+            Place { path: path.to_owned(), limits: limits.clone(), clock, readers: Arc::clone(&readers) };
+        let (mut health, health_watch) = HealthState::new();
+        let opened = place.open_or_wait(&mut health)?;
         let (commands, queue) = mpsc::channel(limits.queue_entries_max.max(1));
-        let (head, head_watch) = watch::channel(ledger.head);
-        let (health, health_watch) = HealthState::new();
+        let (head, head_watch) = watch::channel(opened.as_ref().map_or(0, |opened| opened.ledger.head));
         let counters = Arc::new(Counters::default());
-        let writer = Writer {
-            ledger,
-            readers: Arc::clone(&readers),
-            head,
-            health,
-            counters: Arc::clone(&counters),
-            lock,
-            chores_due: Instant::now(),
-        };
+        let announce = Announce { head, health, counters: Arc::clone(&counters) };
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || writer::run(&place, opened, announce, queue))
             .map_err(|source| JournalError::File {
                 action: "start a thread for",
                 path: path.to_owned(),
@@ -156,7 +167,8 @@ impl Journal {
     }
 
     /// The highest sequence up to which everything of this boot is held, or given up: what may be acknowledged. `None`
-    /// when nothing is. Queued appends of before count.
+    /// when nothing is, and while a full or failing disk keeps the files from being opened: then nothing is known of
+    /// what is held. Queued appends of before count.
     ///
     /// # Errors
     /// When the file cannot be read, or the journal is closed.
@@ -179,14 +191,31 @@ impl Journal {
         answer.unwrap_or(Err(Refusal::Closed))
     }
 
-    /// The reader of this name, made when it is new (then at `start`), else where it stopped.
+    /// Remembers how the clock of a device's boot was mapped, in the place of an earlier mapping. It reaches the disk within
+    /// [`JournalLimits::position_interval`]; no one is told when.
+    pub async fn note_clock(&self, device: &DeviceId, boot: u64, clock: BootClock) {
+        let device = device.clone();
+        // A journal that is closed remembers nothing.
+        let _ = self.shared.commands.send(Command::NoteClock { device, boot, clock }).await;
+    }
+
+    /// How the clock of a device's boot was mapped last; `None` when it never was, or the boot is forgotten.
     ///
     /// # Errors
-    /// When it is known as the other kind, there are too many, or the file cannot be written.
-    pub async fn reader(&self, name: &str, kind: ReaderKind, start: Start) -> Result<Reader> {
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn boot_clock(&self, device: &DeviceId, boot: u64) -> Result<Option<BootClock>> {
+        let device = device.clone();
+        self.ask(|answer| Command::BootClock { device, boot, answer }).await?
+    }
+
+    /// The reader of this name: where it stopped, or at the oldest entry when it is new. What it has not read is not removed.
+    ///
+    /// # Errors
+    /// When there are too many, or the file cannot be written.
+    pub async fn reader(&self, name: &str) -> Result<Reader> {
         let name = name.to_owned();
-        let state = self.ask(|answer| Command::OpenReader { name, kind, start, answer }).await??;
-        Ok(Reader { state, pool: Arc::clone(&self.shared.pool), head: self.shared.head.clone() })
+        let state = self.ask(|answer| Command::OpenReader { name, answer }).await??;
+        Ok(Reader { state, file: self.file(), head: self.shared.head.clone() })
     }
 
     /// Forgets a reader and its position: entries no longer wait for it.
@@ -206,7 +235,7 @@ impl Journal {
         self.file().history(query).await
     }
 
-    /// The gaps of a device's sequences, those noticed last first.
+    /// The gaps of a device's sequences: first those that were folded, then those noticed last first.
     ///
     /// # Errors
     /// When the file cannot be read, or the journal is closed.
@@ -232,7 +261,7 @@ impl Journal {
         self.ask(|answer| Command::Erase { device, answer }).await?
     }
 
-    /// The newest committed position; 0 when there was none yet.
+    /// The newest committed position; 0 when there was none yet. Not every number up to it is, or was, an entry's.
     #[must_use]
     pub fn head(&self) -> u64 {
         *self.shared.head.borrow()
@@ -258,6 +287,9 @@ impl Journal {
             commit_us: counters.commit_us.load(Ordering::Relaxed),
             bytes_used: counters.bytes_used.load(Ordering::Relaxed),
             log_bytes: counters.log_bytes.load(Ordering::Relaxed),
+            removed_by_age: counters.removed_by_age.load(Ordering::Relaxed),
+            removed_by_size: counters.removed_by_size.load(Ordering::Relaxed),
+            suspension: counters.suspension(),
             queued: self.shared.commands.max_capacity() - self.shared.commands.capacity(),
             readers: self.shared.readers.all().iter().map(|reader| lag_of(reader, head)).collect(),
         }

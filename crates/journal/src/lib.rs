@@ -1,17 +1,22 @@
-//! The journal: what devices sent, on the disk before it is acknowledged, in one SQLite file. Publisher, live feed and
-//! history read it, each at a position of its own.
+//! The journal: what devices sent, on the disk before it is acknowledged, in one SQLite file. The publisher reads it at a
+//! position of its own, history by device and time.
 //!
 //! What holds, and what guards it (`tests/journal`):
 //! - What was told `Committed` survives kill -9 and a power cut (`crash`, `power`).
 //! - (device, boot, sequence) is kept once, also after the entry was removed by age or size (`appending`).
 //! - Missing numbers are on record until they come, and then as filled late (`gaps`).
-//! - No entry goes that a holding reader has not read; what a following reader misses is counted (`bounds`).
-//! - A full or failing disk refuses entries and ends nothing; the journal goes on by itself (`full`).
+//! - No entry goes that a reader has not read (`bounds`), nor one that only a clock that was set made old (`clock`).
+//! - A full or failing disk refuses entries, ends nothing and keeps nothing from starting; the journal goes on by itself
+//!   (`full`).
 //! - An erased device leaves no byte in the files (`erasing`).
 //!
-//! It never looks into the body of an entry, and never logs a device's values. One process at a time has it open.
+//! It never looks into the body of an entry, and never logs a device's values. One process at a time has it open for writing;
+//! others may read it, and confirm its clock ([`confirm_clock`]).
 
+mod boot_clock;
+mod clock;
 mod counters;
+mod disk;
 mod downsample;
 mod entry;
 mod erase;
@@ -21,15 +26,21 @@ mod history_file;
 mod journal;
 mod ledger;
 mod limits;
+mod opening;
 mod query;
 mod read_pool;
 mod reader;
 mod readers;
 mod retention;
 mod schema;
+mod status;
+mod steady;
 mod stream;
 mod writer;
 
+pub use boot_clock::BootClock;
+pub use clock::{Clock, Moment, system_clock};
+pub use disk::free_bytes;
 pub use downsample::{BUCKETS_MAX, Bucket, Buckets, downsample};
 pub use entry::{
     Assurance, BODY_BYTES_MAX, Entry, Outcome, Refusal, SEQUENCE_FIRST, SEQUENCE_MAX, SPAN_US_MAX, Stored,
@@ -44,5 +55,6 @@ pub use limits::{
 };
 pub use query::{Gap, GapState, HistoryCursor, HistoryQuery};
 pub use reader::{Reader, ReaderLag};
-pub use readers::{ReaderKind, Skipped, Start};
+pub use status::{JournalStatus, confirm_clock};
+pub use steady::{CLOCK_JUMP_US, ClockTrouble, STEADY_US, Suspension};
 pub use stream::GAPS_PER_BOOT_MAX;

@@ -22,10 +22,10 @@ pub const RETRY_MS: u64 = 500;
 pub struct JournalLimits {
     /// The most bytes that entries and their indexes take in the database file. The file itself is held below this and an
     /// eighth more by SQLite; beside it lies the write-ahead log, usually 4 MiB, cut back to `wal_bytes_max`.
-    /// When reached, the oldest entries that every holding reader has read go; if there are none, new entries are refused.
+    /// When reached, the oldest entries that every reader has read go; if there are none, new entries are refused.
     pub bytes_max: u64,
-    /// How long entries are kept after they were received, once every holding reader has read them. `None`: until
-    /// `bytes_max`. It follows the system clock.
+    /// How long entries are kept after they came, once every reader has read them. `None`: until `bytes_max`. Setting the
+    /// system's clock makes no entry old: see [`crate::Suspension`].
     pub age_max: Option<Duration>,
     /// The size above which the write-ahead log is written back with readers waiting.
     pub wal_bytes_max: u64,

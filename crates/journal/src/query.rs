@@ -3,7 +3,7 @@
 use crate::entry::{Assurance, Entry, SPAN_US_MAX, Stored};
 use crate::ledger::signed;
 use crate::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX};
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 use vitalwire_access::DeviceId;
 
 const COLUMNS: &str = "entries.position, devices.name, entries.boot, entries.sequence, entries.received_us,
@@ -46,6 +46,8 @@ pub enum GapState {
     Open,
     /// The device said that they will not come.
     GivenUp,
+    /// Many ranges that the device gave up, folded into one: see [`crate::GAPS_PER_BOOT_MAX`].
+    Folded,
     /// They came late.
     Filled {
         /// When the last of them came: UTC microseconds.
@@ -62,6 +64,8 @@ pub struct Gap {
     pub first: u64,
     /// The last missing number.
     pub last: u64,
+    /// How many numbers of the range are missing: all of them, but of a range into which others were folded.
+    pub numbers: u64,
     /// When it was noticed: UTC microseconds.
     pub noticed_us: i64,
     /// What became of it.
@@ -133,12 +137,6 @@ pub(crate) fn positions_after(
     statement.query_map(params![signed(after), limit_of(limit)], position)?.collect()
 }
 
-pub(crate) fn oldest_after(connection: &Connection, after: u64) -> rusqlite::Result<Option<i64>> {
-    let mut oldest = connection
-        .prepare_cached("SELECT received_us FROM entries WHERE position > ?1 ORDER BY position LIMIT 1")?;
-    oldest.query_row([signed(after)], |row| row.get(0)).optional()
-}
-
 pub(crate) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite::Result<Vec<Stored>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM entries JOIN devices ON devices.id = entries.device
@@ -167,22 +165,30 @@ pub(crate) fn history(connection: &Connection, query: &HistoryQuery) -> rusqlite
 
 pub(crate) fn gaps(connection: &Connection, device: &DeviceId, limit: usize) -> rusqlite::Result<Vec<Gap>> {
     let mut statement = connection.prepare_cached(
-        "SELECT boot, first, last, noticed_us, given_up, closed_us FROM gaps
-         WHERE device = (SELECT id FROM devices WHERE name = ?1) ORDER BY noticed_us DESC, boot, first LIMIT ?2",
+        "SELECT boot, first, last, noticed_us, given_up, closed_us, coalesce(numbers, last - first + 1) FROM gaps
+         WHERE device = (SELECT id FROM devices WHERE name = ?1) ORDER BY given_up = 2 DESC, noticed_us DESC, boot, first LIMIT ?2",
     )?;
     let rows = statement.query_map(params![device.as_str(), limit_of(limit)], |row| {
-        let state = match (row.get(5)?, row.get(4)?) {
+        let state = match (row.get(5)?, row.get::<_, i64>(4)?) {
             (Some(closed_us), _) => GapState::Filled { closed_us },
-            (None, true) => GapState::GivenUp,
-            (None, false) => GapState::Open,
+            (None, 0) => GapState::Open,
+            (None, 1) => GapState::GivenUp,
+            (None, _) => GapState::Folded,
         };
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
         Ok(Gap {
             boot: row.get::<_, i64>(0)?.cast_unsigned(),
-            first: row.get::<_, i64>(1)?.unsigned_abs(),
-            last: row.get::<_, i64>(2)?.unsigned_abs(),
+            first: number(1)?,
+            last: number(2)?,
+            numbers: number(6)?,
             noticed_us: row.get(3)?,
             state,
         })
     })?;
     rows.collect()
+}
+
+/// Whether anything of the device was ever kept, and was not erased since.
+pub(crate) fn knows(connection: &Connection, device: &DeviceId) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM devices WHERE name = ?1")?.exists([device.as_str()])
 }

@@ -1,11 +1,14 @@
 //! A named reader of the journal: it reads in order, waits for more, and goes on where it stopped, after kill -9 too. It
 //! never changes an entry.
+//!
+//! Positions grow, and there are holes between them: entries are removed by age, by size and with their device. Go on from
+//! the position of the entry that came last, never from the one after it by counting.
 
 use crate::entry::Stored;
 use crate::error::{JournalError, Result};
+use crate::history_file::HistoryFile;
 use crate::query;
-use crate::read_pool::ReadPool;
-use crate::readers::{ReaderKind, ReaderState, Skipped};
+use crate::readers::ReaderState;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -14,21 +17,23 @@ use tokio::sync::watch;
 pub struct ReaderLag {
     /// Whose.
     pub name: String,
-    /// What happens to what it has not read.
-    pub kind: ReaderKind,
     /// Up to where it has read.
     pub position: u64,
-    /// How many entries it has not read, at most: positions of removed entries count too.
+    /// How many entries it has not read, at most: the holes that removed entries leave count too.
     pub entries_max: u64,
-    /// What it missed.
-    pub skipped: Skipped,
+}
+
+impl ReaderLag {
+    pub(crate) fn new(name: String, position: u64, head: u64) -> Self {
+        Self { name, position, entries_max: head.saturating_sub(position) }
+    }
 }
 
 /// One reader. Cheap to clone; clones share the position.
 #[derive(Debug, Clone)]
 pub struct Reader {
     pub(crate) state: Arc<ReaderState>,
-    pub(crate) pool: Arc<ReadPool>,
+    pub(crate) file: HistoryFile,
     pub(crate) head: watch::Receiver<u64>,
 }
 
@@ -45,13 +50,12 @@ impl Reader {
         self.state.position()
     }
 
-    /// The entries after this position, in order, at most `limit` and [`crate::READ_ENTRIES_MAX`], and no more than
-    /// [`crate::READ_BYTES_MAX`] lets in. Empty when there is none. It does not advance the reader.
+    /// The entries after this position: see [`HistoryFile::entries_after`]. It does not advance the reader.
     ///
     /// # Errors
     /// When the file cannot be read, or the journal is closed.
     pub async fn read(&self, after: u64, limit: usize) -> Result<Vec<Stored>> {
-        self.pool.run(move |connection| query::entries_after(connection, after, limit)).await
+        self.file.entries_after(after, limit).await
     }
 
     /// The positions of the entries after this one, in order, at most `limit`; they have holes. Cheaper than
@@ -60,16 +64,17 @@ impl Reader {
     /// # Errors
     /// As [`Reader::read`].
     pub async fn positions(&self, after: u64, limit: usize) -> Result<Vec<u64>> {
-        self.pool.run(move |connection| query::positions_after(connection, after, limit)).await
+        self.file.pool.run(move |connection| query::positions_after(connection, after, limit)).await
     }
 
-    /// Waits until the position is committed; gives the newest one.
+    /// Waits until something after this position is committed; gives the newest position. What lies between may have been
+    /// removed again: [`Reader::read`] then finds nothing.
     ///
     /// # Errors
     /// When the journal is closed.
-    pub async fn wait_for(&self, position: u64) -> Result<u64> {
+    pub async fn wait_past(&self, position: u64) -> Result<u64> {
         let mut head = self.head.clone();
-        let newest = head.wait_for(|head| *head >= position).await.map_err(|_| JournalError::Closed)?;
+        let newest = head.wait_for(|head| *head > position).await.map_err(|_| JournalError::Closed)?;
         Ok(*newest)
     }
 
@@ -85,24 +90,8 @@ impl Reader {
     pub fn lag(&self) -> ReaderLag {
         lag_of(&self.state, *self.head.borrow())
     }
-
-    /// When the oldest entry that it has not read was received: UTC microseconds. `None` when it has read all.
-    ///
-    /// # Errors
-    /// As [`Reader::read`].
-    pub async fn oldest_unread_us(&self) -> Result<Option<i64>> {
-        let position = self.position();
-        self.pool.run(move |connection| query::oldest_after(connection, position)).await
-    }
 }
 
 pub(crate) fn lag_of(state: &ReaderState, head: u64) -> ReaderLag {
-    let position = state.position();
-    ReaderLag {
-        name: state.name.clone(),
-        kind: state.kind,
-        position,
-        entries_max: head.saturating_sub(position),
-        skipped: state.skipped(),
-    }
+    ReaderLag::new(state.name.clone(), state.position(), head)
 }

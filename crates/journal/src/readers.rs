@@ -1,67 +1,29 @@
 //! The named readers and their positions: in memory, where advancing is free, and in the file, where the writer puts them
 //! with its next commit. After kill -9 a reader may therefore be given again what it had read since: at least once.
+//!
+//! What a reader has not read stays: at its bound the journal refuses new entries, which the devices then keep.
 
 use crate::error::{JournalError, Result};
 use crate::ledger::{Ledger, signed};
 use crate::limits::READERS_MAX;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// What happens to entries that a reader has not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReaderKind {
-    /// They stay, and at its bound the journal refuses new ones (which the devices then keep): for readers whose work
-    /// must miss nothing, as the publisher.
-    Holding,
-    /// They may go when the journal is at its bound; what the reader missed is counted and told, never hidden. For
-    /// readers that only want what is recent.
-    Following,
-}
-
-impl ReaderKind {
-    /// The name, as in messages.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Holding => "holding",
-            Self::Following => "following",
-        }
-    }
-}
-
-/// Where a reader begins that was never there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest entry.
-    Oldest,
-    /// With the next one that is appended.
-    Next,
-}
-
-/// Entries that were removed before a following reader had read them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Skipped {
-    /// How many, since the reader was made.
-    pub entries: u64,
-    /// The last such range: the position after which it begins.
-    pub last_after: u64,
-    /// The last such range: its last position.
-    pub last_to: u64,
-}
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[derive(Debug)]
 pub(crate) struct ReaderState {
     pub(crate) name: String,
-    pub(crate) kind: ReaderKind,
     position: AtomicU64,
     /// The position that the file has.
     written: AtomicU64,
-    skipped: Mutex<Skipped>,
 }
 
 impl ReaderState {
+    fn new(name: String, position: u64) -> Self {
+        Self { name, position: AtomicU64::new(position), written: AtomicU64::new(position) }
+    }
+
     pub(crate) fn position(&self) -> u64 {
         self.position.load(Ordering::Acquire)
     }
@@ -69,14 +31,6 @@ impl ReaderState {
     /// Never goes back.
     pub(crate) fn advance(&self, position: u64) {
         self.position.fetch_max(position, Ordering::AcqRel);
-    }
-
-    pub(crate) fn skipped(&self) -> Skipped {
-        *self.skipped.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_skipped(&self, skipped: Skipped) {
-        *self.skipped.lock().unwrap_or_else(PoisonError::into_inner) = skipped;
     }
 }
 
@@ -86,91 +40,46 @@ pub(crate) struct ReaderTable(Mutex<BTreeMap<String, Arc<ReaderState>>>);
 
 impl ReaderTable {
     pub(crate) fn all(&self) -> Vec<Arc<ReaderState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.table().values().cloned().collect()
     }
 
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<ReaderState>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    fn table(&self) -> MutexGuard<'_, BTreeMap<String, Arc<ReaderState>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&self, state: Arc<ReaderState>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(state.name.clone(), state);
+    /// The reader that lags most.
+    pub(crate) fn slowest(&self) -> Option<Arc<ReaderState>> {
+        self.all().into_iter().min_by_key(|reader| reader.position())
     }
 
-    /// The holding reader that lags most.
-    pub(crate) fn held_by(&self) -> Option<Arc<ReaderState>> {
-        let holding = self.all().into_iter().filter(|reader| reader.kind == ReaderKind::Holding);
-        holding.min_by_key(|reader| reader.position())
-    }
-
-    pub(crate) fn load(ledger: &Ledger) -> Result<Self> {
-        let table = Self::default();
-        let mut select = ledger
-            .connection
-            .prepare("SELECT name, holds, position, skipped, skipped_first, skipped_last FROM readers")?;
-        let number = |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-        let states = select.query_map([], |row| {
-            let kind = if row.get(1)? { ReaderKind::Holding } else { ReaderKind::Following };
-            let position = number(row, 2)?;
-            let skipped =
-                Skipped { entries: number(row, 3)?, last_after: number(row, 4)?, last_to: number(row, 5)? };
-            Ok(ReaderState {
-                name: row.get(0)?,
-                kind,
-                position: AtomicU64::new(position),
-                written: AtomicU64::new(position),
-                skipped: Mutex::new(skipped),
-            })
-        })?;
-        for state in states {
-            table.insert(Arc::new(state?));
+    /// Takes in what the file knows.
+    pub(crate) fn load(&self, ledger: &Ledger) -> Result<()> {
+        for (name, position) in read(&ledger.connection)? {
+            self.table().insert(name.clone(), Arc::new(ReaderState::new(name, position)));
         }
-        drop(select);
-        Ok(table)
+        Ok(())
     }
 
-    /// Finds the reader, or makes it, on the disk when this returns.
-    pub(crate) fn open(
-        &self,
-        ledger: &mut Ledger,
-        name: &str,
-        kind: ReaderKind,
-        start: Start,
-    ) -> Result<Arc<ReaderState>> {
-        if let Some(state) = self.find(name) {
-            if state.kind == kind {
-                return Ok(state);
-            }
-            return Err(JournalError::ReaderKind { name: name.to_owned(), known: state.kind.label() });
+    /// Finds the reader, or makes one that begins with the oldest entry; on the disk when this returns.
+    pub(crate) fn open(&self, ledger: &mut Ledger, name: &str) -> Result<Arc<ReaderState>> {
+        if let Some(state) = self.table().get(name) {
+            return Ok(Arc::clone(state));
         }
-        if self.all().len() >= READERS_MAX {
+        if self.table().len() >= READERS_MAX {
             return Err(JournalError::TooManyReaders);
         }
-        let position = match start {
-            Start::Oldest => 0,
-            Start::Next => ledger.head,
-        };
         ledger.transact(|ledger| {
-            ledger.connection.execute(
-                "INSERT INTO readers (name, holds, position) VALUES (?1, ?2, ?3)",
-                params![name, kind == ReaderKind::Holding, signed(position)],
-            )
+            ledger.connection.execute("INSERT INTO readers (name, position) VALUES (?1, 0)", [name])
         })?;
-        let state = Arc::new(ReaderState {
-            name: name.to_owned(),
-            kind,
-            position: AtomicU64::new(position),
-            written: AtomicU64::new(position),
-            skipped: Mutex::new(Skipped { entries: 0, last_after: 0, last_to: 0 }),
-        });
-        self.insert(Arc::clone(&state));
+        let state = Arc::new(ReaderState::new(name.to_owned(), 0));
+        self.table().insert(name.to_owned(), Arc::clone(&state));
         Ok(state)
     }
 
     pub(crate) fn forget(&self, ledger: &mut Ledger, name: &str) -> Result<()> {
         let removed = ledger
             .transact(|ledger| ledger.connection.execute("DELETE FROM readers WHERE name = ?1", [name]))?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.table().remove(name);
         if removed == 0 { Err(JournalError::ReaderUnknown { name: name.to_owned() }) } else { Ok(()) }
     }
 
@@ -200,4 +109,11 @@ impl ReaderTable {
             reader.written.fetch_max(position, Ordering::AcqRel);
         }
     }
+}
+
+/// The readers as the file has them.
+pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut select = connection.prepare("SELECT name, position FROM readers ORDER BY name")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+    rows.collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{JournalError, Result};
 use crate::limits::JournalLimits;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -11,15 +11,19 @@ use std::time::Duration;
 
 /// `VWJ1`, so that another program's database is never taken for a journal.
 const APPLICATION_ID: i64 = 0x5657_4a31;
-const VERSION: i64 = 1;
 /// How long the writer waits for a reader when it cuts the write-ahead log back.
 const BUSY_TIMEOUT_MS: u64 = 2_000;
 /// What each connection may hold of the file in memory, in KiB.
 const CACHE_KIB_WRITER: i64 = 64 << 10;
-const CACHE_KIB_READER: i64 = 8 << 10;
+const CACHE_KIB_READER: i64 = 2 << 10;
 
-/// Boots are stored as the signed number of the same 64 bits. Times are UTC microseconds.
-const SCHEMA: &str = r"
+/// The schema version this program writes.
+const VERSION: i64 = 2;
+
+/// One step a version: the first makes version 1 of an empty file. A step that was released is never edited. Boots are
+/// stored as the signed number of the same 64 bits. Times are UTC microseconds.
+const MIGRATIONS: [&str; 2] = [
+    r"
 -- One row. `head` is the highest position ever used as far as removed entries go; `probe` is scratch space with which the
 -- writer tries a disk that was full.
 CREATE TABLE state (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), head INTEGER NOT NULL, probe BLOB) STRICT;
@@ -73,7 +77,56 @@ CREATE TABLE readers (
     skipped_last INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 INSERT INTO state (only_row, head) VALUES (1, 0);
-";
+",
+    r"
+-- When an entry came by the journal's own clock (`clock`), by which its age is counted. Null in entries of version 1: they
+-- have `received_us` for it.
+ALTER TABLE entries ADD COLUMN kept_us INTEGER;
+
+-- A device's boots are forgotten in the order of the last position they used, so that no clock that was set has a say.
+-- Numbers of version 1 are times: they stay in their order, before all positions.
+ALTER TABLE boots RENAME COLUMN used_us TO used_position;
+UPDATE boots SET used_position = used_position - 4611686018427387904;
+
+-- How the boot's clock was mapped to UTC; all null when it was not.
+ALTER TABLE boots ADD COLUMN clock_offset_us INTEGER;
+ALTER TABLE boots ADD COLUMN clock_uncertainty_us INTEGER;
+ALTER TABLE boots ADD COLUMN clock_set_at_us INTEGER;
+ALTER TABLE boots ADD COLUMN clock_mapped_us INTEGER;
+
+-- How many numbers are missing in the range. Null: all of it. `given_up` is 2 in the one row of a boot into which its oldest
+-- ranges were folded when there were too many: of that range only the count is exact, and its numbers count as held.
+ALTER TABLE gaps ADD COLUMN numbers INTEGER;
+
+-- Entries removed since the file was made.
+ALTER TABLE state ADD COLUMN removed_by_age INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE state ADD COLUMN removed_by_size INTEGER NOT NULL DEFAULT 0;
+
+-- All readers hold.
+DELETE FROM readers WHERE holds = 0;
+ALTER TABLE readers DROP COLUMN holds;
+ALTER TABLE readers DROP COLUMN skipped;
+ALTER TABLE readers DROP COLUMN skipped_first;
+ALTER TABLE readers DROP COLUMN skipped_last;
+
+-- One row, none before the first look: see steady.rs. `confirmed_us` is the `suspended_us` that an operator confirmed;
+-- another process writes it.
+CREATE TABLE clock (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    wall_us INTEGER NOT NULL,
+    uptime_us INTEGER NOT NULL,
+    machine_start BLOB NOT NULL,
+    anchor_wall_us INTEGER NOT NULL,
+    anchor_uptime_us INTEGER NOT NULL,
+    ahead_us INTEGER NOT NULL,
+    suspended_us INTEGER,
+    stopped INTEGER,
+    trouble_us INTEGER,
+    steady_us INTEGER,
+    confirmed_us INTEGER
+) STRICT;
+",
+];
 
 /// Makes the file when it is not there, refuses it when others may read it, and takes the lock that keeps a second
 /// writer out. The lock is given back when the returned file is dropped, also by kill -9.
@@ -136,42 +189,62 @@ pub(crate) fn connect_writer(path: &Path, limits: &JournalLimits) -> Result<Conn
 }
 
 fn prepare(connection: &Connection, path: &Path) -> Result<()> {
-    let not_ours = || JournalError::NotAJournal { path: path.to_owned() };
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => not_ours(),
-            _ => error.into(),
-        })?;
+        .map_err(|error| of_database(error, path))?;
     if tables == 0 {
         connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL;")?;
         connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-        connection.execute_batch(&format!(
-            "PRAGMA synchronous = FULL; BEGIN IMMEDIATE; {SCHEMA}
-             PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-        ))?;
+        connection.execute_batch("PRAGMA synchronous = FULL;")?;
+        migrate(connection, 0)?;
     }
+    let found = version(connection, path)?;
+    if found < VERSION {
+        migrate(connection, found)?;
+    }
+    Ok(())
+}
+
+/// All or nothing.
+fn migrate(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+fn of_database(error: rusqlite::Error, path: &Path) -> JournalError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => JournalError::NotAJournal { path: path.to_owned() },
+        _ => error.into(),
+    }
+}
+
+/// The version of a journal that this program knows.
+fn version(connection: &Connection, path: &Path) -> Result<i64> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
-    if pragma("application_id")? != APPLICATION_ID {
-        return Err(not_ours());
+    if pragma("application_id").map_err(|error| of_database(error, path))? != APPLICATION_ID {
+        return Err(JournalError::NotAJournal { path: path.to_owned() });
     }
     let found = pragma("user_version")?;
     if found > VERSION {
         return Err(JournalError::FutureSchema { path: path.to_owned(), found, known: VERSION });
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Refuses a file that is no journal of this version.
+pub(crate) fn check_journal(connection: &Connection, path: &Path) -> Result<()> {
+    match version(connection, path)? {
+        VERSION => Ok(()),
+        _ => Err(JournalError::OldSchema { path: path.to_owned() }),
+    }
 }
 
 /// Connects for reading only.
-/// Refuses a file that is no journal of this version.
-pub(crate) fn check_journal(connection: &Connection, path: &Path) -> Result<()> {
-    let not_ours = || JournalError::NotAJournal { path: path.to_owned() };
-    let number =
-        |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0));
-    let is_ours = number("application_id")? == APPLICATION_ID && number("user_version")? == VERSION;
-    if is_ours { Ok(()) } else { Err(not_ours()) }
-}
-
 pub(crate) fn connect_reader(path: &Path) -> Result<Connection> {
     // Read-write, as a reader of a write-ahead log must be able to make its shared index; `query_only` keeps it a reader.
     let connection = Connection::open_with_flags(
@@ -179,7 +252,18 @@ pub(crate) fn connect_reader(path: &Path) -> Result<Connection> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
-    connection.execute_batch("PRAGMA query_only = ON;")?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB_READER)?;
+    connection.execute_batch("PRAGMA query_only = ON;").map_err(|error| of_database(error, path))?;
+    connection
+        .pragma_update(None, "cache_size", -CACHE_KIB_READER)
+        .map_err(|error| of_database(error, path))?;
+    Ok(connection)
+}
+
+/// Connects for a single change while another process may have the journal open for writing.
+pub(crate) fn connect_beside_writer(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS))?;
+    connection.execute_batch("PRAGMA synchronous = FULL;")?;
     Ok(connection)
 }

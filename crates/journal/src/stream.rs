@@ -5,7 +5,10 @@
 use crate::entry::SEQUENCE_FIRST;
 use std::collections::BTreeMap;
 
-/// The most missing ranges that are kept for one boot; an entry that would make one more is refused.
+/// The most missing ranges that are kept exactly for one boot. For one more the oldest that was given up is folded with those
+/// folded before into one range, of which the first and the last number and how many are missing are known, but no longer
+/// which: all its numbers count as held, so that one that comes after all is dropped. What may still come is never folded;
+/// when all ranges are so, an entry that would make one more is refused.
 pub const GAPS_PER_BOOT_MAX: usize = 4_096;
 
 /// A range of missing numbers, both ends missing.
@@ -101,8 +104,8 @@ impl Stream {
         (range.last >= sequence).then_some(*range)
     }
 
-    /// Notes that nothing below `below` will come any more. `None` when that makes one more gap than is kept.
-    pub(crate) fn give_up(&mut self, below: u64, now_us: i64) -> Option<GivenUp> {
+    /// Notes that nothing below `below` will come any more. It may leave more gaps than are kept: these are to be folded.
+    pub(crate) fn give_up(&mut self, below: u64, now_us: i64) -> GivenUp {
         let mut change = GivenUp::default();
         for range in self.missing.range(..below).map(|(_, range)| *range).filter(|range| !range.given_up) {
             change.replaced.push(range.first);
@@ -116,13 +119,18 @@ impl Stream {
                 Missing { first: self.highest + 1, last: below - 1, noticed_us: now_us, given_up: true };
             change.by.push(never_seen);
         }
-        if self.missing.len() + change.by.len() - change.replaced.len() > GAPS_PER_BOOT_MAX {
-            return None;
+        for first in &change.replaced {
+            self.missing.remove(first);
         }
-        self.missing.retain(|first, _| !change.replaced.contains(first));
         self.missing.extend(change.by.iter().map(|range| (range.first, *range)));
         self.highest = self.highest.max(below.saturating_sub(1));
-        Some(change)
+        change
+    }
+
+    /// Lets the oldest range that was given up go; its numbers count as held from then on.
+    pub(crate) fn fold_oldest(&mut self) -> Option<Missing> {
+        let first = self.missing.values().find(|range| range.given_up)?.first;
+        self.missing.remove(&first)
     }
 
     pub(crate) fn gaps(&self) -> usize {
@@ -159,9 +167,9 @@ mod tests {
         let mut stream = Stream::default();
         stream.offer(10, 0);
         assert_eq!(stream.contiguous(), None);
-        stream.give_up(6, 0).unwrap();
+        stream.give_up(6, 0);
         assert_eq!(stream.contiguous(), Some(5));
-        stream.give_up(21, 0).unwrap();
+        stream.give_up(21, 0);
         assert_eq!(stream.contiguous(), Some(20));
         assert!(matches!(stream.offer(3, 0), Offer::Fills { .. }), "what comes after all is kept");
     }
@@ -178,13 +186,26 @@ mod tests {
         assert!(matches!(stream.offer(2 * most + 2, 0), Offer::Opens(_)));
     }
 
+    #[test]
+    fn only_what_was_given_up_is_folded_the_oldest_first() {
+        let mut stream = Stream::default();
+        for n in [2, 4, 6, 8] {
+            stream.offer(n, 0);
+        }
+        assert_eq!(stream.fold_oldest(), None);
+        stream.give_up(4, 0);
+        assert_eq!(stream.fold_oldest().map(|range| range.first), Some(1));
+        assert_eq!(stream.offer(1, 0), Offer::Duplicate);
+        assert_eq!(stream.contiguous(), Some(4));
+    }
+
     proptest! {
         #[test]
         fn agrees_with_a_set_of_held_numbers(numbers in prop::collection::vec((1u64..60, any::<bool>()), 0..120)) {
             let (mut stream, mut held, mut floor) = (Stream::default(), BTreeSet::new(), 1);
             for (number, give_up) in numbers {
                 if give_up && number % 7 == 0 {
-                    stream.give_up(number, 0).unwrap();
+                    stream.give_up(number, 0);
                     floor = floor.max(number);
                 } else {
                     let duplicate = stream.offer(number, 0) == Offer::Duplicate;

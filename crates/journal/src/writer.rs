@@ -2,18 +2,22 @@
 //! Between commits it does its chores: positions of readers, age, size, and trying a failing disk again. It never answers
 //! `Committed` for what is not on the disk.
 
+use crate::boot_clock::BootClock;
+use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::entry::{Entry, Outcome, Refusal};
 use crate::erase::Erased;
-use crate::error::Result;
+use crate::error::{JournalError, Result};
 use crate::health::{HealthState, refusal_of};
-use crate::ledger::Ledger;
-use crate::readers::{ReaderKind, ReaderState, ReaderTable, Start};
-use crate::retention::{self, Misses};
+use crate::ledger::{CLOCKS_WAITING_MAX, Ledger};
+use crate::opening::{Opened, Place};
+use crate::readers::{ReaderState, ReaderTable};
+use crate::retention::Removed;
 use crate::schema::beside;
+use crate::steady::{Change, Steady};
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout_at;
 use vitalwire_access::DeviceId;
@@ -26,6 +30,10 @@ const COMMIT_BYTES_MAX: u64 = 4 << 20;
 const COMMIT_SHARE_OF_BOUND: u64 = 8;
 /// What is written to see whether a disk that was full has room again.
 const PROBE_BYTES: u32 = 65_536;
+/// How often the clocks are written to the file when nothing else asks for it.
+const CLOCK_SAVE_US: u64 = 60_000_000;
+/// How often removed entries are told in the log, after the first time.
+const REMOVED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What the writer can be asked for. Each answer is sent when the thing is on the disk.
 pub(crate) enum Command {
@@ -41,10 +49,18 @@ pub(crate) enum Command {
         boot: u64,
         answer: oneshot::Sender<Result<Option<u64>>>,
     },
+    NoteClock {
+        device: DeviceId,
+        boot: u64,
+        clock: BootClock,
+    },
+    BootClock {
+        device: DeviceId,
+        boot: u64,
+        answer: oneshot::Sender<Result<Option<BootClock>>>,
+    },
     OpenReader {
         name: String,
-        kind: ReaderKind,
-        start: Start,
         answer: oneshot::Sender<Result<Arc<ReaderState>>>,
     },
     ForgetReader {
@@ -68,26 +84,84 @@ pub(crate) struct Append {
     pub(crate) answer: oneshot::Sender<Outcome>,
 }
 
-pub(crate) struct Writer {
-    pub(crate) ledger: Ledger,
-    pub(crate) readers: Arc<ReaderTable>,
+/// What the writer tells to others.
+pub(crate) struct Announce {
     pub(crate) head: watch::Sender<u64>,
     pub(crate) health: HealthState,
     pub(crate) counters: Arc<Counters>,
+}
+
+/// The writer's thread: opens the files, unless they are open, and serves until it is told to close or no one is left to ask.
+pub(crate) fn run(
+    place: &Place,
+    opened: Option<Opened>,
+    mut announce: Announce,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let _span = tracing::info_span!("journal").entered();
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        tracing::error!("the journal's writer cannot have a timer; the journal is closed");
+        return;
+    };
+    runtime.block_on(async {
+        let opened = match opened {
+            Some(opened) => Some(opened),
+            None => place.wait(&mut commands, &mut announce.health).await,
+        };
+        if let Some(opened) = opened {
+            let mut writer = Writer::new(place, opened, announce);
+            writer.begin();
+            writer.serve(&mut commands).await;
+            writer.finish();
+        }
+    });
+}
+
+struct Writer {
+    ledger: Ledger,
+    clock: Clock,
+    steady: Steady,
+    /// The uptime at which `steady` was last written; `None` when it is to be written with the next transaction.
+    steady_saved_us: Option<u64>,
+    readers: Arc<ReaderTable>,
+    announce: Announce,
+    /// Removed and not yet told in the log, and when it was told last.
+    removed: Removed,
+    removed_told: Option<Instant>,
     /// Held as long as the writer lives.
-    pub(crate) lock: File,
-    pub(crate) chores_due: Instant,
+    lock: File,
+    chores_due: Instant,
 }
 
 impl Writer {
-    /// Serves until it is told to close, or no one is left to ask.
-    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
-            tracing::error!("the journal's writer cannot have a timer; the journal is closed");
-            return;
-        };
-        runtime.block_on(self.serve(&mut commands));
-        self.finish();
+    fn new(place: &Place, opened: Opened, announce: Announce) -> Self {
+        let Opened { ledger, steady, lock } = opened;
+        Self {
+            ledger,
+            clock: Arc::clone(&place.clock),
+            steady,
+            steady_saved_us: None,
+            readers: Arc::clone(&place.readers),
+            announce,
+            removed: Removed::default(),
+            removed_told: None,
+            lock,
+            chores_due: Instant::now(),
+        }
+    }
+
+    /// Looks at the clocks, and whether the disk takes anything: no device may send for a while.
+    fn begin(&mut self) {
+        self.announce.head.send_replace(self.ledger.head);
+        self.announce.counters.note_suspension(self.steady.suspension);
+        if let Some(suspension) = self.steady.suspension {
+            tracing::warn!(trouble = %suspension.trouble, "still nothing is deleted by age");
+        }
+        self.look_at_clock();
+        match self.probe() {
+            Ok(()) => self.announce.health.recovered(),
+            Err(error) => self.announce.health.failed(refusal_of(&error), Instant::now()),
+        }
     }
 
     async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) {
@@ -145,17 +219,19 @@ impl Writer {
         if group.is_empty() {
             return;
         }
+        let _span = tracing::debug_span!("commit", entries = group.len()).entered();
         let now = Instant::now();
-        let outcomes = match self.health.refuses(now) {
+        let outcomes = match self.announce.health.refuses(now) {
             Some(refusal) => vec![Outcome::Refused(refusal); group.len()],
             None => self.write(group).unwrap_or_else(|refusal| {
-                self.health.failed(refusal.clone(), now);
+                self.announce.health.failed(refusal.clone(), now);
                 vec![Outcome::Refused(refusal); group.len()]
             }),
         };
-        self.counters.count(&outcomes, now.elapsed());
+        self.announce.counters.count(&outcomes, now.elapsed());
         // Readers first: who is told of a commit finds it there.
-        self.head.send_if_modified(|head| std::mem::replace(head, self.ledger.head) != self.ledger.head);
+        let newest = self.ledger.head;
+        self.announce.head.send_if_modified(|head| std::mem::replace(head, newest) != newest);
         for (append, outcome) in group.drain(..).zip(outcomes) {
             // No one may be waiting for it any more; it is written all the same.
             let _ = append.answer.send(outcome);
@@ -165,24 +241,77 @@ impl Writer {
     fn write(&mut self, group: &[Append]) -> Result<Vec<Outcome>, Refusal> {
         let bytes = group.iter().map(|append| append.entry.body.len() as u64).sum();
         let entries = group.len() as u64;
-        let readers = Arc::clone(&self.readers);
-        let mut misses = Misses::new();
-        let result = self.ledger.transact(|ledger| {
+        self.look_at_clock();
+        let (readers, kept_us) = (Arc::clone(&self.readers), self.steady.journal_us());
+        let mut removed = Removed::default();
+        let result = self.transact(|ledger| {
             let written = readers.write(ledger)?;
-            if let Some(reader) = ledger.make_room(bytes, entries, &readers, &mut misses)? {
+            if let Some(reader) = ledger.make_room(bytes, entries, &readers, &mut removed)? {
                 return Ok((written, Err(Refusal::BoundReached { reader })));
             }
             let outcomes: rusqlite::Result<Vec<Outcome>> =
-                group.iter().map(|append| ledger.take(&append.entry)).collect();
+                group.iter().map(|append| ledger.take(&append.entry, kept_us)).collect();
             Ok((written, Ok(outcomes?)))
         });
         let (written, outcomes) = result.map_err(|error| refusal_of(&error))?;
         ReaderTable::note_written(written);
-        retention::put_in_force(misses);
+        self.note_removed(removed);
         if outcomes.is_ok() {
-            self.health.recovered();
+            self.announce.health.recovered();
         }
         outcomes
+    }
+
+    /// A transaction that also writes the clocks, when that is due.
+    fn transact<T>(&mut self, run: impl FnOnce(&mut Ledger) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let (steady, is_due) = (self.steady, self.is_clock_due());
+        let value = self.ledger.transact(|ledger| {
+            if is_due {
+                ledger.save_clock(&steady)?;
+            }
+            run(ledger)
+        })?;
+        if is_due {
+            self.steady_saved_us = Some(steady.last.uptime_us);
+        }
+        Ok(value)
+    }
+
+    fn is_clock_due(&self) -> bool {
+        self.steady_saved_us
+            .is_none_or(|saved_us| self.steady.last.uptime_us.abs_diff(saved_us) >= CLOCK_SAVE_US)
+    }
+
+    fn look_at_clock(&mut self) {
+        let Some(change) = self.steady.look((self.clock)()) else { return };
+        self.steady_saved_us = None;
+        self.announce.counters.note_suspension(self.steady.suspension);
+        match change {
+            Change::Suspended(suspension) => tracing::warn!(
+                trouble = %suspension.trouble,
+                "nothing is deleted by age until the clock has been steady for a day, or `vitalwire journal confirm-clock` \
+                 says that it is right"
+            ),
+            Change::Resumed => {
+                tracing::info!("the clock has been steady for a day: entries are deleted by age again")
+            }
+        }
+    }
+
+    fn note_removed(&mut self, removed: Removed) {
+        self.announce.counters.note_removed(removed);
+        self.removed.add(removed);
+    }
+
+    /// One line for all that was removed since the last one.
+    fn tell_removed(&mut self, now: Instant) {
+        let is_due = self.removed_told.is_none_or(|told| now - told >= REMOVED_LOG_INTERVAL);
+        if self.removed == Removed::default() || !is_due {
+            return;
+        }
+        let Removed { by_age, by_size } = std::mem::take(&mut self.removed);
+        self.removed_told = Some(now);
+        tracing::info!(by_age, by_size, "the journal removed its oldest entries");
     }
 
     fn execute(&mut self, command: Command) {
@@ -195,13 +324,18 @@ impl Writer {
             Command::LastSequence { device, boot, answer } => {
                 let _ = answer.send(self.ledger.last_sequence(&device, boot).map_err(Into::into));
             }
-            Command::OpenReader { name, kind, start, answer } => {
-                let _ = answer.send(self.readers.open(&mut self.ledger, &name, kind, start));
+            Command::NoteClock { device, boot, clock } => self.note_clock(device, boot, clock),
+            Command::BootClock { device, boot, answer } => {
+                let _ = answer.send(self.ledger.boot_clock(&device, boot).map_err(Into::into));
+            }
+            Command::OpenReader { name, answer } => {
+                let _ = answer.send(self.readers.open(&mut self.ledger, &name));
             }
             Command::ForgetReader { name, answer } => {
                 let _ = answer.send(self.readers.forget(&mut self.ledger, &name));
             }
             Command::Erase { device, answer } => {
+                let _span = tracing::info_span!("erase", %device).entered();
                 let _ = answer.send(self.ledger.erase(&device));
             }
             #[cfg(test)]
@@ -213,90 +347,131 @@ impl Writer {
     }
 
     fn give_up(&mut self, device: &DeviceId, boot: u64, below: u64) -> Result<Option<u64>, Refusal> {
-        let now_us = now_us();
+        let now_us = (self.clock)().wall_us;
         self.ledger
             .transact(|ledger| ledger.give_up(device, boot, below, now_us))
-            .unwrap_or_else(|error| Err(refusal_of(&error)))
+            .map_err(|error| refusal_of(&error))
+    }
+
+    fn note_clock(&mut self, device: DeviceId, boot: u64, clock: BootClock) {
+        self.ledger.note_clock(device, boot, clock);
+        if self.ledger.clocks_waiting() >= CLOCKS_WAITING_MAX
+            && let Err(error) = self.ledger.transact(|_| Ok(()))
+        {
+            self.announce.health.failed(refusal_of(&error), Instant::now());
+            self.ledger.drop_clocks();
+        }
     }
 
     /// What is due from time to time, whether there are appends or not.
     fn chores(&mut self) {
         let now = Instant::now();
         self.chores_due = now + self.ledger.limits.position_interval;
-        if self.health.refuses(now).is_some() {
+        if self.announce.health.refuses(now).is_some() {
             return;
         }
-        let retries = self.health.wants_retry(now);
+        let _span = tracing::debug_span!("chores").entered();
+        let retries = self.announce.health.wants_retry(now);
         let done = if retries { self.retry() } else { Ok(None) }.and_then(|blocked| {
             self.keep()?;
             Ok(blocked)
         });
+        self.tell_removed(now);
         match done {
-            Ok(None) => self.health.recovered(),
-            Ok(Some(reader)) => self.health.failed(Refusal::BoundReached { reader }, now),
-            Err(error) => self.health.failed(refusal_of(&error), now),
+            Ok(None) => self.announce.health.recovered(),
+            Ok(Some(reader)) => self.announce.health.failed(Refusal::BoundReached { reader }, now),
+            Err(error) => self.announce.health.failed(refusal_of(&error), now),
         }
     }
 
     /// Sees whether what was wrong is over: opens the file again, writes the log back (which needs no room when the file
     /// has free pages, and frees the log), and writes something.
     fn retry(&mut self) -> rusqlite::Result<Option<String>> {
-        if let Err(crate::JournalError::Database(error)) = self.ledger.reopen() {
+        if let Err(JournalError::Database(error)) = self.ledger.reopen() {
             return Err(error);
         }
         self.ledger.checkpoint("RESTART")?;
-        for bytes in [Some(PROBE_BYTES), None] {
-            self.ledger.transact(|ledger| {
-                ledger.connection.execute("UPDATE state SET probe = zeroblob(?1)", [bytes.unwrap_or(0)])
-            })?;
-        }
+        self.probe()?;
         let readers = Arc::clone(&self.readers);
-        let mut misses = Misses::new();
+        let mut removed = Removed::default();
         let (written, blocked) = self.ledger.transact(|ledger| {
-            Ok((readers.write(ledger)?, ledger.make_room(u64::from(PROBE_BYTES), 0, &readers, &mut misses)?))
+            Ok((readers.write(ledger)?, ledger.make_room(u64::from(PROBE_BYTES), 0, &readers, &mut removed)?))
         })?;
         ReaderTable::note_written(written);
-        retention::put_in_force(misses);
+        self.note_removed(removed);
         Ok(blocked)
     }
 
-    /// Positions, age and size.
+    /// Writes something, and takes it back.
+    fn probe(&mut self) -> rusqlite::Result<()> {
+        for bytes in [PROBE_BYTES, 0] {
+            self.ledger.transact(|ledger| {
+                ledger.connection.execute("UPDATE state SET probe = zeroblob(?1)", [bytes])
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Positions, clocks, age and size.
     fn keep(&mut self) -> rusqlite::Result<()> {
-        let age_us = self.ledger.limits.age_max.map(|age| i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
-        let horizon_us = age_us.map_or(i64::MIN, |age_us| now_us().saturating_sub(age_us));
-        let aged = age_us.is_some() && self.ledger.has_aged(horizon_us)?;
-        if aged || self.readers.is_ahead_of_file() {
+        self.look_at_clock();
+        self.take_confirmation()?;
+        let horizon_us = self.horizon_us();
+        let aged = match horizon_us {
+            Some(horizon_us) => self.ledger.has_aged(horizon_us)?,
+            None => false,
+        };
+        if aged || self.readers.is_ahead_of_file() || self.is_clock_due() || self.ledger.clocks_waiting() > 0
+        {
             let readers = Arc::clone(&self.readers);
-            let mut misses = Misses::new();
-            let written = self.ledger.transact(|ledger| {
+            let mut removed = Removed::default();
+            let written = self.transact(|ledger| {
                 let written = readers.write(ledger)?;
-                ledger.remove_aged(horizon_us, AGE_SLICES_MAX, &readers, &mut misses)?;
+                if let Some(horizon_us) = horizon_us {
+                    ledger.remove_aged(horizon_us, AGE_SLICES_MAX, &readers, &mut removed)?;
+                }
                 Ok(written)
             })?;
             ReaderTable::note_written(written);
-            retention::put_in_force(misses);
+            self.note_removed(removed);
         }
         self.ledger.shrink()?;
         let log_bytes = std::fs::metadata(beside(&self.ledger.path, "-wal")).map_or(0, |log| log.len());
         if log_bytes > self.ledger.limits.wal_bytes_max {
             self.ledger.checkpoint("TRUNCATE")?;
         }
-        self.counters.note_size(self.ledger.used_bytes()?, log_bytes);
+        self.announce.counters.note_size(self.ledger.used_bytes()?, log_bytes);
+        Ok(())
+    }
+
+    /// Entries that came before this time of the journal's clock are too old; `None` when age removes nothing.
+    fn horizon_us(&self) -> Option<i64> {
+        let age_us = i64::try_from(self.ledger.limits.age_max?.as_micros()).unwrap_or(i64::MAX);
+        self.steady.suspension.is_none().then(|| self.steady.journal_us().saturating_sub(age_us))
+    }
+
+    fn take_confirmation(&mut self) -> rusqlite::Result<()> {
+        let Some(suspension) = self.steady.suspension else { return Ok(()) };
+        if self.ledger.is_clock_confirmed(&suspension)? {
+            self.steady.confirm();
+            self.steady_saved_us = None;
+            self.announce.counters.note_suspension(None);
+            tracing::info!("an operator confirmed the clock: entries are deleted by age again");
+        }
         Ok(())
     }
 
     /// Leaves a file without a log behind it, as far as the disk allows.
     fn finish(mut self) {
-        let left = if self.health.is_ok() { self.keep() } else { Ok(()) };
+        // So that the next start knows when the clocks were last looked at.
+        self.steady_saved_us = None;
+        let left = if self.announce.health.is_ok() { self.keep() } else { Ok(()) };
+        self.removed_told = None;
+        self.tell_removed(Instant::now());
         if let Err(error) = left.and_then(|()| self.ledger.checkpoint("TRUNCATE")) {
             tracing::warn!(%error, "the journal's log is left beside its file; the next start reads it");
         }
         drop(self.ledger);
         drop(self.lock);
     }
-}
-
-fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -148,6 +148,7 @@ fn table(args: &HistoryArgs, buckets: &[Bucket], gaps: &[Gap]) -> String {
         let fate = match gap.state {
             GapState::Open => "may still come".to_owned(),
             GapState::GivenUp => "lost: the device no longer holds them".to_owned(),
+            GapState::Folded => format!("{} of them lost in many gaps", gap.numbers),
             GapState::Filled { closed_us } => format!("came late, at {}", time(closed_us)),
         };
         line(format_args!("batches {} to {} of boot {:016x}: {fate}", gap.first, gap.last, gap.boot));

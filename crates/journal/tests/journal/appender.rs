@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use vitalwire_journal::{Entry, Journal, Outcome, ReaderKind, Start};
+use vitalwire_journal::{Entry, Journal, Outcome};
 
 const FOLDER_VARIABLE: &str = "VITALWIRE_JOURNAL_APPENDER_FOLDER";
 const DEVICES: u64 = 4;
@@ -93,7 +93,7 @@ fn appends_until_it_is_killed() {
 
 async fn append_without_end(folder: &Path) {
     let journal = Journal::open(&path_in(folder), &limits()).unwrap();
-    let reader = journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    let reader = journal.reader("publisher").await.unwrap();
     let mut next = Vec::new();
     for number in 0..DEVICES {
         let last = journal.last_sequence(&device(&format!("dev-{number}")), 1).await.unwrap();
@@ -134,10 +134,7 @@ pub(crate) fn check(folder: &Path, acks: &[Ack]) -> Result<Findings, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let journal = Journal::open(&path_in(folder), &limits()).map_err(|error| error.to_string())?;
-        let reader = journal
-            .reader("publisher", ReaderKind::Holding, Start::Oldest)
-            .await
-            .map_err(|e| e.to_string())?;
+        let reader = journal.reader("publisher").await.map_err(|e| e.to_string())?;
         assert!(reader.position() <= journal.head());
         let mut positions = HashMap::new();
         let mut before = 0;

@@ -1,8 +1,7 @@
 //! The bounds of bytes and of age, and what becomes of readers there.
 
 use crate::fixture::{Fixture, append, entry, everything, limits, path_in, wait_for_health};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use vitalwire_journal::{Entry, Health, Journal, JournalLimits, Outcome, ReaderKind, Refusal, Start};
+use vitalwire_journal::{Entry, Health, Journal, JournalLimits, Outcome, Refusal};
 
 const BYTES_MAX: u64 = 2 << 20;
 
@@ -40,9 +39,9 @@ async fn oldest_entries_go_first_and_the_file_stays_bounded() {
 }
 
 #[tokio::test]
-async fn holding_reader_makes_the_journal_refuse_and_is_named() {
+async fn reader_that_lags_makes_the_journal_refuse_and_is_named() {
     let fixture = bounded();
-    let reader = fixture.journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    let reader = fixture.journal.reader("publisher").await.unwrap();
     let (refused, refusal) =
         append_all(&fixture.journal, 1..=2_000).await.expect("the bound is never reached");
     assert_eq!(refusal, Refusal::BoundReached { reader: "publisher".to_owned() });
@@ -59,52 +58,10 @@ async fn holding_reader_makes_the_journal_refuse_and_is_named() {
 #[tokio::test]
 async fn forgotten_reader_no_longer_holds_entries() {
     let fixture = bounded();
-    fixture.journal.reader("gone", ReaderKind::Holding, Start::Oldest).await.unwrap();
+    fixture.journal.reader("gone").await.unwrap();
     let (refused, _) = append_all(&fixture.journal, 1..=2_000).await.unwrap();
     fixture.journal.forget_reader("gone").await.unwrap();
     assert_eq!(append_all(&fixture.journal, refused..=refused + 10).await, None);
-}
-
-#[tokio::test]
-async fn following_reader_is_told_exactly_what_it_missed() {
-    let fixture = bounded();
-    let reader = fixture.journal.reader("live", ReaderKind::Following, Start::Oldest).await.unwrap();
-    reader.advance(0);
-    assert_eq!(append_all(&fixture.journal, 1..=1_500).await, None);
-    let (lag, rest) = (reader.lag(), reader.read(reader.position(), 4_000).await.unwrap());
-    assert_eq!(lag.skipped.entries + rest.len() as u64, 1_500);
-    assert_eq!((lag.skipped.last_after, lag.skipped.last_to), (0, lag.position));
-    assert_eq!(rest[0].position, lag.position + 1);
-    let fixture = fixture.reopened().await;
-    let reader = fixture.journal.reader("live", ReaderKind::Following, Start::Oldest).await.unwrap();
-    assert_eq!(reader.lag().skipped, lag.skipped);
-}
-
-#[tokio::test]
-async fn aged_entries_go_unless_a_holding_reader_has_not_read_them() {
-    let age_max = Some(Duration::from_secs(3_600));
-    let fixture = Fixture::with(JournalLimits { age_max, ..limits() });
-    let reader = fixture.journal.reader("publisher", ReaderKind::Holding, Start::Oldest).await.unwrap();
-    let now_us = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap();
-    for sequence in 1..=20 {
-        let received_us = if sequence <= 10 { now_us - 7_200_000_000 } else { now_us };
-        append(&fixture.journal, Entry { received_us, ..entry("dev-1", 1, sequence) }).await;
-    }
-    assert_eq!(reader.read(0, 1).await.unwrap()[0].position, 1);
-    reader.advance(5);
-    wait_until_oldest_is(&fixture.journal, 6).await;
-    reader.advance(20);
-    wait_until_oldest_is(&fixture.journal, 11).await;
-}
-
-async fn wait_until_oldest_is(journal: &Journal, position: u64) {
-    let reached = async {
-        while everything(journal).await[0].position < position {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), reached).await.expect("aged entries stay");
-    assert_eq!(everything(journal).await[0].position, position);
 }
 
 #[tokio::test]

@@ -85,14 +85,11 @@ pub(crate) async fn append_range(journal: &Journal, name: &str, sequences: std::
 
 /// All that is stored, in order.
 pub(crate) async fn everything(journal: &Journal) -> Vec<Stored> {
-    let reader = journal
-        .reader("test-everything", vitalwire_journal::ReaderKind::Following, vitalwire_journal::Start::Oldest)
-        .await
-        .unwrap();
+    let file = journal.file();
     let mut all: Vec<Stored> = Vec::new();
     loop {
         let after = all.last().map_or(0, |stored| stored.position);
-        let page = reader.read(after, 1_000).await.unwrap();
+        let page = file.entries_after(after, 1_000).await.unwrap();
         if page.is_empty() {
             return all;
         }

@@ -1,11 +1,13 @@
 //! A full disk: entries are refused, the process lives, and it goes on when there is room.
 
-use crate::fixture::{Fixture, append, append_range, entry, everything, limits, path_in, wait_for_health};
+use crate::fixture::{
+    Fixture, append, append_range, device, entry, everything, limits, path_in, wait_for_health,
+};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::io::Write;
 use std::path::Path;
 use tempfile::TempDir;
-use vitalwire_journal::{Entry, Health, Journal, Outcome, Refusal};
+use vitalwire_journal::{Entry, Health, Journal, JournalError, Outcome, Refusal};
 
 const DISK: &std::ffi::CStr = c"size=4m,mode=0700";
 
@@ -57,8 +59,6 @@ async fn full_disk_refuses_and_recovers_by_itself() {
     let Some(disk) = TinyDisk::mount() else { return };
     let journal = Journal::open(&path_in(disk.0.path()), &limits()).unwrap();
     append_range(&journal, "dev-1", 1..=5).await;
-    // Makes its reader, which cannot be made on a full disk.
-    everything(&journal).await;
     let ballast = disk.0.path().join("ballast");
     let mut next = 6;
     for _ in 0..3 {
@@ -79,11 +79,45 @@ async fn full_disk_refuses_and_recovers_by_itself() {
 }
 
 #[tokio::test]
-async fn full_disk_at_the_start_is_an_error_and_no_end() {
+async fn a_journal_begins_on_a_full_disk_takes_nothing_and_goes_on_when_there_is_room() {
     let Some(disk) = TinyDisk::mount() else { return };
+    let ballast = disk.0.path().join("ballast");
+    // The first time there is no file yet, later there are files, with and without a log that was left.
+    let mut next = 1;
+    for ending in ["none", "closed", "closed", "dropped"] {
+        fill(&ballast);
+        let journal = Journal::open(&path_in(disk.0.path()), &limits()).unwrap();
+        let full = |health: &Health| matches!(health, Health::Full { held_by: None, .. });
+        wait_for_health(&journal, full).await;
+        let refused = append(&journal, entry("dev-1", 1, next)).await;
+        assert_eq!(refused, Outcome::Refused(Refusal::DiskFull), "{ending}");
+        let last = journal.last_sequence(&device("dev-1"), 1).await.unwrap();
+        assert!(last.is_none_or(|last| last < next), "{last:?} is acknowledged, {ending}");
+        std::fs::remove_file(&ballast).unwrap();
+        wait_for_health(&journal, |health| *health == Health::Ok).await;
+        append_range(&journal, "dev-1", next..=next + 4).await;
+        next += 5;
+        let reader = journal.reader("publisher").await.unwrap();
+        reader.advance(journal.head());
+        assert_eq!(journal.head(), next - 1, "what was there before is still there");
+        if ending == "dropped" {
+            drop((journal, reader));
+        } else {
+            journal.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_journal_is_an_error_on_a_full_disk_too() {
+    let Some(disk) = TinyDisk::mount() else { return };
+    std::fs::write(path_in(disk.0.path()), "no database at all, and longer than a header: ".repeat(20))
+        .unwrap();
+    std::fs::set_permissions(path_in(disk.0.path()), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
     fill(&disk.0.path().join("ballast"));
     let error = Journal::open(&path_in(disk.0.path()), &limits()).unwrap_err();
-    assert!(error.to_string().contains("free space"), "{error}");
+    assert!(matches!(error, JournalError::NotAJournal { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod appender;
 mod appending;
 mod bounds;
+mod clock;
 mod crash;
 mod erasing;
 mod fixture;
