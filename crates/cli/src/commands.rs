@@ -1,6 +1,7 @@
-//! One module for each command. Each has its arguments, with the help that teaches them, and a `run`.
+//! The tree of commands, and one module for each. Each has its arguments, with the help that teaches them, and a `run`.
 
 pub(crate) mod audit;
+pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod doctor;
@@ -13,9 +14,68 @@ pub(crate) mod user;
 
 use std::process::ExitCode;
 
-use crate::args::{Cli, Command};
+use clap::{Parser, Subcommand};
+
+use crate::args::LogArgs;
 use crate::log;
 use crate::output::Output;
+
+const OVERVIEW: &str = "\
+First steps:
+  vitalwire demo                                  five simulated patients, live, nothing to set up
+  vitalwire init --data ./data                    make a data folder with fresh secrets
+  vitalwire device add bed_07 --data ./data       enrol a device, print its key
+  vitalwire user add nurse --role reader --generate --data ./data
+  vitalwire serve --data ./data                   run the gateway and the MQTT broker
+  vitalwire subscribe --url mqtt://nurse@127.0.0.1:1883
+
+Every setting of `serve` can stand in vitalwire.toml, in the environment as
+VITALWIRE_…, or be a flag; flags win over the environment, the environment over
+the file. `vitalwire config show` lists them.
+
+vitalwire is not a medical device.";
+
+/// Carries vital signs from wearable sensors to the people who must see them.
+#[derive(Debug, Parser)]
+#[command(name = "vitalwire", version, after_help = OVERVIEW, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show everything at once: simulated patients, gateway, broker and a live view of what arrives
+    Demo(demo::DemoArgs),
+    /// Run the device gateway and the MQTT broker
+    Serve(serve::ServeArgs),
+    /// Make a data folder with fresh secrets
+    Init(init::InitArgs),
+    /// Enrol, list, re-key, revoke and erase devices
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    /// Add, list and remove MQTT users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Show and verify the log of who enrolled, re-keyed, revoked, erased and logged in
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Show what a device measured, out of the journal
+    History(history::HistoryArgs),
+    /// Run software devices against a gateway
+    #[command(subcommand)]
+    Simulate(simulate::SimulateCommand),
+    /// Watch what arrives, as an MQTT client
+    Subscribe(subscribe::SubscribeArgs),
+    /// Show every setting of serve: its value, where it comes from, and what happens at it
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Check ports, files, permissions, clock and limits, and say what to do
+    Doctor(doctor::DoctorArgs),
+}
 
 /// Runs what the command line asks for; its results go to `out`.
 ///
@@ -31,7 +91,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     log::start(&cli.log, level)?;
     match cli.command {
         Command::Demo(args) => demo::run(&args, out),
-        Command::Serve(args) => serve::run(*args, cli.log.log_format, out),
+        Command::Serve(args) => serve::run(&args, cli.log.log_format, out),
         Command::Init(args) => init::run(&args, out),
         Command::Device(command) => device::run(command, out),
         Command::User(command) => user::run(command, out),
@@ -39,6 +99,31 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::History(args) => history::run(&args, out),
         Command::Simulate(command) => simulate::run(command, out),
         Command::Subscribe(args) => subscribe::run(&args, out),
+        Command::Config(command) => config::run(command, out),
         Command::Doctor(args) => doctor::run(&args, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn command_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example_in_its_help() {
+        for command in Cli::command().get_subcommands() {
+            let children: Vec<_> = command.get_subcommands().collect();
+            let pages = if children.is_empty() { vec![command] } else { children };
+            for page in pages {
+                let help = page.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("vitalwire "), "help of {} has no example", page.get_name());
+            }
+        }
     }
 }

@@ -1,99 +1,96 @@
-//! The settings of `serve`: `vitalwire.toml`, then the environment, then flags; the later wins. Reads files, but
-//! no environment (clap has merged it into the flags), and opens no sockets.
+//! The settings of `serve`: defaults, `vitalwire.toml`, the environment, flags; the later wins. Reads files, opens no
+//! sockets.
 
+mod args;
+mod file;
+mod table;
+mod template;
+mod value;
+
+use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use vitalwire_protocol::batch::BATCH_MS_MAX;
+use vitalwire_broker::BrokerLimits;
+use vitalwire_gateway::{JournalLimits, Limits};
 
 use crate::listen::Listen;
 use crate::mqtt::MqttUrl;
 
+pub(crate) use args::SettingArgs;
+pub(crate) use table::{Names, Setting, settings};
+pub(crate) use template::{lowercase, template, wrap};
+
 /// Name of the settings file in the data folder.
 pub(crate) const FILE_NAME: &str = "vitalwire.toml";
 
-/// The journal's bounds when no one says others.
-const JOURNAL_MAX_MIB: u64 = 4_096;
-const JOURNAL_MAX_DAYS: u64 = 90;
-
-/// What `vitalwire.toml` may hold. Unknown keys are refused: a misspelt key must not be silently without effect.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FileSettings {
+/// Every setting, read but not yet judged. A row of the table fills each field.
+#[derive(Debug, Clone)]
+pub(crate) struct Values {
     data: Option<PathBuf>,
     master_key: Option<PathBuf>,
-    #[serde(default)]
-    devices: FileDevices,
-    #[serde(default)]
-    mqtt: FileMqtt,
-    #[serde(default)]
-    metrics: FileMetrics,
-    #[serde(default)]
-    journal: FileJournal,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileDevices {
-    listen: Option<SocketAddr>,
+    devices_listen: SocketAddr,
     batch_ms: Option<u32>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileJournal {
-    max_mib: Option<u64>,
-    max_days: Option<u64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileMqtt {
-    listen: Option<Listen>,
-    tls_listen: Option<Listen>,
-    websocket_listen: Option<Listen>,
+    mqtt_listen: Listen,
+    mqtt_tls_listen: Option<Listen>,
+    mqtt_websocket_listen: Listen,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
-    #[serde(default, deserialize_with = "url")]
-    url: Option<MqttUrl>,
-    ca: Option<PathBuf>,
-    password_file: Option<PathBuf>,
+    mqtt_url: Option<MqttUrl>,
+    mqtt_ca: Option<PathBuf>,
+    mqtt_password_file: Option<PathBuf>,
+    metrics_listen: Listen,
+    limits: Limits,
+    broker: BrokerLimits,
+    journal: JournalLimits,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileMetrics {
-    listen: Option<Listen>,
+impl Default for Values {
+    fn default() -> Self {
+        Self {
+            data: None,
+            master_key: None,
+            devices_listen: everywhere(9998),
+            batch_ms: None,
+            mqtt_listen: Listen::At(loopback(1883)),
+            mqtt_tls_listen: None,
+            mqtt_websocket_listen: Listen::At(loopback(8083)),
+            tls_cert: None,
+            tls_key: None,
+            mqtt_url: None,
+            mqtt_ca: None,
+            mqtt_password_file: None,
+            metrics_listen: Listen::At(loopback(9090)),
+            limits: Limits::default(),
+            broker: BrokerLimits::default(),
+            journal: JournalLimits::default(),
+        }
+    }
 }
 
-fn url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<MqttUrl>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Default,
+    File { path: PathBuf, line: usize },
+    Variable(&'static str),
+    Flag(&'static str),
 }
 
-/// What flags and environment say; `None` where they say nothing.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Overrides {
-    pub(crate) data: Option<PathBuf>,
-    pub(crate) master_key: Option<PathBuf>,
-    pub(crate) listen: Option<SocketAddr>,
-    pub(crate) batch_ms: Option<u32>,
-    pub(crate) journal_max_mib: Option<u64>,
-    pub(crate) journal_max_days: Option<u64>,
-    pub(crate) mqtt_listen: Option<Listen>,
-    pub(crate) mqtt_tls_listen: Option<Listen>,
-    pub(crate) mqtt_websocket_listen: Option<Listen>,
-    pub(crate) metrics_listen: Option<Listen>,
-    pub(crate) mqtt_url: Option<MqttUrl>,
-    pub(crate) mqtt_ca: Option<PathBuf>,
-    pub(crate) mqtt_password_file: Option<PathBuf>,
-    pub(crate) tls_cert: Option<PathBuf>,
-    pub(crate) tls_key: Option<PathBuf>,
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{}, line {line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(name) => write!(f, "--{name}"),
+        }
+    }
 }
 
 /// What `serve` does.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) master_key: Option<PathBuf>,
@@ -102,21 +99,20 @@ pub(crate) struct Settings {
     pub(crate) metrics: Option<SocketAddr>,
     /// Asked of devices on the secure link: milliseconds of values in a batch.
     pub(crate) batch_ms: Option<u32>,
-    pub(crate) journal: JournalSettings,
-}
-
-/// How much of what devices sent is kept.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct JournalSettings {
-    pub(crate) max_mib: u64,
-    pub(crate) max_days: u64,
+    pub(crate) limits: Limits,
+    pub(crate) journal: JournalLimits,
 }
 
 /// Which broker gets the readings.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum BrokerSettings {
     /// Our own.
-    Embedded { plain: Option<SocketAddr>, tls: Option<TlsSettings>, websocket: Option<SocketAddr> },
+    Embedded {
+        plain: Option<SocketAddr>,
+        tls: Option<TlsSettings>,
+        websocket: Option<SocketAddr>,
+        limits: BrokerLimits,
+    },
     /// Another one.
     External { url: MqttUrl, ca: Option<PathBuf>, password_file: Option<PathBuf> },
 }
@@ -132,135 +128,181 @@ pub(crate) struct TlsSettings {
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// A file that cannot be read.
-    #[error("cannot read the settings file {path}: {reason}")]
-    Read { path: String, reason: String },
-    /// A file that says something that cannot be understood.
-    #[error("{path}, line {line}: {reason}{hint}\n  {line} | {text}")]
-    Parse { path: String, line: usize, text: String, reason: String, hint: &'static str },
-    /// No data folder.
+    #[error("cannot read the settings file {path}")]
+    Read { path: String, source: io::Error },
+    #[error("{path}, line {line}: {reason}\n  {line} | {text}")]
+    File { path: String, line: usize, text: String, reason: String },
+    /// The text is left out: it may hold a password.
+    #[error("{origin} ({key} in the settings file): {reason}")]
+    Given { origin: String, key: &'static str, reason: String },
     #[error(
         "which data folder? Say --data DIR, set VITALWIRE_DATA, or write `data = \"DIR\"` in the settings file"
     )]
     NoData,
-    /// A TLS address but nothing to prove who we are.
     #[error(
         "MQTT over TLS on {0} needs a certificate: --tls-cert FILE --tls-key FILE, or a data folder made by `vitalwire init`"
     )]
     NoCertificate(SocketAddr),
-    /// A batch that no device can make.
-    #[error("batches of {0} ms: want 1 to {BATCH_MS_MAX} (--batch-ms, or batch_ms below [devices])")]
-    BatchLength(u32),
-    /// Room for nothing.
-    #[error(
-        "a journal of {max_mib} MiB and {max_days} days: want at least 1 of each (--journal-max-mib, --journal-max-days)"
-    )]
-    Journal { max_mib: u64, max_days: u64 },
-    /// Half an identity.
     #[error("--tls-cert and --tls-key belong together: {0} is missing")]
     HalfIdentity(&'static str),
-    /// An external broker without a name to log in with.
     #[error("the URL of the external broker names no user: write mqtts://USER@HOST:PORT")]
     NoUser,
 }
 
-/// Reads the settings file: the one named, else `vitalwire.toml` in the data folder if there is one.
-///
-/// # Errors
-/// When it cannot be read or understood; the message names file, line and what is allowed.
-pub(crate) fn read_file(named: Option<&Path>, data: Option<&Path>) -> Result<FileSettings, ConfigError> {
-    let path = match (named, data) {
-        (Some(path), _) => path.to_owned(),
-        (None, Some(data)) if data.join(FILE_NAME).exists() => data.join(FILE_NAME),
-        (None, _) => return Ok(FileSettings::default()),
-    };
-    let shown = path.display().to_string();
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| ConfigError::Read { path: shown.clone(), reason: error.to_string() })?;
-    let mut settings = parse(&text, &shown)?;
-    settings.resolve_paths(path.parent().unwrap_or(Path::new("")));
-    Ok(settings)
-}
-
-fn parse(text: &str, path: &str) -> Result<FileSettings, ConfigError> {
-    toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let before = text.get(..start).unwrap_or(text);
-        let line = before.matches('\n').count() + 1;
-        let shown = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
-        let reason = error.message().to_owned();
-        let hint = if reason.contains("unknown field") { ". Correct the key or remove the line" } else { "" };
-        ConfigError::Parse { path: path.to_owned(), line, text: shown, reason, hint }
-    })
-}
-
-impl FileSettings {
-    /// Paths in the file are relative to the file.
-    fn resolve_paths(&mut self, folder: &Path) {
-        let paths = [
-            &mut self.data,
-            &mut self.master_key,
-            &mut self.mqtt.tls_cert,
-            &mut self.mqtt.tls_key,
-            &mut self.mqtt.ca,
-            &mut self.mqtt.password_file,
-        ];
-        for path in paths.into_iter().flatten() {
-            *path = folder.join(&*path);
-        }
+impl ConfigError {
+    fn in_file(path: &Path, text: &str, line: usize, reason: String) -> Self {
+        let text = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim().to_owned();
+        Self::File { path: path.display().to_string(), line, text, reason }
     }
 }
 
-impl Settings {
-    /// Puts the layers on top of one another. `own_certificate` looks for the certificate that `init` made in a
-    /// data folder.
+/// All settings, and where each comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Layers {
+    values: Values,
+    /// In the order of the table.
+    origins: Vec<Origin>,
+}
+
+impl Layers {
+    /// Puts the layers on top of one another. The file is the one named, else `vitalwire.toml` in the data folder if there
+    /// is one.
+    ///
+    /// # Errors
+    /// When a value cannot be read; the message names flag, variable, or file and line, and what is wanted.
+    pub(crate) fn load<const SHOWN: bool>(args: &SettingArgs<SHOWN>) -> Result<Self, ConfigError> {
+        let mut layers = Self::defaults();
+        if let Some(path) = file_path(args)? {
+            layers.take_file(&path)?;
+        }
+        for given in &args.given {
+            let Some((_, names)) = settings().nth(given.index) else { continue };
+            let origin = match given.is_flag {
+                true => Origin::Flag(&names.flag),
+                false => Origin::Variable(&names.variable),
+            };
+            layers.set(given.index, &given.text, origin, None)?;
+        }
+        Ok(layers)
+    }
+
+    fn defaults() -> Self {
+        Self { values: Values::default(), origins: settings().map(|_| Origin::Default).collect() }
+    }
+
+    fn take_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let (text, entries) = file::read(path)?;
+        self.take_entries(&text, path, entries)
+    }
+
+    fn take_entries(
+        &mut self,
+        text: &str,
+        path: &Path,
+        entries: Vec<file::Entry>,
+    ) -> Result<(), ConfigError> {
+        for file::Entry { index, text: value, line } in entries {
+            let origin = Origin::File { path: path.to_owned(), line };
+            self.set(index, &value, origin, path.parent()).map_err(|error| match error {
+                ConfigError::Given { reason, .. } => ConfigError::in_file(path, text, line, reason),
+                error => error,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn set(
+        &mut self,
+        index: usize,
+        text: &str,
+        origin: Origin,
+        folder: Option<&Path>,
+    ) -> Result<(), ConfigError> {
+        let Some((setting, _)) = settings().nth(index) else { return Ok(()) };
+        let reading = value::Reading { unit: setting.unit, least: setting.least, most: setting.most, folder };
+        setting.place.set(&mut self.values, text, reading).map_err(|reason| ConfigError::Given {
+            origin: origin.to_string(),
+            key: setting.key,
+            reason,
+        })?;
+        if let Some(place) = self.origins.get_mut(index) {
+            *place = origin;
+        }
+        Ok(())
+    }
+
+    /// Each setting with its value, if it has one, and where that comes from.
+    pub(crate) fn list(
+        &self,
+    ) -> impl Iterator<Item = (&'static Setting, &'static Names, Option<String>, &Origin)> {
+        settings().zip(&self.origins).map(|((setting, names), origin)| {
+            (setting, names, setting.place.show(&self.values, setting.unit), origin)
+        })
+    }
+
+    /// The data folder, if one is named.
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.values.data.as_deref()
+    }
+
+    /// With this data folder where none is named.
+    pub(crate) fn or_data(mut self, data: &Path) -> Self {
+        self.values.data.get_or_insert_with(|| data.to_owned());
+        self
+    }
+
+    /// What `serve` does with these settings. `own_certificate` looks for the certificate that `init` made in a data
+    /// folder.
     ///
     /// # Errors
     /// When something that belongs together is incomplete.
     pub(crate) fn resolve(
-        flags: Overrides,
-        file: FileSettings,
+        self,
         own_certificate: impl Fn(&Path) -> Option<(PathBuf, PathBuf)>,
-    ) -> Result<Self, ConfigError> {
-        let data = flags.data.or(file.data).ok_or(ConfigError::NoData)?;
-        let mqtt = file.mqtt;
-        let url = flags.mqtt_url.or(mqtt.url);
-        let broker = if let Some(url) = url {
-            if url.user.is_none() {
-                return Err(ConfigError::NoUser);
+    ) -> Result<Settings, ConfigError> {
+        let values = self.values;
+        let data = values.data.ok_or(ConfigError::NoData)?;
+        let broker = match values.mqtt_url {
+            Some(url) if url.user.is_none() => return Err(ConfigError::NoUser),
+            Some(url) => {
+                let (ca, password_file) = (values.mqtt_ca, values.mqtt_password_file);
+                BrokerSettings::External { url, ca, password_file }
             }
-            BrokerSettings::External {
-                url,
-                ca: flags.mqtt_ca.or(mqtt.ca),
-                password_file: flags.mqtt_password_file.or(mqtt.password_file),
-            }
-        } else {
-            let identity = identity(flags.tls_cert.or(mqtt.tls_cert), flags.tls_key.or(mqtt.tls_key))?
-                .or_else(|| own_certificate(&data));
-            BrokerSettings::Embedded {
-                plain: address(flags.mqtt_listen.or(mqtt.listen), loopback(1883)),
-                tls: tls(flags.mqtt_tls_listen.or(mqtt.tls_listen), identity)?,
-                websocket: address(flags.mqtt_websocket_listen.or(mqtt.websocket_listen), loopback(8083)),
+            None => {
+                let identity = identity(values.tls_cert, values.tls_key)?.or_else(|| own_certificate(&data));
+                BrokerSettings::Embedded {
+                    plain: values.mqtt_listen.address(),
+                    tls: tls(values.mqtt_tls_listen, identity)?,
+                    websocket: values.mqtt_websocket_listen.address(),
+                    limits: values.broker,
+                }
             }
         };
-        let batch_ms = flags.batch_ms.or(file.devices.batch_ms);
-        if let Some(batch_ms) = batch_ms.filter(|batch_ms| !(1..=BATCH_MS_MAX).contains(batch_ms)) {
-            return Err(ConfigError::BatchLength(batch_ms));
-        }
-        let max_mib = flags.journal_max_mib.or(file.journal.max_mib).unwrap_or(JOURNAL_MAX_MIB);
-        let max_days = flags.journal_max_days.or(file.journal.max_days).unwrap_or(JOURNAL_MAX_DAYS);
-        if max_mib == 0 || max_days == 0 {
-            return Err(ConfigError::Journal { max_mib, max_days });
-        }
-        Ok(Self {
-            batch_ms,
-            journal: JournalSettings { max_mib, max_days },
+        Ok(Settings {
             data,
-            master_key: flags.master_key.or(file.master_key),
-            devices: flags.listen.or(file.devices.listen).unwrap_or(everywhere(9998)),
+            master_key: values.master_key,
+            devices: values.devices_listen,
             broker,
-            metrics: address(flags.metrics_listen.or(file.metrics.listen), loopback(9090)),
+            metrics: values.metrics_listen.address(),
+            batch_ms: values.batch_ms,
+            limits: values.limits,
+            journal: values.journal,
         })
+    }
+}
+
+fn file_path<const SHOWN: bool>(args: &SettingArgs<SHOWN>) -> Result<Option<PathBuf>, ConfigError> {
+    if let Some(named) = &args.config {
+        return Ok(Some(named.clone()));
+    }
+    let is_data =
+        |given: &&args::Given| settings().nth(given.index).is_some_and(|(setting, _)| setting.key == "data");
+    let Some(data) = args.given.iter().find(is_data) else { return Ok(None) };
+    let path = Path::new(&data.text).join(FILE_NAME);
+    match path.try_exists() {
+        Ok(true) => Ok(Some(path)),
+        Ok(false) => Ok(None),
+        Err(source) => Err(ConfigError::Read { path: path.display().to_string(), source }),
     }
 }
 
@@ -270,10 +312,6 @@ fn loopback(port: u16) -> SocketAddr {
 
 fn everywhere(port: u16) -> SocketAddr {
     (Ipv4Addr::UNSPECIFIED, port).into()
-}
-
-fn address(wish: Option<Listen>, default: SocketAddr) -> Option<SocketAddr> {
-    wish.unwrap_or(Listen::At(default)).address()
 }
 
 fn identity(
@@ -302,5 +340,4 @@ fn tls(
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

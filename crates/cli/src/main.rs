@@ -31,7 +31,7 @@ use explain::explain;
 use output::{Output, OutputError, note};
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = commands::Cli::parse();
     let mut out = Output::stdout();
     let ended = commands::run(cli, &mut out);
     // What a command found before it failed is shown before the reason.

@@ -100,6 +100,14 @@ impl fmt::Display for MqttUrl {
 }
 
 impl MqttUrl {
+    /// The whole URL. `Display` leaves the user out.
+    pub(crate) fn with_user(&self) -> String {
+        match &self.user {
+            Some(user) => self.to_string().replacen("://", &format!("://{user}@"), 1),
+            None => self.to_string(),
+        }
+    }
+
     /// Whether a password sent to this broker can be read on the way.
     pub(crate) fn exposes_password(&self) -> bool {
         !self.tls && !names_this_machine(&self.host)

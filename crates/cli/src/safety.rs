@@ -60,7 +60,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<Refusal> {
         found.push(Refusal::Metrics(address));
     }
     match &settings.broker {
-        BrokerSettings::Embedded { plain, tls, websocket } => {
+        BrokerSettings::Embedded { plain, tls, websocket, .. } => {
             found.extend(exposed(*plain).map(Refusal::PlainMqtt));
             found.extend(exposed(*websocket).map(Refusal::PlainWebSocket));
             found.extend(tls.as_ref().and_then(|tls| check_secret_file(&tls.key).err()));
@@ -99,7 +99,8 @@ mod tests {
     fn settings(broker: BrokerSettings) -> Settings {
         Settings {
             batch_ms: None,
-            journal: crate::config::JournalSettings { max_mib: 1, max_days: 1 },
+            limits: Default::default(),
+            journal: Default::default(),
             data: PathBuf::from("data"),
             master_key: None,
             devices: ([0, 0, 0, 0], 9998).into(),
@@ -109,7 +110,7 @@ mod tests {
     }
 
     fn embedded() -> BrokerSettings {
-        BrokerSettings::Embedded { plain: None, tls: None, websocket: None }
+        BrokerSettings::Embedded { plain: None, tls: None, websocket: None, limits: Default::default() }
     }
 
     #[test]
@@ -120,8 +121,12 @@ mod tests {
     #[test]
     fn refuses_plain_mqtt_websocket_and_metrics_beyond_this_machine() {
         let open: SocketAddr = ([0, 0, 0, 0], 1883).into();
-        let mut all =
-            settings(BrokerSettings::Embedded { plain: Some(open), tls: None, websocket: Some(open) });
+        let mut all = settings(BrokerSettings::Embedded {
+            plain: Some(open),
+            tls: None,
+            websocket: Some(open),
+            limits: Default::default(),
+        });
         all.metrics = Some(open);
         let expected = [Refusal::Metrics(open), Refusal::PlainMqtt(open), Refusal::PlainWebSocket(open)];
         assert_eq!(refusals(&all), expected);
@@ -130,7 +135,12 @@ mod tests {
     #[test]
     fn loopback_is_allowed() {
         let here = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let mut all = settings(BrokerSettings::Embedded { plain: here, tls: None, websocket: here });
+        let mut all = settings(BrokerSettings::Embedded {
+            plain: here,
+            tls: None,
+            websocket: here,
+            limits: Default::default(),
+        });
         all.metrics = here;
         assert_eq!(refusals(&all), []);
     }
@@ -153,7 +163,12 @@ mod tests {
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
         let tls =
             TlsSettings { address: ([0, 0, 0, 0], 8883).into(), certificate: key.clone(), key: key.clone() };
-        let all = settings(BrokerSettings::Embedded { plain: None, tls: Some(tls), websocket: None });
+        let all = settings(BrokerSettings::Embedded {
+            plain: None,
+            tls: Some(tls),
+            websocket: None,
+            limits: Default::default(),
+        });
         let found = refusals(&all);
         assert!(matches!(found[..], [Refusal::OpenFile { mode: 0o644, .. }]), "{found:?}");
         assert!(found[0].to_string().contains("chmod 600"));

@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 19] = [
+const PRINTING: [&str; 21] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device label patient_01 --data {DATA}",
@@ -63,6 +63,8 @@ const PRINTING: [&str; 19] = [
     "audit show --json --data {DATA}",
     "history patient_01 --data {DATA}",
     "history patient_01 --json --data {DATA}",
+    "config show --data {DATA}",
+    "config show --defaults",
     "demo --devices 1 --seconds 0.2 --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0",
     "user remove demo --data {DATA}",
     "device revoke patient_02 --data {DATA}",

@@ -16,7 +16,6 @@ use vitalwire_access::DeviceId;
 
 use crate::args::DataArgs;
 use crate::output::{Output, note};
-pub(crate) use key::ProtocolName;
 
 /// The commands of `vitalwire device`.
 #[derive(Debug, Subcommand)]

@@ -2,13 +2,14 @@
 
 mod checks;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 
-use crate::config::{self, BrokerSettings, Overrides, Settings};
+use crate::config::{BrokerSettings, Layers, SettingArgs, Settings};
+use crate::explain::explain;
 use crate::output::{Output, OutputError, even_if_closed};
 use crate::{data, safety};
 
@@ -23,15 +24,8 @@ Exit status 0 when `serve` will run, though something may deserve a look (!), an
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {
-    /// The data folder; without it only what needs none is looked at
-    #[arg(long, value_name = "DIR", env = "VITALWIRE_DATA", hide_env_values = true)]
-    data: Option<PathBuf>,
-    /// The file with the master key [default: a systemd credential, else DIR.master-key]
-    #[arg(long, value_name = "FILE", env = "VITALWIRE_MASTER_KEY", hide_env_values = true)]
-    master_key: Option<PathBuf>,
-    /// The settings file [default: DIR/vitalwire.toml]
-    #[arg(long, value_name = "FILE", env = "VITALWIRE_CONFIG", hide_env_values = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArgs<false>,
     /// One JSON array
     #[arg(long)]
     json: bool,
@@ -92,21 +86,20 @@ fn tell(Finding { check, state, message }: &Finding, out: &mut Output<'_>) -> Re
 
 fn look(args: &DoctorArgs) -> Vec<Finding> {
     let mut findings = vec![checks::clock(), checks::open_files()];
-    // Without a data folder the default ports are still worth a look.
-    let data = args.data.clone().or(args.config.is_none().then(PathBuf::new));
-    let overrides = Overrides { data, master_key: args.master_key.clone(), ..Overrides::default() };
-    let settings = config::read_file(args.config.as_deref(), args.data.as_deref())
-        .and_then(|file| Settings::resolve(overrides, file, data::own_certificate));
-    let settings = match settings {
-        Ok(settings) => settings,
-        Err(error) => {
-            findings.push(fail("settings", error.to_string()));
-            return findings;
-        }
-    };
+    let layers = Layers::load(&args.settings);
+    // Without a data folder the ports are still worth a look.
+    let has_data = layers.as_ref().is_ok_and(|layers| layers.data().is_some());
+    let settings =
+        match layers.and_then(|layers| layers.or_data(Path::new("")).resolve(data::own_certificate)) {
+            Ok(settings) => settings,
+            Err(error) => {
+                findings.push(fail("settings", explain(&error.into())));
+                return findings;
+            }
+        };
     findings.extend(unsafe_settings(&settings));
     findings.extend(checks::ports(&settings));
-    if settings.data.as_os_str().is_empty() {
+    if !has_data {
         findings.push(warn("data", "no data folder was named: --data DIR looks at its files and keys too"));
         return findings;
     }

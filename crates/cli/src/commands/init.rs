@@ -27,8 +27,6 @@ Makes the registry, a master key beside the folder (DIR.master-key: back it up a
 of use without the other), a self-signed certificate for MQTT over TLS, the MQTT user `admin` with a password that
 is printed once, and a commented vitalwire.toml. On a folder that was made before it changes nothing.";
 
-/// What `init` writes as `vitalwire.toml`; everything is commented out, so that defaults hold.
-const SETTINGS_TEMPLATE: &str = include_str!("../../vitalwire.toml");
 const ADMIN: &str = "admin";
 
 /// Arguments of `vitalwire init`.
@@ -87,7 +85,8 @@ fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<R
     };
     let settings = folder.join(config::FILE_NAME);
     begun.files.push(settings.clone());
-    write_new(&settings, SETTINGS_TEMPLATE.as_bytes())?;
+    // Everything in it is commented out, so that defaults hold.
+    write_new(&settings, config::template().as_bytes())?;
     let tls = folder.join(data::TLS_FOLDER);
     begun.folders.push(tls.clone());
     DirBuilder::new().mode(0o700).create(&tls).with_context(|| format!("cannot make {}", tls.display()))?;
@@ -165,28 +164,6 @@ Next:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn template_is_a_settings_file_that_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(config::FILE_NAME);
-        write_new(&path, SETTINGS_TEMPLATE.as_bytes()).unwrap();
-        let read = config::read_file(None, Some(folder.path())).unwrap();
-        let flags = || config::Overrides { data: Some("d".into()), ..config::Overrides::default() };
-        let with = config::Settings::resolve(flags(), read, |_| None).unwrap();
-        let without = config::Settings::resolve(flags(), config::FileSettings::default(), |_| None).unwrap();
-        assert_eq!(with, without);
-    }
-
-    #[test]
-    fn every_line_of_the_template_is_valid_when_uncommented() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(config::FILE_NAME);
-        let uncommented: Vec<_> =
-            SETTINGS_TEMPLATE.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
-        std::fs::write(&path, uncommented.join("\n")).unwrap();
-        config::read_file(Some(&path), None).unwrap();
-    }
 
     #[test]
     fn certificate_names_this_machine_and_each_wish_once() {

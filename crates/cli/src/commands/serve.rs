@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,15 +10,11 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use vitalwire_broker::{BrokerConfig, TlsIdentity};
-use vitalwire_gateway::{
-    Addresses, BrokerChoice, ExternalBroker, JournalLimits, Limits, Server, ServerConfig,
-};
+use vitalwire_gateway::{Addresses, BrokerChoice, ExternalBroker, Server, ServerConfig};
 use vitalwire_registry::master_key_path;
 
 use crate::args::LogFormat;
-use crate::config::{self, BrokerSettings, Overrides, Settings};
-use crate::listen::Listen;
-use crate::mqtt::MqttUrl;
+use crate::config::{BrokerSettings, Layers, SettingArgs, Settings};
 use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::{data, limits, safety, secrets};
 
@@ -31,87 +27,23 @@ Examples:
 Settings come from DIR/vitalwire.toml, the environment (VITALWIRE_…) and flags; the later wins. Standard output
 gets one line `listening devices=… mqtt=… …` when all is ready. Ctrl-C or SIGTERM stops in order within 2 s.";
 
-/// A stop that takes longer is cut off: supervisors kill after their own patience, and then no one is told.
-const STOP_PATIENCE: Duration = Duration::from_millis(1_900);
+/// Beyond the time for an orderly stop: supervisors kill after their own patience, and then no one is told.
+const STOP_PATIENCE: Duration = Duration::from_millis(400);
 
 /// Arguments of `vitalwire serve`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The data folder, made by `vitalwire init`
-    #[arg(long, value_name = "DIR", env = "VITALWIRE_DATA", hide_env_values = true)]
-    data: Option<PathBuf>,
-    /// The settings file [default: DIR/vitalwire.toml]
-    #[arg(long, value_name = "FILE", env = "VITALWIRE_CONFIG", hide_env_values = true)]
-    config: Option<PathBuf>,
-    /// The file with the master key [default: a systemd credential, else DIR.master-key]
-    #[arg(long, value_name = "FILE", env = "VITALWIRE_MASTER_KEY", hide_env_values = true)]
-    master_key: Option<PathBuf>,
-    /// Where devices connect [default: 0.0.0.0:9998]
-    #[arg(long, value_name = "ADDR", env = "VITALWIRE_LISTEN", hide_env_values = true)]
-    listen: Option<SocketAddr>,
-    /// Asked of devices on the secure link: milliseconds of values in a batch [default: the device's, 1000]
-    #[arg(long, value_name = "MS", env = "VITALWIRE_BATCH_MS", hide_env_values = true)]
-    batch_ms: Option<u32>,
-    /// How much the journal keeps; the oldest goes for the newest [default: 4096]
-    #[arg(long, value_name = "MIB", env = "VITALWIRE_JOURNAL_MAX_MIB", hide_env_values = true)]
-    journal_max_mib: Option<u64>,
-    /// How long the journal keeps it [default: 90]
-    #[arg(long, value_name = "DAYS", env = "VITALWIRE_JOURNAL_MAX_DAYS", hide_env_values = true)]
-    journal_max_days: Option<u64>,
-    /// Plain MQTT, this machine only; or off [default: 127.0.0.1:1883]
-    #[arg(long, value_name = "ADDR", env = "VITALWIRE_MQTT_LISTEN", hide_env_values = true)]
-    mqtt_listen: Option<Listen>,
-    /// MQTT over TLS; or off [default: 0.0.0.0:8883 when there is a certificate]
-    #[arg(long, value_name = "ADDR", env = "VITALWIRE_MQTT_TLS_LISTEN", hide_env_values = true)]
-    mqtt_tls_listen: Option<Listen>,
-    /// MQTT over WebSocket, path /mqtt, this machine only; or off [default: 127.0.0.1:8083]
-    #[arg(long, value_name = "ADDR", env = "VITALWIRE_MQTT_WEBSOCKET_LISTEN", hide_env_values = true)]
-    mqtt_websocket_listen: Option<Listen>,
-    /// Metrics, /healthz and /readyz, this machine only; or off [default: 127.0.0.1:9090]
-    #[arg(long, value_name = "ADDR", env = "VITALWIRE_METRICS_LISTEN", hide_env_values = true)]
-    metrics_listen: Option<Listen>,
-    /// Certificate (PEM) of MQTT over TLS [default: the one that init made]
-    #[arg(long, value_name = "FILE", env = "VITALWIRE_TLS_CERT", hide_env_values = true)]
-    tls_cert: Option<PathBuf>,
-    /// Its private key (PEM, mode 0600)
-    #[arg(long, value_name = "FILE", env = "VITALWIRE_TLS_KEY", hide_env_values = true)]
-    tls_key: Option<PathBuf>,
-    /// An external broker instead of the embedded one: mqtts://USER@HOST:PORT
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "VITALWIRE_MQTT_URL",
-        hide_env_values = true,
-        help_heading = "External broker"
-    )]
-    mqtt_url: Option<String>,
-    /// The CA certificate that vouches for it [default: the system's]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "VITALWIRE_MQTT_CA",
-        hide_env_values = true,
-        help_heading = "External broker"
-    )]
-    mqtt_ca: Option<PathBuf>,
-    /// File with its password, mode 0600 [default: VITALWIRE_MQTT_PASSWORD]
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "VITALWIRE_MQTT_PASSWORD_FILE",
-        hide_env_values = true,
-        help_heading = "External broker"
-    )]
-    mqtt_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingArgs<true>,
 }
 
 /// Runs `vitalwire serve`.
 ///
 /// # Errors
 /// When settings are wrong or unsafe, or something cannot start.
-pub(crate) fn run(args: ServeArgs, log_format: LogFormat, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
-    let settings = load(args)?;
+pub(crate) fn run(args: &ServeArgs, log_format: LogFormat, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
+    let settings = Layers::load(&args.settings)?.resolve(data::own_certificate)?;
     refuse_unsafe(&settings)?;
     if !data::has_registry(&settings.data) {
         // Says what to do better than the missing master key would.
@@ -119,50 +51,16 @@ pub(crate) fn run(args: ServeArgs, log_format: LogFormat, out: &mut Output<'_>) 
     }
     limits::raise_open_files();
     let shown = settings.data.clone();
+    let stop_patience = settings.limits.stop_timeout + STOP_PATIENCE;
     let config = server_config(settings)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let ended = runtime.block_on(serve(config, &shown, log_format, out));
+    let ended = runtime.block_on(serve(config, &shown, stop_patience, log_format, out));
     // A password check may still be running on a blocking thread; no one waits for its answer.
     runtime.shutdown_background();
     ended
-}
-
-/// Reads settings file and flags.
-///
-/// # Errors
-/// When they cannot be understood.
-pub(crate) fn load(args: ServeArgs) -> anyhow::Result<Settings> {
-    let file = config::read_file(args.config.as_deref(), args.data.as_deref())?;
-    Ok(Settings::resolve(args.try_into()?, file, data::own_certificate)?)
-}
-
-impl TryFrom<ServeArgs> for Overrides {
-    type Error = anyhow::Error;
-
-    fn try_from(args: ServeArgs) -> anyhow::Result<Self> {
-        // Not parsed by clap: its messages repeat what was typed, and that may hold a password.
-        let mqtt_url = args.mqtt_url.map(|url| url.parse::<MqttUrl>()).transpose().context("--mqtt-url")?;
-        Ok(Self {
-            data: args.data,
-            master_key: args.master_key,
-            listen: args.listen,
-            batch_ms: args.batch_ms,
-            journal_max_mib: args.journal_max_mib,
-            journal_max_days: args.journal_max_days,
-            mqtt_listen: args.mqtt_listen,
-            mqtt_tls_listen: args.mqtt_tls_listen,
-            mqtt_websocket_listen: args.mqtt_websocket_listen,
-            metrics_listen: args.metrics_listen,
-            mqtt_url,
-            mqtt_ca: args.mqtt_ca,
-            mqtt_password_file: args.mqtt_password_file,
-            tls_cert: args.tls_cert,
-            tls_key: args.tls_key,
-        })
-    }
 }
 
 fn refuse_unsafe(settings: &Settings) -> anyhow::Result<()> {
@@ -180,17 +78,11 @@ fn refuse_unsafe(settings: &Settings) -> anyhow::Result<()> {
 fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
     let master_key = master_key_path(&settings.data, settings.master_key.as_deref());
     let broker = match settings.broker {
-        BrokerSettings::Embedded { plain, tls, websocket } => {
+        BrokerSettings::Embedded { plain, tls, websocket, limits } => {
             let tls =
                 tls.map(|tls| (tls.address, TlsIdentity { certificate: tls.certificate, key: tls.key }));
             let storage = settings.data.join(data::BROKER_FOLDER);
-            BrokerChoice::Embedded(BrokerConfig {
-                plain,
-                tls,
-                websocket,
-                storage,
-                limits: Default::default(),
-            })
+            BrokerChoice::Embedded(BrokerConfig { plain, tls, websocket, storage, limits })
         }
         BrokerSettings::External { url, ca, password_file } => {
             let username = url.user.unwrap_or_default();
@@ -205,12 +97,8 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
         device_listen: settings.devices,
         broker,
         metrics_listen: settings.metrics,
-        limits: Limits::default(),
-        journal: JournalLimits {
-            bytes_max: settings.journal.max_mib.saturating_mul(1 << 20),
-            age_max: Some(Duration::from_secs(settings.journal.max_days.saturating_mul(24 * 3_600))),
-            ..JournalLimits::default()
-        },
+        limits: settings.limits,
+        journal: settings.journal,
         batch_ms: settings.batch_ms,
     })
 }
@@ -218,6 +106,7 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
 async fn serve(
     config: ServerConfig,
     data: &Path,
+    stop_patience: Duration,
     log_format: LogFormat,
     out: &mut Output<'_>,
 ) -> anyhow::Result<ExitCode> {
@@ -234,7 +123,7 @@ async fn serve(
     signals.next().await;
     tracing::info!("stopping");
     tokio::select! {
-        stopped = tokio::time::timeout(STOP_PATIENCE, server.stop()) => {
+        stopped = tokio::time::timeout(stop_patience, server.stop()) => {
             if stopped.is_err() {
                 tracing::error!("stopped before everything was handed on");
             }

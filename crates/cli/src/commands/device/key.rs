@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
 use vitalwire_registry::{
@@ -13,29 +13,11 @@ use vitalwire_registry::{
 use zeroize::Zeroizing;
 
 use super::OneDevice;
-use crate::args::DataArgs;
+use crate::args::{DataArgs, ProtocolName};
 use crate::label::{self, Label};
 use crate::output::{NotShown, Output, OutputError, note};
 
 const SHOWN_BUT_NOT_STORED: &str = "the key above was shown but not stored: do not use it";
-
-/// A protocol, as written on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProtocolName {
-    /// TLS 1.3 with a pre-shared key: authenticated, acknowledged
-    Tls,
-    /// The paper's frames: confidential only, for devices that cannot be updated
-    AesCbc,
-}
-
-impl From<ProtocolName> for Protocol {
-    fn from(name: ProtocolName) -> Self {
-        match name {
-            ProtocolName::Tls => Self::Tls,
-            ProtocolName::AesCbc => Self::AesCbc,
-        }
-    }
-}
 
 /// A new device.
 #[derive(Debug, Args)]

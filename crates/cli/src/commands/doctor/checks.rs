@@ -66,7 +66,7 @@ pub(super) fn open_files() -> Finding {
 pub(super) fn ports(settings: &Settings) -> Vec<Finding> {
     let mut wanted = vec![("devices", settings.devices)];
     wanted.extend(settings.metrics.map(|address| ("metrics", address)));
-    if let BrokerSettings::Embedded { plain, tls, websocket } = &settings.broker {
+    if let BrokerSettings::Embedded { plain, tls, websocket, .. } = &settings.broker {
         wanted.extend(plain.map(|address| ("MQTT", address)));
         wanted.extend(tls.as_ref().map(|tls| ("MQTT TLS", tls.address)));
         wanted.extend(websocket.map(|address| ("WebSocket", address)));

@@ -13,7 +13,7 @@ use vitalwire_simulator::hardware::{HostClock, Wearer};
 use vitalwire_simulator::patient::{PatientConfig, Waveform};
 use zeroize::Zeroizing;
 
-use crate::commands::device::ProtocolName;
+use crate::args::ProtocolName;
 use crate::label;
 use crate::safety::check_secret_file;
 
