@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 
 use std::time::{Instant, SystemTime};
+
 use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
 use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry};

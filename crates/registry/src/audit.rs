@@ -5,25 +5,25 @@
 //! detail)`: the first chain begins with 32 zero bytes, numbers are 8 bytes big-endian, texts are preceded by their length
 //! in 4 such bytes. The row of the registry holds the number of records and the last chain (the *head*) under a MAC of
 //! their own. Both keys are derived from the master key; so whoever can write the file but lacks that key cannot write
-//! history, nor cut it, without [`Registry::verify_audit`] finding it. What he can do is put an earlier copy of the whole
+//! history, nor cut it, without [`crate::Registry::verify_audit`] finding it. What he can do is put an earlier copy of the whole
 //! file in its place: only a head noted elsewhere shows that.
 
-mod logins;
+mod fold;
 mod verify;
 
-pub(crate) use logins::LoginFold;
-pub use logins::{LoginKind, REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR};
+use std::fmt;
+use std::str::FromStr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub(crate) use fold::{LoginFold, LoginRecord};
+pub use fold::{LoginKind, REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR};
+use rusqlite::{Connection, Row};
+pub(crate) use verify::verify;
 pub use verify::{AuditFault, AuditReport};
 
-use crate::change::Change;
 use crate::error::Result;
 use crate::hex;
 use crate::seal::Sealer;
-use crate::store::Registry;
-use rusqlite::{Connection, Row};
-use std::fmt;
-use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest subject of a record, in bytes; a longer one is cut.
 const SUBJECT_LEN_MAX: usize = 128;
@@ -97,7 +97,7 @@ impl AuditKind {
     }
 }
 
-/// A record as stored. Its texts are as written, also by a newer program; [`Registry::verify_audit`] tells whether they
+/// A record as stored. Its texts are as written, also by a newer program; [`crate::Registry::verify_audit`] tells whether they
 /// can be believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
@@ -180,7 +180,7 @@ impl Tail {
         Self { records: 0, head: CHAIN_START, seal: None, sound: true, changed: false }
     }
 
-    fn append(
+    pub(crate) fn append(
         &mut self,
         connection: &Connection,
         sealer: &Sealer,
@@ -237,56 +237,6 @@ pub(crate) fn start(connection: &Connection, sealer: &Sealer, actor: &str) -> Re
     tail.store(connection, sealer)
 }
 
-impl Change<'_> {
-    /// Adds a record, which becomes lasting together with what it tells of.
-    pub(crate) fn record(&self, kind: AuditKind, subject: &str, detail: &str) -> Result<()> {
-        let mut tail = self.tail.borrow_mut();
-        tail.append(&self.transaction, self.sealer, self.actor, (kind, subject, detail))
-    }
-}
-
-impl Registry {
-    /// The records after a sequence number (0 for all), at most `limit`, the oldest first.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn audit(&self, after: u64, limit: usize) -> Result<Vec<AuditRecord>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT sequence, time_us, kind, subject, actor, detail FROM audit
-             WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
-        )?;
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map((after, limit), read_record)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// How many records the log has, by its last one.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn audit_records(&self) -> Result<u64> {
-        let last: i64 =
-            self.connection
-                .query_row("SELECT coalesce(max(sequence), 0) FROM audit", [], |row| row.get(0))?;
-        Ok(u64::try_from(last).unwrap_or(0))
-    }
-}
-
-fn read_record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
-    let text = |column| -> rusqlite::Result<String> {
-        Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
-    };
-    Ok(AuditRecord {
-        sequence: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
-        time: from_unix_micros(row.get(1)?),
-        kind: text(2)?,
-        subject: text(3)?,
-        actor: text(4)?,
-        detail: text(5)?,
-    })
-}
-
 fn chain(
     sealer: &Sealer,
     before: &[u8; CHAIN_LEN],
@@ -320,10 +270,6 @@ fn clean(text: &str, len_max: usize) -> String {
 fn unix_micros(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn from_unix_micros(micros: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -1,22 +1,24 @@
 //! Changes of devices inside one transaction: enrolling, new keys, revoking. A change that fails half-way leaves nothing
 //! behind, because its transaction is dropped.
 
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use vitalwire_access::DeviceId;
+use vitalwire_protocol::CbcSecret;
+
 use crate::audit::{AuditKind, TAIL_COLUMNS, Tail};
+use crate::broken::BrokenCause;
 use crate::device::{DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
-use crate::directory::BrokenCause;
 use crate::error::{RegistryError, Result};
+use crate::limits::DEVICES_MAX;
 use crate::link::{LinkId, PreviousLink};
 use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, Sealer};
 use crate::secret::{Secret, TlsSecret};
-use crate::store::DEVICES_MAX;
 use crate::time::{from_unix_seconds, unix_seconds};
-use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
-use std::cell::RefCell;
-use std::time::{Duration, SystemTime};
-use vitalwire_access::DeviceId;
-use vitalwire_protocol::CbcSecret;
 
 /// A transaction that changes the registry, and the version it leads to.
 pub(crate) struct Change<'r> {
@@ -60,6 +62,12 @@ impl<'r> Change<'r> {
     pub(crate) fn commit(self) -> Result<()> {
         self.tail.borrow().store(&self.transaction, self.sealer)?;
         Ok(self.transaction.commit()?)
+    }
+
+    /// Adds a record, which becomes lasting together with what it tells of.
+    pub(crate) fn record(&self, kind: AuditKind, subject: &str, detail: &str) -> Result<()> {
+        let mut tail = self.tail.borrow_mut();
+        tail.append(&self.transaction, self.sealer, self.actor, (kind, subject, detail))
     }
 }
 

@@ -1,12 +1,14 @@
 //! An enrolled device with its opened key. No key here can be printed.
 
-use crate::directory::BrokenCause;
-use crate::link::{LinkId, LinkKeys};
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
+
 use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
+
+use crate::broken::BrokenCause;
+use crate::link::{LinkId, LinkKeys};
 
 /// The one protocol a device is enrolled for; it never falls back to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

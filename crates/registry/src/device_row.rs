@@ -1,15 +1,18 @@
 //! A device's row as stored, and how it is opened. It believes nothing in the row before the seal has opened.
 
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::Row;
+use vitalwire_access::DeviceId;
+
+use crate::broken::BrokenCause;
 use crate::device::{Device, DeviceKey, Protocol};
-use crate::directory::{BrokenCause, DeviceChange};
+use crate::directory::DeviceChange;
 use crate::error::Result;
 use crate::link::{LinkId, LinkKeys, PreviousLink};
 use crate::seal::{SealBroken, Sealer};
 use crate::secret::TlsSecret;
-use rusqlite::Row;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use vitalwire_access::DeviceId;
 
 /// The columns of [`DeviceRow`], in its order.
 pub(crate) const DEVICE_COLUMNS: &str =

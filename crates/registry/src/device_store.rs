@@ -1,25 +1,22 @@
 //! Devices in the store: enrolling, giving new keys, revoking and reading them. It never keeps an opened key of its own:
 //! what it hands out is zeroized by who drops it.
 
+use std::time::{Duration, SystemTime};
+
+use rusqlite::Row;
+use vitalwire_access::DeviceId;
+use vitalwire_protocol::CbcSecret;
+
 use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::device::{Device, DeviceKey, Protocol};
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::error::{RegistryError, Result};
+use crate::limits::ROTATION_OVERLAP_MAX;
 use crate::link::{Link, LinkId, LinkKeys, PreviousLink};
 use crate::secret::{Secret, TlsSecret, generate_cbc_secret};
 use crate::store::Registry;
 use crate::time::from_unix_seconds;
-use rusqlite::Row;
-use std::time::{Duration, SystemTime};
-use vitalwire_access::DeviceId;
-use vitalwire_protocol::CbcSecret;
-
-/// How long the old key of a TLS device works after a rotation, unless its new one is used before: time enough to
-/// visit the device.
-pub const ROTATION_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
-/// The longest that an old key may go on working: who rotates wants it gone.
-pub const ROTATION_OVERLAP_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// What a person may know about a device: everything but its key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,18 +1,18 @@
 //! Erasing what a device has sent: the request, which waits here until the server has done it, and the record of it. It
 //! never touches a reading: those lie with the server, which learns of a request by the directory.
 
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use vitalwire_access::DeviceId;
+
 use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::error::{RegistryError, Result};
+use crate::limits::PROOF_LEN_MAX;
 use crate::store::Registry;
 use crate::time::{from_unix_seconds, unix_seconds};
-use rusqlite::{Connection, OptionalExtension, Row};
-use std::collections::BTreeSet;
-use std::time::SystemTime;
-use vitalwire_access::DeviceId;
-
-/// The longest proof that is kept, in bytes.
-pub const PROOF_LEN_MAX: usize = 400;
 
 /// The latest erasure under a device's name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+
 use vitalwire_access::{DeviceId, PasswordError, UserName};
+
+use crate::broken::BrokenCause;
+use crate::limits::{BUSY_TIMEOUT_MS, PROOF_LEN_MAX, ROTATION_OVERLAP_MAX};
 
 /// The result of a registry operation.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -133,7 +137,7 @@ pub enum RegistryError {
     #[error("no erasure was asked for under the name {0}")]
     ErasureUnknown(DeviceId),
     /// The proof of an erasure is too long.
-    #[error("a proof of {len} bytes is over the limit of {}", crate::PROOF_LEN_MAX)]
+    #[error("a proof of {len} bytes is over the limit of {}", PROOF_LEN_MAX)]
     ProofTooLong {
         /// Its length in bytes.
         len: usize,
@@ -147,7 +151,7 @@ pub enum RegistryError {
         /// The device.
         id: DeviceId,
         /// What is wrong with its row.
-        cause: crate::BrokenCause,
+        cause: BrokenCause,
     },
     /// Somebody enrolled the device again meanwhile.
     #[error("device {0} was enrolled for another protocol meanwhile; try again")]
@@ -172,7 +176,7 @@ pub enum RegistryError {
     /// The old key would work for too long.
     #[error(
         "an overlap of {days} days is over the limit of {} days; rotate again when the device can be visited",
-        crate::ROTATION_OVERLAP_MAX.as_secs() / (24 * 3600)
+        ROTATION_OVERLAP_MAX.as_secs() / (24 * 3600)
     )]
     OverlapTooLong {
         /// The overlap asked for, in days begun.
@@ -212,9 +216,7 @@ pub enum RegistryError {
 impl From<rusqlite::Error> for RegistryError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseBusy) => {
-                Self::Busy { waited_ms: crate::store::BUSY_TIMEOUT_MS }
-            }
+            Some(rusqlite::ErrorCode::DatabaseBusy) => Self::Busy { waited_ms: BUSY_TIMEOUT_MS },
             _ => Self::Database(error),
         }
     }

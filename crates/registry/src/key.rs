@@ -1,18 +1,20 @@
 //! The master key: making it, its file, and where that lies. Nothing here can be printed; what is sealed under the key
 //! is the business of [`crate::seal`].
 
-use crate::error::{RegistryError, Result};
-use crate::hex;
-use crate::private_file::{self, Privacy, file_error};
-use rand::TryRng;
-use rand::rngs::SysRng;
-use secrecy::{ExposeSecret, SecretBox};
 use std::env;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use secrecy::{ExposeSecret, SecretBox};
 use zeroize::Zeroizing;
+
+use crate::error::{RegistryError, Result};
+use crate::hex;
+use crate::private_file::{self, Privacy, file_error};
 
 const MASTER_KEY_LEN: usize = 32;
 /// 64 hexadecimal digits and a line end.

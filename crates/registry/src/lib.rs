@@ -7,6 +7,8 @@
 
 mod actor;
 mod audit;
+mod audit_log;
+mod broken;
 mod change;
 mod device;
 mod device_row;
@@ -15,7 +17,9 @@ mod directory;
 mod erasure;
 mod error;
 mod hex;
+mod kdf;
 mod key;
+mod limits;
 mod link;
 mod logins;
 mod paper_keys;
@@ -34,17 +38,18 @@ pub use audit::{
     AuditFault, AuditHead, AuditKind, AuditRecord, AuditReport, LoginKind, ParseAuditHeadError,
     REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR,
 };
+pub use broken::BrokenCause;
 pub use device::{Device, DeviceKey, Protocol};
-pub use device_store::{DeviceInfo, FreshKey, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX};
-pub use directory::{BrokenCause, Changes, DeviceChange, Directory, FoundLink, Links, RowName, UserChange};
-pub use erasure::{ErasureDone, ErasureInfo, PROOF_LEN_MAX};
+pub use device_store::{DeviceInfo, FreshKey};
+pub use directory::{Changes, DeviceChange, Directory, FoundLink, Links, RowName, UserChange};
+pub use erasure::{ErasureDone, ErasureInfo};
 pub use error::{RegistryError, Result};
 pub use key::{MasterKey, master_key_path};
+pub use limits::{DEVICES_MAX, PROOF_LEN_MAX, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, USERS_MAX};
 pub use link::{LINK_ID_DIGITS, Link, LinkId, LinkIdError, LinkKeys, PreviousLink, Psk};
 pub use logins::{CHECKS_AT_ONCE, LOGIN_WAIT_MAX, LOGINS_WAITING_MAX, Login, LoginRefusal, Logins};
 pub use paper_keys::{ImportError, ImportReport, LINE_LEN_MAX, LineFault, parse_paper_keys};
 pub use setup::{ACCESS_POINT_PASSWORD_LEN, SETUP_KEY_LEN, SetupSecrets};
-pub use store::{DATABASE_FILE, DEVICES_MAX, Registry};
+pub use store::{DATABASE_FILE, Registry};
 pub use user::User;
-pub use user_store::USERS_MAX;
 pub use watch::{DirectoryWatch, POLL_INTERVAL, watch};

@@ -1,12 +1,14 @@
 //! What a device shows and proves in a TLS handshake: the link id, which travels in the clear, and the pre-shared key
 //! (PROTOCOL.md §4.7). It never holds a device's name, and no key here can be printed.
 
-use crate::hex;
-use crate::seal;
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
+
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::hex;
+use crate::kdf;
 
 /// The bytes of a link id.
 const LINK_ID_LEN: usize = 16;
@@ -110,7 +112,7 @@ impl Psk {
     #[must_use]
     pub fn derive(device_key: &[u8; KEY_LEN], link: &LinkId) -> Self {
         let mut psk = Self([0; KEY_LEN]);
-        seal::derive_psk(device_key, &link.digits(), &mut psk.0);
+        kdf::psk(device_key, &link.digits(), &mut psk.0);
         psk
     }
 

@@ -201,9 +201,10 @@ impl Drop for Attempt<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::task::JoinSet;
     use vitalwire_access::{PasswordHash, Role};
+
+    use super::*;
 
     fn logins(names: &[&str]) -> Arc<Logins> {
         let password_hash = PasswordHash::new("correct horse", &[7; 16]).unwrap();

@@ -2,20 +2,23 @@
 //! `{ "id":"iot_med_dev_01", "key":"1234567890123456", "iv":"AAAAAAAAAAAAAAAA"}`; blank lines are allowed. Errors name
 //! the line and the cause, and never show a key, not even a malformed one.
 
-use crate::change::{Change, Stored};
-use crate::device::DeviceKey;
-use crate::directory::BrokenCause;
-use crate::error::RegistryError;
-use crate::secret::Secret;
-use crate::store::{DEVICES_MAX, Registry};
-use serde::Deserialize;
-use serde_json::error::Category;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read};
+
+use serde::Deserialize;
+use serde_json::error::Category;
 use vitalwire_access::{DeviceId, NameError};
 use vitalwire_protocol::CbcSecret;
 use zeroize::Zeroizing;
+
+use crate::broken::BrokenCause;
+use crate::change::{Change, Stored};
+use crate::device::DeviceKey;
+use crate::error::RegistryError;
+use crate::limits::DEVICES_MAX;
+use crate::secret::Secret;
+use crate::store::Registry;
 
 /// The longest line, in bytes without its end.
 pub const LINE_LEN_MAX: usize = 1024;

@@ -1,11 +1,12 @@
 //! Files and folders that only the user of this program may reach: making them so, and refusing those that are not. It
 //! never changes the mode of anything that holds something already.
 
-use crate::error::{RegistryError, Result};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::error::{RegistryError, Result};
 
 pub(crate) fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RegistryError {
     move |source| RegistryError::File { action, path: path.to_owned(), source }

@@ -1,13 +1,15 @@
 //! The SQLite file: how a connection is set up, and the schema with its migrations. It never reads or writes a device or
 //! a user.
 
-use crate::audit;
-use crate::error::{RegistryError, Result};
-use crate::seal::Sealer;
-use crate::store::BUSY_TIMEOUT_MS;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::audit;
+use crate::error::{RegistryError, Result};
+use crate::limits::BUSY_TIMEOUT_MS;
+use crate::seal::Sealer;
 
 /// `VWR1`, so that another program's database is never taken for a registry.
 const APPLICATION_ID: i64 = 0x5657_5231;

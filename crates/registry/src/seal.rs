@@ -1,5 +1,5 @@
 //! What is done with the master key: sealing device keys, and deriving what only its holder can derive. The one module
-//! that names the key-wrapping and key-derivation crates. It never writes an opened key anywhere.
+//! that names the key-wrapping crate. It never writes an opened key anywhere.
 //!
 //! A device key (32 bytes; for AES-CBC these are key and IV) is wrapped with AES-KW (RFC 3394, AES-256) under a key of its
 //! own, `HKDF-SHA256(master key, info)` (RFC 5869, no salt), where info is one of
@@ -12,9 +12,6 @@
 //! So a sealed key opens only in its own device's row, for its own protocol, under its own link id and deadline, and
 //! AES-KW's 64-bit check finds every changed bit. No label is the beginning of another, so no two infos are equal.
 
-use crate::key::MasterKey;
-use crate::link::{KEY_LEN, LinkId};
-use crate::secret::{Secret, TlsSecret};
 use aes_kw::{KeyInit, KwAes256};
 use hkdf::Hkdf;
 use hkdf::hmac::{Hmac, Mac};
@@ -22,6 +19,10 @@ use sha2::Sha256;
 use vitalwire_access::DeviceId;
 use vitalwire_protocol::CbcSecret;
 use zeroize::Zeroizing;
+
+use crate::key::MasterKey;
+use crate::link::{KEY_LEN, LinkId};
+use crate::secret::{Secret, TlsSecret};
 
 /// A sealed device key: 32 bytes and the 8 of AES-KW's check.
 pub(crate) const SEALED_LEN: usize = 40;
@@ -34,27 +35,9 @@ const TLS_PREVIOUS_LABEL: &[u8] = b"vitalwire tls previous device kek v1";
 const CHECK_LABEL: &[u8] = b"vitalwire registry check kek v1";
 const CBC_FINGERPRINT_LABEL: &[u8] = b"vitalwire device key fingerprint v1";
 const TLS_FINGERPRINT_LABEL: &[u8] = b"vitalwire tls device key fingerprint v1";
-const PSK_LABEL: &[u8] = b"vitalwire tls13 psk v1";
-const SETUP_KEY_LABEL: &[u8] = b"vitalwire setup key v1";
-const ACCESS_POINT_LABEL: &[u8] = b"vitalwire access point v1";
 const AUDIT_CHAIN_LABEL: &[u8] = b"vitalwire audit chain v1";
 const AUDIT_SEAL_LABEL: &[u8] = b"vitalwire audit end v1";
 const CHECK_PLAINTEXT: &[u8; 16] = b"vitalwire check.";
-
-/// The pre-shared key of [`crate::Psk::derive`].
-pub(crate) fn derive_psk(device_key: &[u8; KEY_LEN], link_digits: &[u8], psk: &mut [u8; KEY_LEN]) {
-    Hkdf::<Sha256>::new(None, device_key)
-        .expand_multi_info(&[PSK_LABEL, link_digits], psk)
-        .expect("32 bytes are within HKDF's limit");
-}
-
-/// The secrets of [`crate::SetupSecrets::derive`]: the setup key, and the bits of the access point's password.
-pub(crate) fn derive_setup(key: &[u8], name: &[u8], setup_key: &mut [u8], password_bits: &mut [u8]) {
-    let hkdf = Hkdf::<Sha256>::new(None, key);
-    for (label, derived) in [(SETUP_KEY_LABEL, setup_key), (ACCESS_POINT_LABEL, password_bits)] {
-        hkdf.expand_multi_info(&[label, name], derived).expect("16 bytes are within HKDF's limit");
-    }
-}
 
 /// Seals and opens device keys. Holds the master key only in its extracted form, which hkdf zeroizes on drop.
 #[derive(Clone)]

@@ -1,12 +1,13 @@
 //! Device keys before they are sealed, and how fresh ones are made. Nothing here can be printed.
 
-use crate::device::Protocol;
-use crate::error::Result;
-use crate::link::{KEY_LEN, Link, LinkId, Psk};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use vitalwire_protocol::CbcSecret;
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::device::Protocol;
+use crate::error::Result;
+use crate::link::{KEY_LEN, Link, LinkId, Psk};
 
 /// The 64 characters that generated AES-CBC keys are made of: each carries exactly 6 bits, so 16 of them carry 96.
 const KEY_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -77,8 +78,9 @@ fn printable() -> Result<[u8; 16]> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::BTreeSet;
+
+    use super::*;
 
     #[test]
     fn generated_keys_are_printable_use_the_whole_alphabet_and_differ() {

@@ -4,11 +4,12 @@
 
 use std::fmt;
 
+use vitalwire_access::DeviceId;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::device::DeviceKey;
+use crate::kdf;
 use crate::seal;
-use vitalwire_access::DeviceId;
 
 /// The bytes of a setup key.
 pub const SETUP_KEY_LEN: usize = 16;
@@ -52,7 +53,7 @@ impl SetupSecrets {
             access_point_password: String::with_capacity(ACCESS_POINT_PASSWORD_LEN),
         };
         let mut bits = Zeroizing::new([0; 8]);
-        seal::derive_setup(key, name, &mut secrets.key, bits.as_mut_slice());
+        kdf::setup(key, name, &mut secrets.key, bits.as_mut_slice());
         let bits = Zeroizing::new(u64::from_be_bytes(*bits));
         for place in 1..=ACCESS_POINT_PASSWORD_LEN {
             let digit = (*bits >> (u64::BITS as usize - place * CHARACTER_BITS)) & 31;

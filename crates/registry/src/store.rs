@@ -1,6 +1,15 @@
 //! The registry's store: making it, opening it, and changing it. Each change is one transaction. What is changed is the
 //! business of `device_store` and `user_store`.
 
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
 use crate::actor;
 use crate::audit::LoginFold;
 use crate::change::Change;
@@ -9,20 +18,9 @@ use crate::key::MasterKey;
 use crate::private_file::{self, Privacy, file_error};
 use crate::schema;
 use crate::seal::Sealer;
-use rusqlite::Connection;
-use std::cell::RefCell;
-use std::fmt;
-use std::fs::Metadata;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 
 /// The registry's file in the data folder.
 pub const DATABASE_FILE: &str = "registry.db";
-/// The most enrolled devices.
-pub const DEVICES_MAX: usize = 1_000_000;
-/// How long a change waits for another process's change.
-pub(crate) const BUSY_TIMEOUT_MS: u64 = 5_000;
 
 /// The registry: one connection to the SQLite file. Several processes may hold it open at once. Every call blocks on the
 /// disk (and up to 5 s on another writer): keep it off reactor threads.

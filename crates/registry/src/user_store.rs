@@ -1,21 +1,22 @@
 //! Users in the store: adding, changing, removing and reading them. It never sees a password longer than it takes to hash
 //! it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row};
+use secrecy::{ExposeSecret, SecretString};
+use vitalwire_access::{DeviceId, PasswordHash, Role, Scope, UserName};
+
 use crate::audit::AuditKind;
+use crate::broken::BrokenCause;
 use crate::change::Change;
-use crate::directory::{BrokenCause, UserChange};
+use crate::directory::UserChange;
 use crate::error::{RegistryError, Result};
+use crate::limits::USERS_MAX;
 use crate::secret::random_bytes;
 use crate::store::Registry;
 use crate::user::User;
-use rusqlite::{Connection, Row};
-use secrecy::{ExposeSecret, SecretString};
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use vitalwire_access::{DeviceId, PasswordHash, Role, Scope, UserName};
-
-/// The most users.
-pub const USERS_MAX: usize = 10_000;
 
 const READER: &str = "reader";
 const ADMIN: &str = "admin";

@@ -1,18 +1,20 @@
 //! Watching the registry: a thread that publishes a new [`Directory`] within [`POLL_INTERVAL`] of any change, by whatever
 //! process. It reads only, and only rows that changed. When reading fails, the last good snapshot stays in force.
 
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::watch as channel;
+
 use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::directory::{Changes, DeviceChange, Directory, RowName, UserChange};
 use crate::erasure::read_pending;
 use crate::error::{RegistryError, Result};
 use crate::store::Registry;
 use crate::user_store::read_users;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
-use tokio::sync::watch as channel;
 
 /// How often the file is asked whether it changed (`PRAGMA data_version`: some microseconds, no disk access).
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -204,11 +206,12 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::sync::Mutex;
+
     use super::*;
     use crate::key::MasterKey;
     use crate::store::DATABASE_FILE;
-    use std::io::{self, Write};
-    use std::sync::Mutex;
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);

@@ -1,10 +1,10 @@
 //! Verifying the audit log from its first record to its last. It changes nothing, and keeps one record at a time in memory.
 
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+
 use super::{AuditHead, CHAIN_LEN, CHAIN_START, TAIL_COLUMNS, Tail, chain};
 use crate::error::Result;
 use crate::seal::Sealer;
-use crate::store::Registry;
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 /// What verifying found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,22 +63,20 @@ pub enum AuditFault {
     },
 }
 
-impl Registry {
-    /// Verifies every record, and that none is missing. With a head noted earlier, also that the log goes on from there.
-    ///
-    /// # Errors
-    /// When the file cannot be read. What is wrong with the log is in the report.
-    pub fn verify_audit(&self, expected: Option<AuditHead>) -> Result<AuditReport> {
-        // One read transaction: records and end belong together, also while others write.
-        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
-        let tail = transaction.query_row(&format!("SELECT {TAIL_COLUMNS} FROM registry"), [], |row| {
-            Tail::read(row, 0, &self.sealer)
-        })?;
-        let mut walk = Walk { sealer: &self.sealer, expected, head: CHAIN_START, last: 0, expected_at: None };
-        let fault = walk.through(&transaction)?.or_else(|| walk.end_fault(&tail));
-        let (records, head, expected_at) = (walk.last, AuditHead(walk.head), walk.expected_at);
-        Ok(AuditReport { records: u64::try_from(records).unwrap_or(0), head, expected_at, fault })
-    }
+/// Verifies every record, and that none is missing. With a head noted earlier, also that the log goes on from there.
+pub(crate) fn verify(
+    connection: &Connection,
+    sealer: &Sealer,
+    expected: Option<AuditHead>,
+) -> Result<AuditReport> {
+    // One read transaction: records and end belong together, also while others write.
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
+    let tail = transaction
+        .query_row(&format!("SELECT {TAIL_COLUMNS} FROM registry"), [], |row| Tail::read(row, 0, sealer))?;
+    let mut walk = Walk { sealer, expected, head: CHAIN_START, last: 0, expected_at: None };
+    let fault = walk.through(&transaction)?.or_else(|| walk.end_fault(&tail));
+    let (records, head, expected_at) = (walk.last, AuditHead(walk.head), walk.expected_at);
+    Ok(AuditReport { records: u64::try_from(records).unwrap_or(0), head, expected_at, fault })
 }
 
 struct Walk<'w> {

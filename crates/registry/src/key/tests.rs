@@ -1,8 +1,9 @@
 //! What the master key and its file must hold to.
 
-use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+
+use super::*;
 
 #[test]
 fn master_key_survives_its_file_which_is_private() {

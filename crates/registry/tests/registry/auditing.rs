@@ -1,12 +1,14 @@
 //! The audit log: what is recorded, and that no tampering with the file goes unseen.
 
-use crate::fixture::{Fixture, id, name, numbered, password, reader};
-use rusqlite::Connection;
 use std::time::{Duration, SystemTime};
+
+use rusqlite::Connection;
 use vitalwire_access::Role;
 use vitalwire_registry::{
     AuditFault, AuditHead, AuditRecord, DATABASE_FILE, LoginKind, ROTATION_OVERLAP, Registry,
 };
+
+use crate::fixture::{Fixture, id, name, numbered, password, reader};
 
 const COLUMNS: [&str; 6] = ["time_us", "kind", "subject", "actor", "detail", "chain"];
 

@@ -1,9 +1,11 @@
 //! Enrolling, rotating and revoking devices.
 
-use crate::fixture::{Fixture, id, name, numbered, password, reader, secret_of};
 use std::time::{Duration, SystemTime};
+
 use vitalwire_access::{Role, Scope};
 use vitalwire_registry::{DeviceChange, DeviceKey, Protocol, ROTATION_OVERLAP, RegistryError, UserChange};
+
+use crate::fixture::{Fixture, id, name, numbered, password, reader, secret_of};
 
 #[test]
 fn an_enrolled_device_is_in_the_directory_with_its_key() {

@@ -1,10 +1,12 @@
 //! Erasure: asked for by the command line, done by the server, and in the way of the name until then.
 
-use crate::fixture::{Fixture, id, name, password, reader};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
 use vitalwire_registry::{ImportError, LineFault, PROOF_LEN_MAX, RegistryError, UserChange};
+
+use crate::fixture::{Fixture, id, name, password, reader};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

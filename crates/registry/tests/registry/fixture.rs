@@ -1,7 +1,8 @@
 //! A registry in a folder of its own that goes with the test.
 
-use secrecy::SecretString;
 use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
 use tempfile::TempDir;
 use vitalwire_access::{DeviceId, Role, Scope, UserName};
 use vitalwire_protocol::CbcSecret;

@@ -1,7 +1,8 @@
 //! Importing the paper's key file.
 
-use crate::fixture::{Fixture, id, numbered, secret_of};
 use vitalwire_registry::{ImportError, ImportReport, LineFault, RegistryError};
+
+use crate::fixture::{Fixture, id, numbered, secret_of};
 
 const FILE: &str = r#"{ "id":"iot_med_dev_01", "key":"1234567890123456", "iv":"AAAAAAAAAAAAAAAA"}
 

@@ -1,12 +1,14 @@
 //! Devices that speak TLS: their links in the directory, rotation with an overlap, and what PROTOCOL.md promises.
 
-use crate::fixture::{Fixture, id, link_of, numbered};
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
+
 use vitalwire_registry::{
     BrokenCause, DeviceKey, Directory, Link, LinkId, LinkKeys, Protocol, Psk, ROTATION_OVERLAP,
     ROTATION_OVERLAP_MAX, RegistryError, RowName,
 };
+
+use crate::fixture::{Fixture, id, link_of, numbered};
 
 const PROTOCOL_TEXT: &str = include_str!("../../../../PROTOCOL.md");
 

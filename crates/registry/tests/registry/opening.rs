@@ -1,8 +1,10 @@
 //! Making and opening a registry, and everything that must be refused there.
 
-use crate::fixture::{Fixture, id, mode, set_mode};
 use std::fs;
+
 use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, RegistryError};
+
+use crate::fixture::{Fixture, id, mode, set_mode};
 
 #[test]
 fn folder_and_files_are_private_also_the_wal() {

@@ -1,10 +1,12 @@
 //! No key and no password reaches a file of the data folder or anything printable.
 
-use crate::fixture::{Fixture, id, link_of, name, numbered, password, secret};
 use std::collections::HashSet;
 use std::fs;
+
 use vitalwire_access::Role;
 use vitalwire_registry::{MasterKey, ROTATION_OVERLAP, Registry};
+
+use crate::fixture::{Fixture, id, link_of, name, numbered, password, secret};
 
 const PASSWORDS: [&str; 2] = ["correct horse battery", "hunter2 hunter2"];
 

@@ -1,10 +1,12 @@
 //! A file changed by hand: the row is left out, named in the log, and every other row stays in service.
 
-use crate::fixture::{Fixture, id, name, numbered, password};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+
 use vitalwire_access::Role;
 use vitalwire_registry::{BrokenCause, Directory, ROTATION_OVERLAP, RegistryError, RowName};
+
+use crate::fixture::{Fixture, id, name, numbered, password};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -1,9 +1,11 @@
 //! A registry that version 1 of the schema made, with its rows sealed by another implementation, opens and works on.
 
-use crate::fixture::{id, secret, secret_of, set_mode};
 use std::path::PathBuf;
 use std::time::SystemTime;
+
 use vitalwire_registry::{DATABASE_FILE, MasterKey, Protocol, ROTATION_OVERLAP, Registry, RegistryError};
+
+use crate::fixture::{id, secret, secret_of, set_mode};
 
 /// Version 1 of the schema as it was released, with two devices, one of them revoked, and a user. The master key is 32
 /// times the byte 7; sealed values are from Python `cryptography` (HKDF-SHA256, `aes_key_wrap`).

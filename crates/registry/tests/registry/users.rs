@@ -1,9 +1,11 @@
 //! Adding, changing and removing users.
 
-use crate::fixture::{Fixture, id, name, password, reader};
 use std::collections::BTreeSet;
+
 use vitalwire_access::{HashMemory, Role, Scope};
 use vitalwire_registry::{RegistryError, User, UserChange};
+
+use crate::fixture::{Fixture, id, name, password, reader};
 
 fn verifies(user: &User, password: &[u8]) -> bool {
     user.password_hash.verify(password, &mut HashMemory::default())

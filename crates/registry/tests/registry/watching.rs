@@ -1,13 +1,15 @@
 //! The watching thread: changes of other connections and processes arrive, faults leave the last good directory.
 
-use crate::fixture::{Fixture, id, name, numbered, password, secret_of};
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+
 use tokio::sync::watch::Receiver;
 use vitalwire_access::Role;
 use vitalwire_registry::{DATABASE_FILE, Directory, MasterKey, ROTATION_OVERLAP, Registry};
+
+use crate::fixture::{Fixture, id, name, numbered, password, secret_of};
 
 const NO_PROGRESS: Option<fn(rusqlite::backup::Progress)> = None;
 

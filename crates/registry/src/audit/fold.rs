@@ -6,11 +6,10 @@
 //! that rate. What is over the budget is counted and told in one record a minute.
 //! Kinds have budgets of their own, so that a flood of refused logins hides no accepted one.
 
-use super::AuditKind;
-use crate::error::Result;
-use crate::store::Registry;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use super::AuditKind;
 
 /// How long repeated logins are counted before their number is recorded.
 pub const REPEATED_LOGINS_FOLDED_FOR: Duration = Duration::from_secs(60);
@@ -98,7 +97,13 @@ impl Budget {
 
 impl LoginFold {
     /// Counts a login; gives what must be recorded now.
-    fn note(&mut self, kind: LoginKind, subject: &str, detail: &str, now: Instant) -> Vec<LoginRecord> {
+    pub(crate) fn note(
+        &mut self,
+        kind: LoginKind,
+        subject: &str,
+        detail: &str,
+        now: Instant,
+    ) -> Vec<LoginRecord> {
         let mut due = self.due(now);
         let key = (kind, super::clean(subject, super::SUBJECT_LEN_MAX));
         if let Some(recent) = self.recent.get_mut(&key) {
@@ -125,7 +130,7 @@ impl LoginFold {
     }
 
     /// The counts whose minute is over.
-    fn due(&mut self, now: Instant) -> Vec<LoginRecord> {
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<LoginRecord> {
         let ended = self.recent.extract_if(|_, recent| {
             now.saturating_duration_since(recent.since) >= REPEATED_LOGINS_FOLDED_FOR
         });
@@ -143,7 +148,7 @@ impl LoginFold {
     }
 
     /// All counts, whether their time is over or not.
-    fn drain(&mut self) -> Vec<LoginRecord> {
+    pub(crate) fn drain(&mut self) -> Vec<LoginRecord> {
         let mut all: Vec<_> =
             self.recent.drain().filter_map(|(key, recent)| repeated(key, recent.more)).collect();
         all.sort();
@@ -163,44 +168,6 @@ fn repeated((kind, subject): (LoginKind, String), more: u64) -> Option<LoginReco
 fn over_budget(kind: LoginKind, over: u64) -> LoginRecord {
     let detail = format!("{over} times {}, of names not recorded one by one", kind.audit_kind().as_str());
     (AuditKind::LoginsFolded, String::new(), detail)
-}
-
-impl Registry {
-    /// Records a login in the audit log, at most as often as its budget allows (see [`LoginKind`] and the constants
-    /// beside it); what is not recorded by itself is counted and recorded later. Subject and detail are cut to one short
-    /// line, and must hold no key and no measured value.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn record_login(&self, kind: LoginKind, subject: &str, detail: &str) -> Result<()> {
-        let due = self.logins.borrow_mut().note(kind, subject, detail, Instant::now());
-        self.write_logins(&due)
-    }
-
-    /// Records the counts whose minute is over. A server calls this now and then, so that counts do not wait for the next
-    /// login.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn flush_logins(&self) -> Result<()> {
-        let due = self.logins.borrow_mut().due(Instant::now());
-        self.write_logins(&due)
-    }
-
-    /// Records all counts, at the end.
-    pub(crate) fn drain_logins(&self) -> Result<()> {
-        let all = self.logins.borrow_mut().drain();
-        self.write_logins(&all)
-    }
-
-    fn write_logins(&self, records: &[LoginRecord]) -> Result<()> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        self.append_only(|change| {
-            records.iter().try_for_each(|(kind, subject, detail)| change.record(*kind, subject, detail))
-        })
-    }
 }
 
 #[cfg(test)]
