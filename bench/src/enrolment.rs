@@ -81,8 +81,9 @@ pub(crate) fn source_address(index: usize) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::collections::HashSet;
+
+    use super::*;
 
     #[test]
     fn a_hundred_thousand_secrets_differ() {

@@ -6,8 +6,7 @@
 use libfuzzer_sys::fuzz_target;
 use vitalwire_protocol::batch::{
     BATCH_VALUES_MAX, Batch, BatchError, MESSAGE_LEN_MAX, Message, Samples, Scanner, VALUES_MAX, decode,
-    encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_refused,
-    encode_welcome,
+    encode_ack, encode_batch, encode_configure, encode_event, encode_hello, encode_refused, encode_welcome,
 };
 
 fuzz_target!(|data: &[u8]| {

@@ -6,12 +6,11 @@
 
 mod settings;
 
+pub use settings::Settings;
 use vitalwire_protocol::batch::{
     BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, INTERVAL_US_MAX, INTERVAL_US_MIN, SCALE_MAX,
     Samples, VALUES_MAX, encode_batch,
 };
-
-pub use settings::Settings;
 
 /// Bytes of a batch around its channels, at most: heads, sequence and time.
 const BATCH_HEAD_LEN_MAX: usize = 1 + 1 + 1 + 10 + 10 + 4;

@@ -18,7 +18,10 @@ use embassy_futures::select::{Either, select};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_io_async::{Read, Write};
 use embedded_storage::nor_flash::NorFlash;
+pub use frames::{NOT_MEASURED_MILLI, SAMPLE_LEN_MAX, write_sample};
 use rand_core::CryptoRngCore;
+pub use troubles::TroubleNews;
+use troubles::Troubles;
 
 use crate::backoff::{Backoff, BackoffLimits};
 use crate::clock::{Clock, within};
@@ -30,10 +33,6 @@ use crate::session::SessionLimits;
 use crate::settings::Settings;
 use crate::status::{Activity, Status, Trouble};
 use crate::tls::Buffers;
-
-pub use frames::{NOT_MEASURED_MILLI, SAMPLE_LEN_MAX, write_sample};
-pub use troubles::TroubleNews;
-use troubles::Troubles;
 
 /// The profile of this device: its channels are those of the paper's.
 pub const PROFILE: &str = "pico";

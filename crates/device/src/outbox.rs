@@ -17,14 +17,12 @@ mod refusals;
 mod ring;
 
 use embedded_storage::nor_flash::NorFlash;
-use vitalwire_protocol::batch::MESSAGE_LEN_MAX;
-
 use log::{Log, Place, Record};
-use refusals::Refusals;
-use ring::Ring;
-
 pub use no_flash::NoFlash;
+use refusals::Refusals;
 pub use refusals::{GivenUp, REFUSALS_MAX};
+use ring::Ring;
+use vitalwire_protocol::batch::MESSAGE_LEN_MAX;
 
 /// Bytes that `oldest` may add to a batch when it is sent, at most (PROTOCOL.md §4.1). A buffer for a batch to be sent has
 /// room for [`Outbox::message_len_max`] and these.

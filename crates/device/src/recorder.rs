@@ -14,6 +14,10 @@ mod tests;
 use embassy_futures::select::select;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_storage::nor_flash::NorFlash;
+use presence::Presence;
+pub use shared::{
+    AWAY_MS_MIN, COLLECTOR_SILENT_MS_MAX, DeviceEvent, FINISH_MS_MAX, RECORDER_SILENT_MS_MAX, Sample, Shared,
+};
 use vitalwire_protocol::Channel;
 use vitalwire_protocol::batch::event_code;
 
@@ -21,11 +25,6 @@ use crate::batcher::{Batcher, BatcherError, ChannelSetup};
 use crate::clock::Clock;
 use crate::identity::Credentials;
 use crate::sensors::{Adc, AdcInput, Readings, SAMPLE_US, Sensor, mcu_temperature_milli, pulse_millivolts};
-use presence::Presence;
-
-pub use shared::{
-    AWAY_MS_MIN, COLLECTOR_SILENT_MS_MAX, DeviceEvent, FINISH_MS_MAX, RECORDER_SILENT_MS_MAX, Sample, Shared,
-};
 
 /// Decimals of every channel, as the paper's frames have them.
 const SCALE: i8 = -3;

@@ -14,11 +14,10 @@ mod watch;
 
 use core::cell::Cell;
 
-use embassy_sync::blocking_mutex::Mutex;
-use embassy_sync::blocking_mutex::raw::RawMutex;
-
 pub use adc::{ADC_MAX, Adc, AdcInput, mcu_temperature_milli, pulse_millivolts};
 pub use ds18b20::{CONVERSION_MS, Ds18b20, OneWire, ThermometerError};
+use embassy_sync::blocking_mutex::Mutex;
+use embassy_sync::blocking_mutex::raw::RawMutex;
 pub use mpu6050::{MPU6050_ADDRESS, Movement, MovementError, Mpu6050, SAMPLE_US};
 pub use watch::{watch_movement, watch_temperature};
 

@@ -10,6 +10,7 @@ mod inbox;
 use core::fmt::Write as _;
 
 use embedded_storage::nor_flash::NorFlash;
+use inbox::Inbox;
 use vitalwire_protocol::batch::{
     BatchError, EVENT_TEXT_LEN_MAX, Event, Hello, Message, Refused, TIME_MS_MAX, Welcome, add_oldest,
     encode_event, encode_hello, event_code,
@@ -17,7 +18,6 @@ use vitalwire_protocol::batch::{
 
 use crate::batcher::Settings;
 use crate::outbox::{GivenUp, Outbox, OutboxError, REFUSALS_MAX};
-use inbox::Inbox;
 
 /// Bytes of the longest `Hello`: names of 32 bytes, four numbers of 9, a flag, and their heads.
 pub const HELLO_LEN_MAX: usize = 128;

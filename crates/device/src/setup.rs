@@ -23,13 +23,12 @@ pub mod seal;
 mod tries;
 
 use http::{AnswerHead, Refusal, Wanted};
-use page::{Cursor, Hex, Networks, State, Text};
-use seal::{NONCE_LEN, Sealed};
-use tries::Tries;
-
 pub use network::{NETWORK_NAME, configure};
 pub use page::Page;
+use page::{Cursor, Hex, Networks, State, Text};
+use seal::{NONCE_LEN, Sealed};
 pub use tries::TRIES_MAX;
+use tries::Tries;
 
 use crate::clock::{Clock, within};
 use crate::identity::Identity;

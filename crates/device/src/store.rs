@@ -20,10 +20,9 @@
 
 mod body;
 
+use body::{Body, Value, field};
 use embedded_storage::nor_flash::NorFlash;
 use zeroize::Zeroizing;
-
-use body::{Body, Value, field};
 
 use crate::crc::Crc32;
 use crate::identity::TAG_LEN;

@@ -7,14 +7,13 @@
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::consts::U32;
 use embedded_io_async::{Read, Write};
+pub use embedded_tls::TlsError;
 use embedded_tls::{
     Aes128GcmSha256, CryptoProvider, MaxFragmentLength, TLS_RECORD_OVERHEAD, TlsCipherSuite, TlsConfig,
     TlsConnection, TlsContext, TlsReader, TlsWriter,
 };
 use rand_core::CryptoRngCore;
 use vitalwire_protocol::batch::SERVER_MESSAGE_LEN_MAX;
-
-pub use embedded_tls::TlsError;
 
 /// Bytes of a record buffer: `max_fragment_length` and what the crate keeps free around it.
 const BUFFER_LEN: usize = SERVER_MESSAGE_LEN_MAX + TLS_RECORD_OVERHEAD;

@@ -9,7 +9,6 @@ mod error;
 mod text;
 
 pub use error::ProfileError;
-
 use vitalwire_protocol::batch;
 
 /// Bytes of the longest profile text.

@@ -10,12 +10,11 @@ mod encoder;
 mod error;
 mod hex;
 
+pub(crate) use cbc::decrypt_first_block;
 pub use cbc::{CbcSecret, ParseVariantError, Variant};
 pub use decoder::FrameDecoder;
 pub use encoder::FrameEncoder;
 pub use error::FrameError;
-
-pub(crate) use cbc::decrypt_first_block;
 pub(crate) use hex::{BlockDigits, is_hex_digit};
 
 /// Bytes of plaintext or ciphertext in one block.

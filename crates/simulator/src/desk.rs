@@ -14,8 +14,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use boot::Ended;
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use handle::DeskEnd;
+pub use handle::{DeliveredUnit, DeskHandle, DeskState};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use vitalwire_device::flash::{FLASH_LEN, SharedFlash};
@@ -26,10 +29,6 @@ use vitalwire_device::setup::Page;
 use vitalwire_device::store::StoreError;
 
 use crate::hardware::{HostClock, SimulatedFlash, Wearer};
-use boot::Ended;
-use handle::DeskEnd;
-
-pub use handle::{DeliveredUnit, DeskHandle, DeskState};
 
 /// Before a device that failed starts again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);

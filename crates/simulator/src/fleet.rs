@@ -20,23 +20,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use vitalwire_protocol::{CbcSecret, Variant};
-
-use crate::patient::{PatientConfig, Waveform};
-use crate::recording::Recording;
-use frames::FrameDevice;
-use link::{LinkDevice, LinkThread};
-use schedule::Schedule;
-
 pub use clock::DeviceClock;
+use frames::FrameDevice;
 pub use frames::{BACKLOG_SAMPLES_MAX, FINISH_MS_MAX};
 pub use link::{
     FLASH_SECTOR_LEN, FlashChoice, HANDSHAKE_MS_MAX, LINK_ID_LEN, LINK_RATE_HZ_MAX, LINK_RATE_HZ_MIN, Link,
     LinkIdError, LinkOptions, SimulatedFlash,
 };
+use link::{LinkDevice, LinkThread};
 pub use network::{CLOSE_WAIT_MS_MAX, CONNECT_MS_MAX};
 pub use observer::{
     BatchCount, BatchCounts, BatchSeen, CONNECTIONS_KEPT_MAX, ConnectionSeen, DeviceSeen, FleetObserver,
@@ -44,6 +35,14 @@ pub use observer::{
 };
 pub use report::FleetReport;
 pub use retry::{RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN, SETTLED_AFTER_MS};
+use schedule::Schedule;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use vitalwire_protocol::{CbcSecret, Variant};
+
+use crate::patient::{PatientConfig, Waveform};
+use crate::recording::Recording;
 
 /// Lowest sampling rate of a device, in hertz.
 pub const RATE_HZ_MIN: f64 = 0.001;

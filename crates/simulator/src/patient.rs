@@ -12,13 +12,11 @@ mod waveform;
 use std::fmt;
 use std::str::FromStr;
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use body::{Movement, Temperatures};
 use heart::Rhythm;
 use noise::Noise;
-
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 pub use waveform::{PULSE_VOLTS_MAX, PULSE_VOLTS_MIN};
 
 /// Lowest mean heart rate modelled, in beats per minute: the lower end of the plausible range.

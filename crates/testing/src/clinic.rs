@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use frames::{Device, closed, closes, send};
 use secrecy::SecretString;
+pub use subscriber::Subscriber;
 use tempfile::TempDir;
 use vitalwire_access::{DeviceId, Role, Scope};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
@@ -17,9 +19,6 @@ use vitalwire_registry::{DeviceKey, MasterKey, Registry};
 
 use crate::link::LinkDevice;
 use crate::{LOOK, PASSWORD, PATIENCE};
-
-pub use frames::{Device, closed, closes, send};
-pub use subscriber::Subscriber;
 
 /// Where a clinic's files are.
 pub enum Folder {

@@ -2,11 +2,10 @@
 
 extern crate std;
 
-use std::collections::VecDeque;
-use std::vec::Vec;
-
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+use std::vec::Vec;
 
 use embassy_futures::poll_once;
 use embedded_io_async::{ErrorKind, ErrorType};

@@ -11,14 +11,14 @@ mod tls;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+pub use client::HANDSHAKE_MS_MAX;
+pub(super) use client::LinkDevice;
+pub(super) use thread::LinkThread;
 use vitalwire_device::backoff::BackoffLimits;
 use vitalwire_device::session::SessionLimits;
 use zeroize::Zeroizing;
 
 pub use crate::hardware::{FLASH_SECTOR_LEN, SimulatedFlash};
-pub use client::HANDSHAKE_MS_MAX;
-pub(super) use client::LinkDevice;
-pub(super) use thread::LinkThread;
 
 /// Digits of a link id.
 pub const LINK_ID_LEN: usize = 32;

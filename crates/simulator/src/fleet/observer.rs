@@ -10,10 +10,10 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{DeviceClock, FleetDevice, FleetReport};
 use batches::Batches;
-
 pub use batches::{BatchCount, BatchCounts, BatchSeen};
+
+use super::{DeviceClock, FleetDevice, FleetReport};
 
 /// Times of writes kept of each device, unless the observer is made with fewer: 64 KiB a device once full.
 pub const SENT_LOG_LEN_MAX: usize = 8_192;
@@ -320,8 +320,9 @@ impl FleetObserver {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use vitalwire_protocol::{CbcSecret, Variant};
+
+    use super::*;
 
     fn observer(log_len: usize) -> Arc<FleetObserver> {
         let secret = CbcSecret::new([1; 16], [2; 16]);

@@ -12,14 +12,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use server::{Channel, Journal};
 use tokio_util::sync::CancellationToken;
 use vitalwire_device::backoff::BackoffLimits;
 use vitalwire_simulator::fleet::{
     FleetConfig, FleetDevice, FleetError, FleetObserver, FleetReport, Link, LinkOptions, Signal, run_fleet,
 };
 use vitalwire_simulator::patient::{Patient, PatientConfig};
-
-use server::{Channel, Journal};
 
 /// Nothing here takes this long unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,10 +10,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, RngCore};
 use tokio::net::TcpStream;
 use vitalwire_device::tls::{self, PreSharedKey};
+pub(super) use vitalwire_device::tls::{Buffers, TlsError};
 
 use super::Link;
-
-pub(super) use vitalwire_device::tls::{Buffers, TlsError};
 
 pub(super) type Tls<'b> = tls::Tls<'b, Socket>;
 pub(super) type Reader<'t> = tls::Reader<'t, Socket>;
