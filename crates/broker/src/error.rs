@@ -39,9 +39,14 @@ pub enum BrokerError {
     Tls(#[from] crate::tls::TlsError),
 }
 
-fn bind_advice(error: &io::Error) -> &'static str {
+/// What to do about an address that cannot be listened on.
+#[must_use]
+pub fn bind_advice(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port",
+        io::ErrorKind::AddrInUse => {
+            "another program, or another data folder's server, listens there: stop it, or choose another port \
+             (`vitalwire doctor` says which it is)"
+        }
         io::ErrorKind::PermissionDenied => {
             "ports below 1024 need a privilege: choose a port above, or grant CAP_NET_BIND_SERVICE"
         }

@@ -34,7 +34,7 @@ mod wake;
 mod websocket;
 mod wills;
 
-pub use error::BrokerError;
+pub use error::{BrokerError, bind_advice};
 pub use storage::WRITE_INTERVAL;
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 

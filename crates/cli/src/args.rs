@@ -52,6 +52,31 @@ pub(crate) struct DataArgs {
     pub(crate) master_key: Option<PathBuf>,
 }
 
+impl DataArgs {
+    /// The flags that name the folder in a command that is proposed, with a blank before them; none for what the
+    /// environment names.
+    pub(crate) fn flags(&self) -> String {
+        let given = [
+            ("--data", "VITALWIRE_DATA", Some(&self.data)),
+            ("--master-key", "VITALWIRE_MASTER_KEY", self.master_key.as_ref()),
+        ];
+        let flags = given.into_iter().filter_map(|(flag, variable, path)| {
+            let path = path.filter(|path| std::env::var_os(variable).as_deref() != Some(path.as_os_str()))?;
+            Some(format!(" {flag} {}", quoted(&path.display().to_string())))
+        });
+        flags.collect()
+    }
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@%+=,".contains(letter);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// A protocol, as written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProtocolName {
@@ -67,5 +92,18 @@ impl From<ProtocolName> for Protocol {
             ProtocolName::Tls => Self::Tls,
             ProtocolName::AesCbc => Self::AesCbc,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_as_a_shell_needs_them() {
+        assert_eq!(quoted("./data"), "./data");
+        assert_eq!(quoted("my data"), "'my data'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 }

@@ -1,8 +1,9 @@
 //! The data folder: opening its registry, and the names of what else lies in it. Makes nothing.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, master_key_path};
 
 use crate::args::DataArgs;
@@ -28,7 +29,7 @@ impl DataArgs {
 /// When folder or key are missing, open to others, or do not belong together.
 pub(crate) fn open(data: &Path, master_key: Option<&Path>) -> anyhow::Result<Registry> {
     // Without a registry the key is missing too; that the folder is not one of ours is the better message.
-    if !has_registry(data) {
+    if !has_registry(data)? {
         anyhow::bail!(
             "{} holds no registry; make one with `vitalwire init --data {}`, or give the right folder with --data",
             data.display(),
@@ -40,8 +41,17 @@ pub(crate) fn open(data: &Path, master_key: Option<&Path>) -> anyhow::Result<Reg
 }
 
 /// Whether the folder was made by `vitalwire init`.
-pub(crate) fn has_registry(data: &Path) -> bool {
-    data.join(DATABASE_FILE).exists()
+///
+/// # Errors
+/// When it cannot be looked into.
+pub(crate) fn has_registry(data: &Path) -> anyhow::Result<bool> {
+    let found = data.join(DATABASE_FILE).try_exists();
+    found.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            anyhow!("no permission to look into {}: run this as the user who owns the folder", data.display())
+        }
+        _ => anyhow!("cannot look into {}: {error}", data.display()),
+    })
 }
 
 /// Certificate and key that `init` made, if they are there.

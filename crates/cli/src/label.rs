@@ -11,10 +11,13 @@ use vitalwire_access::DeviceId;
 use vitalwire_registry::Link;
 use zeroize::Zeroizing;
 
+use crate::output::{Output, OutputError};
 pub(crate) use setup::{NETWORK, page_url, setup_label, wifi_code};
 
 /// Light modules around the code, as QR readers need them (ISO/IEC 18004 §6.3.8).
 const QUIET_MODULES: usize = 4;
+/// The same on a screen: enough for what reads codes today, and the code of a key fits 23 lines.
+const SCREEN_QUIET_MODULES: usize = 2;
 /// Pixels of a module's side in a PNG.
 const MODULE_PIXELS: usize = 8;
 /// The height of the text below the code in an SVG, in modules.
@@ -71,12 +74,14 @@ impl Label {
         Self::of(&[Part { text: &text(link), caption: device.to_string() }])
     }
 
-    /// One code without words.
+    /// Codes for a screen, side by side and without words: as small as readers can still read them, for a terminal has 24
+    /// lines, and a screen has neither dirt nor scratches.
     ///
     /// # Errors
-    /// When the text is too long for a code.
-    pub(crate) fn plain(text: &str) -> anyhow::Result<Self> {
-        Self::of(&[Part { text, caption: String::new() }])
+    /// When a text is too long for a code.
+    pub(crate) fn screen(texts: &[&str]) -> anyhow::Result<Self> {
+        let parts: Vec<_> = texts.iter().map(|text| Part { text, caption: String::new() }).collect();
+        Self::drawn(&parts, EcLevel::L, SCREEN_QUIET_MODULES)
     }
 
     /// A label with these codes.
@@ -84,28 +89,32 @@ impl Label {
     /// # Errors
     /// When a text is too long for a code.
     pub(crate) fn of(parts: &[Part<'_>]) -> anyhow::Result<Self> {
+        Self::drawn(parts, EcLevel::M, QUIET_MODULES)
+    }
+
+    fn drawn(parts: &[Part<'_>], correction: EcLevel, quiet: usize) -> anyhow::Result<Self> {
         let codes: Vec<_> = parts
             .iter()
-            .map(|part| QrCode::with_error_correction_level(part.text.as_bytes(), EcLevel::M))
+            .map(|part| QrCode::with_error_correction_level(part.text.as_bytes(), correction))
             .collect::<Result<_, _>>()
             .context("cannot draw the code")?;
-        let sides: Vec<_> = codes.iter().map(|code| code.width() + 2 * QUIET_MODULES).collect();
+        let sides: Vec<_> = codes.iter().map(|code| code.width() + 2 * quiet).collect();
         let (width, height) = (sides.iter().sum(), sides.iter().max().copied().unwrap_or_default());
         let mut label = Self { width, height, dark: vec![false; width * height], captions: Vec::new() };
         let mut left = 0;
         for ((code, side), part) in codes.into_iter().zip(sides).zip(parts) {
             label.captions.push(Caption { text: part.caption.clone(), columns: left..left + side });
-            label.draw(code, left);
+            label.draw(code, left + quiet, quiet);
             left += side;
         }
         Ok(label)
     }
 
-    /// Draws a code whose quiet zone begins at a column.
-    fn draw(&mut self, code: QrCode, left: usize) {
+    /// Draws a code with its upper left corner there.
+    fn draw(&mut self, code: QrCode, left: usize, top: usize) {
         let side = code.width();
         for (place, color) in code.into_colors().into_iter().enumerate() {
-            let (x, y) = (left + QUIET_MODULES + place % side, QUIET_MODULES + place / side);
+            let (x, y) = (left + place % side, top + place / side);
             if let Some(module) = self.dark.get_mut(y * self.width + x) {
                 *module = color == Color::Dark;
             }
@@ -114,6 +123,11 @@ impl Label {
 
     fn is_dark(&self, x: usize, y: usize) -> bool {
         x < self.width && self.dark.get(y * self.width + x).copied().unwrap_or(false)
+    }
+
+    /// Columns and lines that [`Self::terminal`] takes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.width, self.height.div_ceil(2))
     }
 
     /// Two rows a line, as half blocks. With `colours`, black on white whatever the terminal's colours are; without, for a
@@ -198,6 +212,25 @@ impl Caption {
              text-anchor=\"middle\"{fit}>{text}</text>\n"
         )
     }
+}
+
+/// Draws codes on the terminal that standard output is, or says that they do not fit.
+pub(crate) fn draw_for_person(texts: &[&str], out: &mut Output<'_>) -> Result<(), OutputError> {
+    let Ok(label) = Label::screen(texts) else { return Ok(()) };
+    match misfit(&label) {
+        Some(words) => writeln!(out, "{words}"),
+        None => write!(out, "{}", label.terminal(true)),
+    }
+}
+
+/// What to say when the code is larger than the terminal; half a code is of no use.
+pub(crate) fn misfit(label: &Label) -> Option<String> {
+    let (columns, lines) = label.size();
+    let (width, height) = crossterm::terminal::size().ok()?;
+    // The prompt takes a line.
+    (columns > usize::from(width) || lines >= usize::from(height)).then(|| {
+        format!("The code needs {columns} columns and {} lines; the terminal is {width}×{height}.", lines + 1)
+    })
 }
 
 #[cfg(test)]

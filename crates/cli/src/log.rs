@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{LogArgs, LogFormat};
 
@@ -35,12 +36,18 @@ pub(crate) fn start(args: &LogArgs, level_default: &str) -> anyhow::Result<()> {
 /// A single word sets our own level; the libraries below us report at most warnings, because what they have to say at
 /// info (every client that comes and goes) we say ourselves, with peer and user.
 fn parse(text: &str) -> anyhow::Result<EnvFilter> {
+    const WANTED: &str =
+        "not a log level: use off, error, warn, info, debug, trace, or part=level pairs with commas";
+    // A word that is no level would be taken for a part of the program, and the log would be silent.
+    let words = text.split(',').map(str::trim).filter(|word| !word.contains('='));
+    for word in words {
+        anyhow::ensure!(!word.is_empty() && word.parse::<LevelFilter>().is_ok(), WANTED);
+    }
     let filter = match text {
         "info" | "debug" | "trace" => format!("warn,vitalwire={text}"),
         _ => text.to_owned(),
     };
-    EnvFilter::try_new(filter)
-        .context("not a log level: use off, error, warn, info, debug, trace, or part=level pairs with commas")
+    EnvFilter::try_new(filter).context(WANTED)
 }
 
 #[cfg(test)]
@@ -49,8 +56,11 @@ mod tests {
 
     #[test]
     fn refuses_an_unknown_level_and_names_the_known_ones() {
-        let message = format!("{:#}", parse("vitalwire=loud").unwrap_err());
-        assert!(message.contains("off, error, warn"), "{message}");
+        for text in ["vitalwire=loud", "bogus", "info,bogus", "verbose", ""] {
+            let message = format!("{:#}", parse(text).unwrap_err());
+            assert!(message.contains("off, error, warn"), "{text}: {message}");
+        }
+        assert!(parse("off").is_ok() && parse("warn,vitalwire=info").is_ok());
         assert!(parse("info,vitalwire_gateway=debug").is_ok());
     }
 

@@ -17,9 +17,11 @@ mod mqtt_feed;
 mod output;
 mod pico;
 mod private_file;
+mod processes;
 mod pulse;
 mod safety;
 mod secrets;
+mod signals;
 mod terminal;
 mod wave;
 

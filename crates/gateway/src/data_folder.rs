@@ -1,6 +1,14 @@
 //! What the gateway keeps where in the data folder. The registry's and the broker's files are their own.
 
+use std::path::{Path, PathBuf};
+
 /// The journal.
 pub(crate) const JOURNAL: &str = "journal.db";
 /// The folder of profiles.
 pub(crate) const PROFILES: &str = "profiles";
+
+/// The file that a running server holds locked, so that two never serve one data folder.
+#[must_use]
+pub fn server_lock(data: &Path) -> PathBuf {
+    data.join(format!("{JOURNAL}.lock"))
+}

@@ -37,6 +37,7 @@ mod ticket;
 mod tls;
 mod topics;
 
+pub use data_folder::server_lock;
 pub use history::{HISTORY_ENTRIES_MAX, History, HistoryError, HistoryQuery};
 pub use limits::Limits;
 pub use metrics::Stats;

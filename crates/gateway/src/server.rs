@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{Broker, BrokerConfig, BrokerError};
+use vitalwire_broker::{Broker, BrokerConfig, BrokerError, bind_advice};
 use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimits};
 use vitalwire_registry::{Directory, DirectoryWatch, Logins, MasterKey, Registry, RegistryError};
 
@@ -104,9 +104,7 @@ pub enum ServerError {
     #[error(transparent)]
     BrokerUrl(#[from] BrokerUrlError),
     /// A listener could not bind.
-    #[error(
-        "cannot listen for {what} on {address}: {cause}; is another program using the port? choose another with {flag}"
-    )]
+    #[error("cannot listen for {what} on {address} ({flag}): {cause}; {}", bind_advice(cause))]
     Bind {
         /// What the listener is for.
         what: &'static str,

@@ -157,7 +157,7 @@ pub(crate) fn run(command: DeviceCommand, out: &mut Output<'_>) -> anyhow::Resul
         DeviceCommand::Erase(erase) => return erase::erase(&erase, out),
         DeviceCommand::Show(OneDevice { id, data }) => listing::show(&data.open()?, &id, out)?,
         DeviceCommand::List(ListDevices { data, json }) => {
-            listing::list(&data.open()?.devices()?, json, out)?
+            listing::list(&data.open()?.devices()?, json, &data, out)?
         }
         DeviceCommand::Import(import) => import_file(&import, out)?,
     }

@@ -47,7 +47,7 @@ pub(crate) struct InitArgs {
 /// When the folder cannot be made; what was begun is taken away again.
 pub(crate) fn run(args: &InitArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let folder = &args.data.data;
-    if data::has_registry(folder) {
+    if data::has_registry(folder)? {
         writeln!(out, "{} is a vitalwire data folder already; nothing was changed.", folder.display())?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use vitalwire_broker::{BrokerConfig, TlsIdentity};
 use vitalwire_gateway::{Addresses, BrokerChoice, ExternalBroker, Server, ServerConfig};
 use vitalwire_registry::master_key_path;
@@ -16,6 +15,7 @@ use vitalwire_registry::master_key_path;
 use crate::args::LogFormat;
 use crate::config::{BrokerSettings, Layers, SettingArgs, Settings};
 use crate::output::{Output, OutputError, even_if_closed, note};
+use crate::signals::Signals;
 use crate::{data, limits, safety, secrets};
 
 const EXAMPLES: &str = "\
@@ -45,7 +45,7 @@ pub(crate) struct ServeArgs {
 pub(crate) fn run(args: &ServeArgs, log_format: LogFormat, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let settings = Layers::load(&args.settings)?.resolve(data::own_certificate)?;
     refuse_unsafe(&settings)?;
-    if !data::has_registry(&settings.data) {
+    if !data::has_registry(&settings.data)? {
         // Says what to do better than the missing master key would.
         data::open(&settings.data, settings.master_key.as_deref())?;
     }
@@ -132,26 +132,6 @@ async fn serve(
         () = signals.next() => {
             tracing::error!("stopped at once, at the second signal");
             Ok(ExitCode::FAILURE)
-        }
-    }
-}
-
-/// SIGINT and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

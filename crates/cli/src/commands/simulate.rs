@@ -26,6 +26,7 @@ use vitalwire_simulator::recording::{Recording, RecordingOptions};
 
 use crate::limits;
 use crate::output::{Output, OutputError, even_if_closed, note};
+use crate::signals::asked_to_stop;
 
 /// The commands of `vitalwire simulate`.
 #[derive(Debug, Subcommand)]
@@ -166,7 +167,7 @@ fn run_fleet_of(args: &FleetArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCo
         let progress = async {
             tokio::select! {
                 () = tell_progress(&observer) => {}
-                _ = tokio::signal::ctrl_c() => stop.cancel(),
+                () = asked_to_stop() => stop.cancel(),
             }
             std::future::pending::<()>().await;
         };

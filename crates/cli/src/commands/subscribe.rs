@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::mqtt::MqttUrl;
 use crate::mqtt_feed::{Feed, Notice};
 use crate::output::{Output, note};
+use crate::signals::asked_to_stop;
 use crate::{safety, secrets, terminal};
 use table::Table;
 
@@ -89,7 +90,7 @@ fn print_lines(url: &MqttUrl, feed: Feed, out: &mut Output<'_>) -> anyhow::Resul
     runtime()?.block_on(async {
         tokio::select! {
             ended = feed => ended.map(|never| match never {}),
-            _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
+            () = asked_to_stop() => Ok(ExitCode::SUCCESS),
         }
     })
 }
@@ -122,6 +123,7 @@ fn show_table(title: &str, feed: Feed) -> anyhow::Result<ExitCode> {
             tokio::select! {
                 ended = feed => ended.map(|never| match never {}),
                 () = halt.cancelled() => Ok(()),
+                () = asked_to_stop() => Ok(()),
             }
         });
         halt.cancel();

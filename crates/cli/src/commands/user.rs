@@ -129,7 +129,7 @@ pub(crate) fn run(command: UserCommand, out: &mut Output<'_>) -> anyhow::Result<
             data.open()?.remove_user(&name)?;
             writeln!(out, "Removed {name}.")?;
         }
-        UserCommand::List(ListUsers { data, json }) => list(&data.open()?.users()?, json, out)?,
+        UserCommand::List(ListUsers { data, json }) => list(&data.open()?.users()?, json, &data, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -181,14 +181,15 @@ impl<'a> From<&'a User> for Listed<'a> {
     }
 }
 
-fn list(users: &[User], json: bool, out: &mut Output<'_>) -> anyhow::Result<()> {
+fn list(users: &[User], json: bool, data: &DataArgs, out: &mut Output<'_>) -> anyhow::Result<()> {
     let listed: Vec<Listed<'_>> = users.iter().map(Listed::from).collect();
     if json {
         writeln!(out, "{}", serde_json::to_string(&listed)?)?;
         return Ok(());
     }
     if listed.is_empty() {
-        note!("No users yet: `vitalwire user add NAME --role reader --generate`.");
+        note!("No users yet. Add one:");
+        note!("  vitalwire user add NAME --role reader --generate{}", data.flags());
         return Ok(());
     }
     let width = listed.iter().map(|user| user.name.len()).max().unwrap_or(0).max("USER".len());

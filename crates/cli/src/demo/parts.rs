@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 use vitalwire_gateway::{Addresses, Server, ServerConfig};
 use vitalwire_simulator::fleet::{FleetConfig, FleetObserver, FleetReport, run_fleet};
 
+use crate::signals::asked_to_stop;
+
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start an event loop")
 }
@@ -98,6 +100,7 @@ impl FleetThread {
                 tokio::pin!(fleet);
                 tokio::select! {
                     report = &mut fleet => report,
+                    // With a live view Ctrl-C is a key.
                     () = asked_to_stop() => {
                         halt.cancel();
                         fleet.await
@@ -115,19 +118,5 @@ impl FleetThread {
     pub(crate) fn stop(self) -> anyhow::Result<FleetReport> {
         self.stop.cancel();
         join(self.thread, "fleet")
-    }
-}
-
-/// Ctrl-C or SIGTERM. (With a live view Ctrl-C is a key.)
-async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }

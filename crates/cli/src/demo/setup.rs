@@ -141,7 +141,7 @@ fn broker_limits() -> BrokerLimits {
 }
 
 fn open_or_create(folder: &Path, master_key: &Path) -> anyhow::Result<Registry> {
-    if data::has_registry(folder) {
+    if data::has_registry(folder)? {
         return data::open(folder, Some(master_key));
     }
     let master =

@@ -51,7 +51,7 @@ fn text_is_that_of_the_specification() {
 
 #[test]
 fn code_in_the_terminal_can_be_read_with_and_without_colours() {
-    let label = Label::new(&link(), &"bed_07".parse().unwrap()).unwrap();
+    let label = Label::screen(&[TEXT]).unwrap();
     let plain = label.terminal(false);
     assert_eq!(read_modules(&modules(&plain, false)), TEXT);
     let coloured = label.terminal(true);
@@ -59,7 +59,10 @@ fn code_in_the_terminal_can_be_read_with_and_without_colours() {
     assert!(coloured.lines().all(|line| line.starts_with(start) && line.ends_with(end)));
     let blocks = coloured.replace(start, "").replace(end, "");
     assert_eq!(read_modules(&modules(&blocks, true)), TEXT);
-    assert!(plain.lines().all(|line| line.chars().count() <= 80), "it fits a terminal of 80 columns");
+    let (columns, lines) =
+        (plain.lines().map(|line| line.chars().count()).max().unwrap(), plain.lines().count());
+    assert_eq!(label.size(), (columns, lines));
+    assert!(columns <= 80 && lines <= 23, "it fits 80×24 with the prompt below it: {columns}×{lines}");
 }
 
 #[test]
@@ -124,10 +127,23 @@ fn setup_label_opens_the_page_and_joins_the_network_first_if_that_has_a_password
     assert!(svg.contains("width=\"100mm\"") && !svg.contains("hjb4"), "{svg}");
 }
 
+/// What readers see of codes side by side.
+fn read_all(rows: &[Vec<bool>]) -> Vec<String> {
+    const TIMES: usize = 4;
+    let (width, height) = (rows[0].len() * TIMES, rows.len() * TIMES);
+    let dark = |x: usize, y: usize| rows[y / TIMES][x / TIMES];
+    let mut image = rqrr::PreparedImage::prepare_from_bitmap(width, height, dark);
+    let mut grids = image.detect_grids();
+    grids.sort_by_key(|grid| grid.bounds.iter().map(|corner| corner.x).min());
+    grids.iter().map(|grid| grid.decode().unwrap().1).collect()
+}
+
 #[test]
-fn setup_codes_in_the_terminal_can_be_read() {
-    for (text, expected) in [(page_url(&secrets()), PAGE), (wifi_code(&secrets()), WIFI)] {
-        let shown = Label::plain(&text).unwrap().terminal(false);
-        assert_eq!(read_modules(&modules(&shown, false)), expected);
-    }
+fn setup_codes_in_the_terminal_can_be_read_and_fit_side_by_side() {
+    let label = Label::screen(&[WIFI, PAGE]).unwrap();
+    assert_eq!(read_all(&modules(&label.terminal(false), false)), [WIFI, PAGE]);
+    let (columns, lines) = label.size();
+    assert!(columns <= 80 && lines <= 18, "{columns}×{lines}");
+    let alone = Label::screen(&[PAGE]).unwrap();
+    assert_eq!(read_modules(&modules(&alone.terminal(false), false)), PAGE);
 }

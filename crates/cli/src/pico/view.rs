@@ -140,7 +140,7 @@ fn draw_page(frame: &mut Frame<'_>, area: Rect, url: &str) {
     let block = framed(" configuration page ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
-    let code: Vec<_> = Label::plain(url).map(|label| label.lines(true).collect()).unwrap_or_default();
+    let code: Vec<_> = Label::screen(&[url]).map(|label| label.lines(true).collect()).unwrap_or_default();
     let side = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
     let width = code.first().map_or(0, |line: &String| side(line.chars().count()));
     let has_room = side(code.len()) <= inner.height && width < inner.width / 2;

@@ -135,9 +135,14 @@ impl Serve {
     }
 
     /// Sends SIGTERM and waits; how long it took, and the exit status.
-    pub fn terminate(mut self) -> (Duration, std::process::ExitStatus) {
+    pub fn terminate(self) -> (Duration, std::process::ExitStatus) {
+        self.ended_by("TERM")
+    }
+
+    /// The same with another signal.
+    pub fn ended_by(mut self, name: &str) -> (Duration, std::process::ExitStatus) {
         let start = Instant::now();
-        self.signal("TERM");
+        self.signal(name);
         let status = wait(&mut self.child);
         (start.elapsed(), status)
     }

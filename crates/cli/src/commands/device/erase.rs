@@ -44,11 +44,14 @@ pub(super) fn erase(args: &EraseDevice, out: &mut Output<'_>) -> anyhow::Result<
     even_if_closed(writeln!(out, "{}", erasure_text(&erasure)))?;
     if erasure.done.is_none() {
         let id = &args.id;
+        let data = args.data.flags();
         note!(
-            "No server has done it within {} s. If none runs on this folder, it is done at the next start of \
-             `vitalwire serve`; `vitalwire device show {id}` tells when. Until then no one can be enrolled as {id}.",
+            "No server has done it within {} s. If none runs on this folder, the next start",
             SERVER_WAITED_FOR.as_secs()
         );
+        note!("of `vitalwire serve{data}` does it. This tells when:");
+        note!("  vitalwire device show {id}{data}");
+        note!("Until then no one can be enrolled as {id}.");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -136,12 +136,18 @@ pub(super) fn note_pending(id: &DeviceId, links: &LinkKeys) {
     }
 }
 
-/// The code for the person at a terminal. A log file should not get the key once more.
+/// The code for the person at a terminal, last, so that all of it is on the screen. A log file should not get the key once
+/// more.
 fn draw_code(id: &DeviceId, link: &Link, data: &DataArgs) -> anyhow::Result<()> {
     if std::io::stderr().is_terminal() {
-        note!("{}", Label::plain(&label::text(link))?.terminal(true).trim_end_matches('\n'));
+        let label = Label::screen(&[&label::text(link)])?;
+        match label::misfit(&label) {
+            Some(words) => {
+                note!("{words} Into a file: vitalwire device label {id} --svg {id}.svg{}", data.flags());
+            }
+            None => note!("{}", label.terminal(true).trim_end_matches('\n')),
+        }
     }
-    let _ = (id, data);
     Ok(())
 }
 

@@ -43,13 +43,12 @@ pub(super) fn draw(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<(
 fn draw_link(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     let links = links(&args.data.open()?, &args.id)?;
     note_pending(&args.id, &links);
-    let label = Label::new(&links.current, &args.id)?;
     if args.has_files() {
-        args.write(&label, "speak as")
-    } else {
-        write!(out, "{}", label.terminal(std::io::stdout().is_terminal()))?;
-        Ok(print_lines(&links.current, out)?)
+        return args.write(&Label::new(&links.current, &args.id)?, "speak as");
     }
+    // The code last: whoever reads it has all of it on a screen of 24 lines.
+    print_lines(&links.current, out)?;
+    args.draw(&[&label::text(&links.current)], out)
 }
 
 fn draw_setup(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
@@ -61,24 +60,37 @@ fn draw_setup(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     if args.has_files() {
         return args.write(&label::setup_label(&args.id, &secrets, args.wpa2)?, "set up");
     }
-    let colours = std::io::stdout().is_terminal();
-    if args.wpa2 {
-        writeln!(out, "1. Join the device's network:")?;
-        write!(out, "{}", Label::plain(&label::wifi_code(&secrets))?.terminal(colours))?;
-        writeln!(out, "network: {}", label::NETWORK)?;
-        writeln!(out, "password: {}", secrets.access_point_password())?;
-        writeln!(out, "2. Open its configuration page:")?;
-    }
     let url = label::page_url(&secrets);
-    write!(out, "{}", Label::plain(&url)?.terminal(colours))?;
     writeln!(out, "page: {}", url.as_str())?;
     writeln!(out, "setup key: {}", label::key_digits(secrets.key()).as_str())?;
-    Ok(())
+    if !args.wpa2 {
+        return args.draw(&[&url], out);
+    }
+    writeln!(out, "network: {}", label::NETWORK)?;
+    writeln!(out, "password: {}", secrets.access_point_password())?;
+    writeln!(out, "Left: 1. join the device's network. Right: 2. open its configuration page.")?;
+    args.draw(&[&label::wifi_code(&secrets), &url], out)
 }
 
 impl LabelDevice {
     fn has_files(&self) -> bool {
         self.svg.is_some() || self.png.is_some()
+    }
+
+    /// Draws codes for a terminal; where they do not fit one, says how to get them.
+    fn draw(&self, texts: &[&str], out: &mut Output<'_>) -> anyhow::Result<()> {
+        let (label, is_terminal) = (Label::screen(texts)?, std::io::stdout().is_terminal());
+        if is_terminal && let Some(words) = label::misfit(&label) {
+            let (id, data) = (&self.id, self.data.flags());
+            let more = match (self.setup, self.wpa2) {
+                (true, true) => " --setup --wpa2",
+                (true, false) => " --setup",
+                _ => "",
+            };
+            note!("{words} Into a file: vitalwire device label {id}{more} --svg {id}.svg{data}");
+            return Ok(());
+        }
+        Ok(write!(out, "{}", label.terminal(is_terminal))?)
     }
 
     /// Writes the files; who reads them can do `what` to the device.

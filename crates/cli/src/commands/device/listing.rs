@@ -7,6 +7,7 @@ use serde::Serialize;
 use vitalwire_access::DeviceId;
 use vitalwire_registry::{DeviceInfo, ErasureInfo, Registry, RegistryError};
 
+use crate::args::DataArgs;
 use crate::output::{Output, note};
 
 /// A device as scripts see it.
@@ -94,7 +95,12 @@ pub(super) fn erasure_text(erasure: &ErasureInfo) -> String {
 }
 
 /// Lists devices.
-pub(super) fn list(devices: &[DeviceInfo], json: bool, out: &mut Output<'_>) -> anyhow::Result<()> {
+pub(super) fn list(
+    devices: &[DeviceInfo],
+    json: bool,
+    data: &DataArgs,
+    out: &mut Output<'_>,
+) -> anyhow::Result<()> {
     let now = SystemTime::now();
     let listed: Vec<Listed<'_>> = devices.iter().map(|device| Listed::new(device, now)).collect();
     if json {
@@ -102,7 +108,10 @@ pub(super) fn list(devices: &[DeviceInfo], json: bool, out: &mut Output<'_>) -> 
         return Ok(());
     }
     if listed.is_empty() {
-        note!("No devices yet: `vitalwire device add NAME` or `vitalwire device import FILE`.");
+        let data = data.flags();
+        note!("No devices yet. Enrol one:");
+        note!("  vitalwire device add NAME{data}");
+        note!("  vitalwire device import DEVICES_KEYS.txt{data}");
         return Ok(());
     }
     let width = listed.iter().map(|device| device.id.len()).max().unwrap_or(0).max("DEVICE".len());

@@ -67,7 +67,7 @@ pub(super) fn provision(args: &ProvisionDevice) -> anyhow::Result<()> {
         note!("Wrote {}. Who can read it can speak as {id}.", path.display());
     }
     let wpa2 = if args.wpa2 { " --wpa2" } else { "" };
-    note!("Its label for setting it up: vitalwire device label {id} --setup{wpa2}");
+    note!("Its label for setting it up: vitalwire device label {id} --setup{wpa2}{}", args.data.flags());
     Ok(())
 }
 

@@ -1,15 +1,19 @@
 //! The single checks. Each looks at one thing and says what to do about it.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use vitalwire_broker::TlsIdentity;
+use vitalwire_broker::{TlsIdentity, bind_advice};
+use vitalwire_gateway::server_lock;
 use vitalwire_registry::{Directory, RegistryError};
 
 use super::{Finding, fail, ok, warn};
+use crate::args::quoted;
 use crate::config::{BrokerSettings, Settings, TlsSettings};
+use crate::explain::explain;
+use crate::processes::{self, Process};
 use crate::{data, limits};
 
 /// 2025-01-01: this program is younger.
@@ -22,7 +26,6 @@ const CLOCK_STEP_MAX: Duration = Duration::from_millis(50);
 const OPEN_FILES_WANTED: u64 = 4_096;
 /// Renewing takes people time.
 const CERTIFICATE_DAYS_WARN: i32 = 30;
-const HEALTH_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The clock stamps readings: it must be about right, and it must not jump.
 pub(super) fn clock() -> Finding {
@@ -71,47 +74,55 @@ pub(super) fn ports(settings: &Settings) -> Vec<Finding> {
         wanted.extend(tls.as_ref().map(|tls| ("MQTT TLS", tls.address)));
         wanted.extend(websocket.map(|address| ("WebSocket", address)));
     }
-    let running = settings.metrics.is_some_and(answers_health);
-    wanted.into_iter().map(|(name, address)| port(name, address, running)).collect()
+    let server = processes::lock_holder(&server_lock(&settings.data));
+    wanted.into_iter().map(|(name, address)| port(name, address, server.as_ref())).collect()
 }
 
-fn port(name: &str, address: SocketAddr, running: bool) -> Finding {
-    match TcpListener::bind(address) {
-        Ok(_) => ok("ports", format!("{address} is free for {name}")),
-        Err(_) if running => {
-            ok("ports", format!("{address} is in use for {name} by the vitalwire that runs here"))
+/// `server` is the one that runs on this data folder.
+fn port(name: &str, address: SocketAddr, server: Option<&Process>) -> Finding {
+    let error = match TcpListener::bind(address) {
+        Ok(_) => return ok("ports", format!("{address} is free for {name}")),
+        Err(error) => error,
+    };
+    if error.kind() != ErrorKind::AddrInUse {
+        let advice = bind_advice(&error);
+        return fail("ports", format!("{address} cannot be used for {name} ({error}): {advice}"));
+    }
+    match (processes::listener(address), server) {
+        (Some(found), Some(server)) if found == *server => {
+            let pid = server.pid;
+            ok("ports", format!("{address} is in use for {name} by this folder's server (process {pid})"))
         }
-        Err(error) => fail(
+        (Some(Process { pid, name: program }), _) => {
+            let whose = if program == "vitalwire" { ", not the server of this folder" } else { "" };
+            fail(
+                "ports",
+                format!(
+                    "{address} is not free for {name}: `{program}` (process {pid}{whose}) listens there. Stop it, \
+                     or choose another"
+                ),
+            )
+        }
+        (None, _) => fail(
             "ports",
-            format!("{address} is not free for {name} ({error}): stop what uses it, or choose another"),
+            format!(
+                "{address} is not free for {name}: another program, or another data folder's server, listens \
+                 there (as root, doctor says which). Stop it, or choose another"
+            ),
         ),
     }
-}
-
-/// Whether a server of ours runs already: then its ports are rightly in use.
-fn answers_health(metrics: SocketAddr) -> bool {
-    let answer = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect_timeout(&metrics, HEALTH_PATIENCE)?;
-        stream.set_read_timeout(Some(HEALTH_PATIENCE))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = Vec::new();
-        // A strange server may send without end.
-        stream.take(64 * 1024).read_to_end(&mut text)?;
-        Ok(text.windows(9).any(|window| window == b"vitalwire"))
-    };
-    answer().unwrap_or(false)
 }
 
 /// Folder, master key, registry and what is in it.
 pub(super) fn data_folder(folder: &Path, master_key: Option<&Path>) -> Vec<Finding> {
     let registry = match data::open(folder, master_key) {
         Ok(registry) => registry,
-        Err(error) => return vec![fail("data", format!("{error:#}"))],
+        Err(error) => return vec![fail("data", explain(&error))],
     };
     let mut findings =
         vec![ok("data", format!("{}: permissions are right, the master key opens it", folder.display()))];
     match registry.directory() {
-        Ok(directory) => findings.extend(contents(&directory)),
+        Ok(directory) => findings.extend(contents(&directory, folder)),
         Err(error) => findings.push(broken(&error)),
     }
     findings
@@ -121,16 +132,18 @@ fn broken(error: &RegistryError) -> Finding {
     fail("registry", error.to_string())
 }
 
-fn contents(directory: &Directory) -> Vec<Finding> {
+fn contents(directory: &Directory, folder: &Path) -> Vec<Finding> {
+    let data = quoted(&folder.display().to_string());
     let (devices, users) = (directory.devices.len(), directory.users.len());
     let mut findings = vec![
         match devices {
-            0 => warn("devices", "none is enrolled: `vitalwire device add NAME` or `device import FILE`"),
+            0 => warn("devices", format!("none is enrolled: vitalwire device add NAME --data {data}")),
             _ => ok("devices", format!("{devices} enrolled")),
         },
         match users {
             0 => {
-                warn("users", "none, so no one can read: `vitalwire user add NAME --role reader --generate`")
+                let add = format!("vitalwire user add NAME --role reader --generate --data {data}");
+                warn("users", format!("none, so no one can read: {add}"))
             }
             _ => ok("users", format!("{users} may log in")),
         },
@@ -164,13 +177,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn port_in_use_is_a_failure_unless_we_run_there() {
+    fn a_port_in_use_is_a_failure_unless_the_folders_own_server_has_it() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        assert_eq!(port("MQTT", address, false).state, State::Fail);
-        assert_eq!(port("MQTT", address, true).state, State::Ok);
+        let pid = std::process::id();
+        let name = std::fs::read_to_string("/proc/self/comm").unwrap().trim().to_owned();
+        let ours = Process { pid, name };
+        let other = Process { pid: pid + 1, name: "vitalwire".to_owned() };
+        for server in [None, Some(&other)] {
+            let found = port("MQTT", address, server);
+            assert_eq!(found.state, State::Fail);
+            assert!(found.message.contains(&format!("process {pid}")), "{}", found.message);
+        }
+        assert_eq!(port("MQTT", address, Some(&ours)).state, State::Ok);
         drop(taken);
-        assert_eq!(port("MQTT", address, false).state, State::Ok);
+        assert_eq!(port("MQTT", address, None).state, State::Ok);
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_blames_no_other_program() {
+        let found = port("devices", "192.0.2.1:9998".parse().unwrap(), None);
+        assert_eq!(found.state, State::Fail);
+        assert!(found.message.contains("does not have that address"), "{}", found.message);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vitalwire_device::identity::Identity;
 use vitalwire_device::mode::Mode;
@@ -13,8 +12,10 @@ use vitalwire_device::status::Activity;
 use vitalwire_simulator::desk::{DeliveredUnit, Desk, DeskHandle, DeskState};
 
 use super::desk::{DeskArgs, page_url, protocol_text};
-use crate::label::Label;
+use crate::label;
+use crate::listen::is_loopback;
 use crate::output::{Output, OutputError, even_if_closed, note};
+use crate::signals::asked_to_stop;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -59,9 +60,7 @@ pub(super) fn run(args: &DeviceArgs, out: &mut Output<'_>) -> anyhow::Result<Exi
                 told = tell(handle, &identity, out) => if let Err(error) = told {
                     note!("{error}");
                 },
-                result = told_to_stop() => if let Err(error) = result {
-                    note!("cannot listen for signals: {error}");
-                },
+                () = asked_to_stop() => {}
             }
             stop.cancel();
             std::future::pending::<()>().await;
@@ -73,15 +72,6 @@ pub(super) fn run(args: &DeviceArgs, out: &mut Output<'_>) -> anyhow::Result<Exi
     })?;
     tell_end(&end, args.desk.flash.is_some());
     Ok(ExitCode::SUCCESS)
-}
-
-async fn told_to_stop() -> std::io::Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }
 
 /// Tells each change, until the device has ended.
@@ -107,14 +97,13 @@ async fn tell(mut handle: DeskHandle, identity: &Identity, out: &mut Output<'_>)
 
 fn tell_page(page: SocketAddr, identity: &Identity, out: &mut Output<'_>) -> Result<(), OutputError> {
     let url = page_url(page, &identity.setup_key);
-    if std::io::stdout().is_terminal()
-        && let Ok(code) = Label::plain(&url)
-    {
-        write!(out, "{}", code.terminal(true))?;
-    }
     writeln!(out, "page: {}", url.as_str())?;
+    // A phone cannot open an address of this machine alone.
+    if std::io::stdout().is_terminal() && !is_loopback(page.ip()) {
+        label::draw_for_person(&[&url], out)?;
+    }
     out.flush()?;
-    note!("waiting for the page at http://{page}/ to be saved; open the address above, with what follows #");
+    note!("waiting for the page to be saved: open the address above, with what follows #");
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use vitalwire_simulator::desk::{Desk, DeskConfig, DeskHandle, DeskState};
 use super::desk::{DeskArgs, page_url, protocol_text};
 use crate::output::Output;
 use crate::pico::{self, About};
+use crate::signals::asked_to_stop;
 use crate::terminal;
 
 const EXAMPLES: &str = "\
@@ -95,5 +96,16 @@ fn run_device(
         page_url: Box::new(move |page| page_url(page, &setup_key).to_string()),
     };
     made.send(Made { handle, about }).ok().context("no one looks")?;
-    Ok(runtime.block_on(desk.run(stop))?)
+    let ended = runtime.block_on(async {
+        let device = desk.run(stop.clone());
+        tokio::pin!(device);
+        tokio::select! {
+            ended = &mut device => ended,
+            () = asked_to_stop() => {
+                stop.cancel();
+                device.await
+            }
+        }
+    });
+    Ok(ended?)
 }
