@@ -1,0 +1,42 @@
+// A real browser at the page, as a person who logs in sees it.
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import { PASSWORDS } from './nodered.mjs';
+import { PATIENCE_MS } from './process.mjs';
+
+export const PHONE = { width: 360, height: 740 };
+export const DESKTOP = { width: 1_280, height: 900 };
+
+const executablePath = () => {
+  const paths = [process.env.VITALWIRE_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+  const found = paths.find((path) => path && existsSync(path));
+  if (!found) throw Error('no Chromium is installed; install it (apt-get install chromium), or name it in VITALWIRE_CHROMIUM');
+  return found;
+};
+
+export const browser = async (t) => {
+  const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  const launched = await chromium.launch({ executablePath: executablePath(), timeout: PATIENCE_MS, args });
+  t.after(() => launched.close());
+  return launched;
+};
+
+// A page of a browser of its own that logged in, with what it asked for and what went wrong in it.
+export const open = async (launched, url, { name = 'nurse', viewport = DESKTOP } = {}) => {
+  const context = await launched.newContext({ viewport });
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const requests = [];
+  const errors = [];
+  page.on('request', (request) => requests.push(request.url()));
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('console', (message) => message.type() === 'error' && errors.push(`${message.text()} ${message.location().url}`));
+  await page.goto(`${url}/dashboard`);
+  await page.fill('#name', name);
+  await page.fill('#password', PASSWORDS[name]);
+  await page.click('button');
+  await page.waitForSelector('.vw[data-live=true]');
+  return { page, context, requests, errors };
+};
+
+export const tile = (page, id) => page.locator(`[data-device="${id}"]`);
