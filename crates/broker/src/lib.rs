@@ -133,7 +133,7 @@ impl BrokerLimits {
 }
 
 /// Where the broker really listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BrokerAddresses {
     /// Plain MQTT.
     pub plain: Option<SocketAddr>,

@@ -255,7 +255,7 @@ mod tests {
         let intake = intake(&folder);
         intake.take_as_published(measurement_of("gone", 1)).await;
         intake.take_as_published(measurement_of("d", 1)).await;
-        // The broker is away.
+        // No publisher reads the feed.
         let _ = intake.take(measurement_of("d", 2)).await.await;
         intake.take_as_published(measurement_of("d", 3)).await;
         intake.erase(&"gone".parse().unwrap()).await.unwrap();

@@ -7,6 +7,7 @@ use vitalwire_journal::{JournalError, SPAN_US_MAX};
 use vitalwire_protocol::batch::BatchError;
 use vitalwire_protocol::{FrameError, SampleError};
 
+use crate::event::DeviceEvent;
 use crate::identify::IdentifyError;
 use crate::lease::Ending;
 use crate::session::StillDelivers;
@@ -109,15 +110,16 @@ impl Cause {
         )
     }
 
-    /// The kind of the event that whoever watches over the device is told, for faults that are not the network's.
-    pub(crate) fn event(&self) -> Option<&'static str> {
+    /// What whoever watches over the device is told, for faults that are not the network's.
+    pub(crate) fn event(&self) -> Option<DeviceEvent> {
+        let detail = || self.to_string();
         match self {
             Self::Message(_)
             | Self::OutOfTurn { .. }
             | Self::SequenceBack { .. }
-            | Self::SpanTooLong { .. } => Some("bad-message"),
-            Self::UnknownProfile(_) => Some("unknown-profile"),
-            Self::UnknownChannel { .. } => Some("unknown-channel"),
+            | Self::SpanTooLong { .. } => Some(DeviceEvent::BadMessage { detail: detail() }),
+            Self::UnknownProfile(_) => Some(DeviceEvent::UnknownProfile { detail: detail() }),
+            Self::UnknownChannel { .. } => Some(DeviceEvent::UnknownChannel { detail: detail() }),
             _ => None,
         }
     }
@@ -131,7 +133,7 @@ mod tests {
     fn a_label_is_told_for_each_group_of_causes() {
         assert_eq!(Cause::Closed { mid_message: true }.label(), "ClosedByDevice");
         assert_eq!(Cause::Ended(Ending::Revoked).label(), Cause::Identify(IdentifyError::Revoked).label());
-        assert_eq!(Cause::SequenceBack { sequence: 1, last: 2 }.event(), Some("bad-message"));
+        assert_eq!(Cause::SequenceBack { sequence: 1, last: 2 }.event().unwrap().kind(), "bad-message");
         assert_eq!(Cause::Idle(Duration::ZERO).event(), None);
     }
 }

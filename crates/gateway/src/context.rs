@@ -1,13 +1,17 @@
 //! What connections and background jobs share of a running server.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admissions;
 use crate::enrolment::Enrolment;
-use crate::identify::Identifier;
+use crate::event::{DeviceEvent, Event, ServerEvent, Status};
+use crate::feed::Feed;
+use crate::identify::{Identifier, Identity};
 use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -24,7 +28,8 @@ pub(crate) struct Context {
     pub(crate) enrolment: Enrolment,
     pub(crate) profiles: Profiles,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) feed: Feed,
+    pub(crate) publisher: Publisher,
     pub(crate) intake: Arc<Intake>,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
@@ -45,9 +50,37 @@ impl Context {
         self.metrics.removed_by_age.inner().store(journal.removed_by_age, Ordering::Relaxed);
         self.metrics.removed_by_size.inner().store(journal.removed_by_size, Ordering::Relaxed);
         self.metrics.age_suspended.set(u64::from(journal.suspension.is_some()));
-        if let Publisher::Embedded(broker) = &*self.publisher {
-            self.metrics.broker_connected.set(1);
-            self.metrics.mqtt_clients.set(broker.stats().clients);
-        }
+        self.metrics.mqtt_clients.set(self.publisher.clients().unwrap_or(0));
+    }
+
+    /// Tells whoever watches that something happened to a device.
+    pub(crate) fn tell(&self, identity: &Identity, what: DeviceEvent) {
+        let (device, peer) = (identity.id().clone(), identity.peer);
+        self.tell_event(Event::Device { device, peer, time: SystemTime::now(), what });
+    }
+
+    /// Tells whoever watches that something happened to the server.
+    pub(crate) fn tell_server(&self, what: ServerEvent) {
+        self.tell_event(Event::Server { time: SystemTime::now(), what });
+    }
+
+    fn tell_event(&self, event: Event) {
+        event.log();
+        self.feed.event(event);
+    }
+
+    /// Tells that a device has a connection, and the server's end of it.
+    pub(crate) fn device_online(&self, identity: &Identity, local: Option<SocketAddr>) {
+        self.tell_status(identity, true, local);
+    }
+
+    /// Tells that a device has no connection any more.
+    pub(crate) fn device_offline(&self, identity: &Identity) {
+        self.tell_status(identity, false, None);
+    }
+
+    fn tell_status(&self, identity: &Identity, is_online: bool, local: Option<SocketAddr>) {
+        let (device, peer) = (identity.id().clone(), identity.peer);
+        self.feed.status(Status { device, is_online, peer, local });
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const JOURNAL: &str = "journal.db";
 /// The folder of profiles.
 pub(crate) const PROFILES: &str = "profiles";
+/// The name of this server at an external broker.
+pub(crate) const BROKER_CLIENT_ID: &str = "broker-client-id";
 
 /// The file that a running server holds locked, so that two never serve one data folder.
 #[must_use]

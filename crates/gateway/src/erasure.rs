@@ -12,8 +12,6 @@ use vitalwire_journal::JournalError;
 use vitalwire_registry::{Directory, RegistryError};
 
 use crate::context::Context;
-use crate::publisher::Publisher;
-use crate::topics::ROOT;
 
 /// After a failure it is tried again so much later.
 const RETRY: Duration = Duration::from_secs(10);
@@ -71,17 +69,7 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
     }
     // What the backfill had read before is handed to no one from here on.
     context.intake.note_erasure().await;
-    let messages = match &*context.publisher {
-        Publisher::Embedded(broker) => {
-            let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));
-            let concerned = |topic: &str| topic.starts_with(&ours) || topic.starts_with(&papers);
-            Some(broker.erase(concerned).await)
-        }
-        Publisher::External(external) => {
-            external.erase(device);
-            None
-        }
-    };
+    let messages = context.publisher.erase(device).await;
     let proof = proof(entries, messages);
     Ok(context.enrolment.erasure_done(device.clone(), entries, proof).await?)
 }

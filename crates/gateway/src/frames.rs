@@ -11,6 +11,7 @@ use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_va
 use crate::arrival::{Arrival, DRAIN_MAX, DRAIN_WAIT};
 use crate::cause::Cause;
 use crate::clock::utc_us;
+use crate::event::DeviceEvent;
 use crate::identify::{Candidate, IdentifyError, Identity};
 use crate::intake::Group;
 use crate::lease::Ending;
@@ -79,21 +80,21 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     let session = match entered {
         Ok(session) => session,
         Err(refused) => {
-            Box::pin(context.publisher.event(&identity, "second-connection-refused", &refused)).await;
+            context.tell(&identity, DeviceEvent::SecondConnectionRefused);
             return refused.into();
         }
     };
     if !context.identifier.is_current(identity.credential()) {
         // The connection that it took over said nothing at its end.
-        Box::pin(context.publisher.device_offline(&identity)).await;
+        context.device_offline(&identity);
         return IdentifyError::Revoked.into();
     }
     if session.entered == Entered::TookOver {
         context.metrics.takeovers.inc();
-        Box::pin(context.publisher.event(&identity, "connection-taken-over", &Ending::TakenOver)).await;
+        context.tell(&identity, DeviceEvent::TakenOver);
     }
     tracing::info!(peer = %arrival.peer, device = %identity.id(), variant = %greeting.variant, "device connected");
-    Box::pin(context.publisher.device_online(&identity, stream.local_addr().ok())).await;
+    context.device_online(&identity, stream.local_addr().ok());
     let decoder = Box::new(FrameDecoder::new(&secret, greeting.variant));
     let source = Arc::new(Source::new(&identity.topics, &context.profiles.pico()));
     let collector = Collector {
@@ -108,7 +109,7 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     };
     let cause = collector.run(greeting.bytes).await;
     if session.is_held() {
-        context.publisher.device_offline(&identity).await;
+        context.device_offline(&identity);
     }
     cause
 }

@@ -11,7 +11,6 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::context::Context;
-use crate::publisher::Publisher;
 
 /// Serves until the stop.
 pub(crate) async fn run(listener: TcpListener, context: Arc<Context>) {
@@ -34,8 +33,7 @@ async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
 }
 
 async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
-    let away =
-        matches!(*context.publisher, Publisher::External(_)) && context.metrics.broker_connected.get() == 0;
+    let away = !context.publisher.is_connected();
     let journal_failing = !context.intake.is_healthy();
     if context.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")

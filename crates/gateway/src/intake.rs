@@ -1,6 +1,6 @@
 //! The intake: the only way from a connection to the journal and to those who read along. What comes goes two ways: at once
-//! to the publisher, and into the journal, after whose commit the device is told that its readings are safe. What the publisher
-//! could not take, the backfill reads from the journal.
+//! to the feed, and into the journal, after whose commit the device is told that its readings are safe. What the publisher, a
+//! reader of the feed, could not take, the backfill reads from the journal.
 
 mod group;
 mod memory;
@@ -20,9 +20,9 @@ use vitalwire_journal::{
 
 use self::memory::{BatchNumber, Liveness, Memory};
 use crate::clock::DeviceClock;
+use crate::feed::{Feed, Promise};
 use crate::measurement::Measurement;
 use crate::metrics::Metrics;
-use crate::publisher::Publisher;
 use crate::reading::{Reading, Values};
 use crate::ticket::{Claims, Delivery, Ticket};
 
@@ -31,7 +31,7 @@ pub(crate) use group::Group;
 /// See the module.
 pub(crate) struct Intake {
     journal: Journal,
-    publisher: Arc<Publisher>,
+    feed: Feed,
     claims: Claims,
     health: watch::Receiver<Health>,
     metrics: Metrics,
@@ -65,11 +65,11 @@ impl Future for Receipt {
 }
 
 impl Intake {
-    pub(crate) fn new(journal: Journal, publisher: Arc<Publisher>, metrics: Metrics) -> Self {
+    pub(crate) fn new(journal: Journal, feed: Feed, metrics: Metrics) -> Self {
         Self {
             health: journal.health(),
             journal,
-            publisher,
+            feed,
             claims: Claims::default(),
             metrics,
             memory: Memory::default(),
@@ -78,15 +78,14 @@ impl Intake {
         }
     }
 
-    /// Takes what a device sent: publishes it if it is new, and hands it to the journal. Waits while the journal's queue is
+    /// Takes what a device sent: tells the feed if it is new, and hands it to the journal. Waits while the journal's queue is
     /// full, so that the device is read no further.
     pub(crate) async fn take(self: &Arc<Self>, measurement: Measurement) -> Receipt {
         let entry = measurement.entry();
         let Measurement { reading, received_us, may_be_held, .. } = measurement;
         let number = BatchNumber { device: entry.device.clone(), boot: entry.boot, sequence: entry.sequence };
-        let last_us = entry.first_us.saturating_add_unsigned(entry.span_us);
         self.count(&reading);
-        let ticket = match self.memory.liveness(&number, last_us, received_us) {
+        let ticket = match self.memory.liveness(&number, reading.is_live(received_us)) {
             Liveness::Published => self.memory.ticket_again(&number),
             Liveness::Backlog => Ticket::dropped(),
             Liveness::Fresh if may_be_held => Ticket::dropped(),
@@ -102,7 +101,7 @@ impl Intake {
         self.append(number, entry, ticket).await
     }
 
-    /// Takes a sample of a device that is told nothing: publishes it, and adds it to its connection's group.
+    /// Takes a sample of a device that is told nothing: tells the feed, and adds it to its connection's group.
     pub(crate) async fn take_sample(self: &Arc<Self>, group: &mut Group, sample: Measurement) {
         if !group.takes(&sample) {
             self.journal_group(group).await;
@@ -123,7 +122,7 @@ impl Intake {
     }
 
     async fn publish(&self, reading: Reading, ticket: &Arc<Ticket>) {
-        self.publisher.live(reading, ticket.share(), self.is_healthy()).await;
+        self.feed.reading(reading, Promise { share: ticket.share(), is_durable: self.is_healthy() }).await;
     }
 
     fn count(&self, reading: &Reading) {
@@ -291,16 +290,19 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::clock::Mapped;
-    use crate::publisher::external::{External, ExternalBroker};
-    use crate::reading::batch::tests::DECODED;
     use crate::topics::{DeviceTopics, Source};
 
-    /// An intake whose broker is away.
+    /// An intake whose feed no one reads yet.
+    pub(crate) fn intake_with_feed(folder: &tempfile::TempDir) -> (Arc<Intake>, Feed) {
+        let intake = intake(folder);
+        let feed = intake.feed.clone();
+        (intake, feed)
+    }
+
+    /// An intake whose feed no one reads.
     pub(crate) fn intake(folder: &tempfile::TempDir) -> Arc<Intake> {
         let journal = Journal::open(&folder.path().join("journal.db"), &JournalLimits::default()).unwrap();
-        let broker = ExternalBroker::from_url("mqtt://127.0.0.1:1", String::new().into()).unwrap();
-        let external = External::start(broker, 1 << 20, Metrics::new()).unwrap();
-        Arc::new(Intake::new(journal, Arc::new(Publisher::External(external)), Metrics::new()))
+        Arc::new(Intake::new(journal, Feed::new(Metrics::new()), Metrics::new()))
     }
 
     impl Intake {
@@ -331,23 +333,13 @@ pub(crate) mod tests {
         let receipt = intake.append(number.clone(), entry(BODY_BYTES_MAX + 1), ticket).await;
         assert!(matches!(receipt.await.1, Outcome::Refused(_)));
         drop(share);
-        assert_eq!(intake.memory.liveness(&number, 0, 0), Liveness::Published);
+        assert_eq!(intake.memory.liveness(&number, true), Liveness::Published);
         let again = intake.memory.ticket_again(&number);
         let Outcome::Committed { position } = intake.append(number, entry(1), again).await.await.1 else {
             panic!("not taken")
         };
         let stored = Stored { position, entry: entry(1) };
         assert!(intake.take_ticket(&stored).is_none(), "the backfill is to publish it");
-    }
-
-    #[tokio::test]
-    async fn a_batch_is_decoded_once_on_its_way() {
-        let folder = tempfile::tempdir().unwrap();
-        let intake = intake(&folder);
-        let before = DECODED.get();
-        let receipt = intake.take(measurement_of("d", 1)).await;
-        assert_eq!(receipt.await, (1, Outcome::Committed { position: 1 }));
-        assert_eq!(DECODED.get() - before, 1);
     }
 
     /// A batch of one temperature, measured when it was received.

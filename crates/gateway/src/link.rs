@@ -14,6 +14,7 @@ use self::conversation::Conversation;
 use crate::arrival::Arrival;
 use crate::cause::Cause;
 use crate::clock::{DeviceClock, ServerClock, utc_us};
+use crate::event::DeviceEvent;
 use crate::identify::{IdentifyError, Identity};
 use crate::session::{Entered, Session};
 use crate::tls::{Proven, Secured};
@@ -49,8 +50,8 @@ pub(crate) async fn serve(
         Ok(greeted) => link.run_session(greeted).await,
         Err(cause) => cause,
     };
-    if let Some(kind) = cause.event() {
-        Box::pin(context.publisher.event(&link.identity, kind, &cause)).await;
+    if let Some(event) = cause.event() {
+        context.tell(&link.identity, event);
     }
     Box::pin(link.secured.close()).await;
     (Some(device), cause)
@@ -106,9 +107,8 @@ impl Link<'_> {
     }
 
     /// Tells whoever watches over the device that it holds nothing below `below` any more.
-    async fn tell_lost(&self, below: u64, last: u64) {
-        let detail = format!("the device holds no batch below {below} any more; the last taken is {last}");
-        self.arrival.context.publisher.event(&self.identity, "batches-lost", &detail).await;
+    fn tell_lost(&self, below: u64, last: u64) {
+        self.arrival.context.tell(&self.identity, DeviceEvent::BatchesLost { below, last });
     }
 
     /// Waits for the device's `Hello`.
@@ -165,7 +165,7 @@ impl Link<'_> {
         let cause = self.hold_session(&session, greeted).await;
         // Also when it never was online itself: the connection that it replaced said nothing at its end.
         if session.is_held() {
-            Box::pin(context.publisher.device_offline(&identity)).await;
+            context.device_offline(&identity);
         }
         cause
     }
@@ -193,7 +193,7 @@ impl Link<'_> {
             Ok(conversation) => conversation,
             Err(cause) => return cause,
         };
-        Box::pin(context.publisher.device_online(&identity, local)).await;
+        context.device_online(&identity, local);
         conversation.run().await
     }
 }

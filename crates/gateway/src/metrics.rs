@@ -14,6 +14,12 @@ pub(crate) struct EndLabel {
     end: &'static str,
 }
 
+/// Who reads the feed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReaderLabel {
+    reader: String,
+}
+
 type Level = Gauge<u64, AtomicU64>;
 
 /// Each line is a field, its kind, its name for Prometheus (after `vitalwire_`) and what it counts.
@@ -40,6 +46,7 @@ macro_rules! metrics {
 }
 
 metrics! {
+    missed: Family<ReaderLabel, Counter> = "feed_missed", "What readers of the feed missed because they were behind";
     ends: Family<EndLabel, Counter> = "connections_ended", "Device connections that ended, by cause";
     accepted: Counter = "connections_accepted", "Device connections accepted";
     identified: Counter = "connections_identified", "Device connections that identified themselves";
@@ -61,7 +68,8 @@ metrics! {
     enrolled: Level = "devices_enrolled", "Devices the server knows";
     registry_version: Level = "registry_version", "Version of the registry that the server knows";
     backlog: Level = "publisher_backlog", "Readings waiting in memory for the external broker";
-    dropped: Counter = "publisher_dropped", "Readings let go because that memory was full";
+    dropped: Counter = "publisher_dropped", "Readings let go because that memory was full; the backfill publishes those that the journal has";
+    lost: Counter = "publisher_lost", "Of these, readings that the journal may not have";
     broker_connected: Level = "broker_connected", "1 while the MQTT broker takes messages";
     mqtt_clients: Level = "mqtt_clients", "Clients of the embedded broker";
 }
@@ -103,6 +111,11 @@ impl Metrics {
     /// Counts the end of a connection, by the label of its cause.
     pub(crate) fn ended(&self, end: &'static str) {
         self.ends.get_or_create(&EndLabel { end }).inc();
+    }
+
+    /// What the readers of the feed of this name missed.
+    pub(crate) fn missed_by(&self, name: &str) -> Counter {
+        self.missed.get_or_create(&ReaderLabel { reader: name.to_owned() }).clone()
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -1,135 +1,134 @@
-//! The publisher: turns readings and what happens to devices into MQTT messages, for the embedded broker
-//! or an external one. It knows topics and payloads, and nothing of sockets of devices.
+//! The publisher: reads the feed and turns it into MQTT messages, for the embedded broker or an external one. It knows topics
+//! and payloads, and nothing of sockets of devices. What it could not publish when it came, the backfill hands to it later.
 
-pub(crate) mod external;
+mod client_id;
+mod collector;
+mod embedded;
+mod external;
 mod flight;
+mod message;
 mod queue;
 mod render;
 mod sender;
 mod status;
 
-use std::fmt::Display;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use vitalwire_broker::Broker;
+use vitalwire_access::DeviceId;
+use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError};
+use vitalwire_registry::Logins;
 
-use crate::identify::Identity;
-use crate::message::Message;
+pub use self::external::{BrokerUrlError, ExternalBroker};
+
+use self::embedded::Embedded;
+use self::external::External;
+use crate::feed::Feed;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Share;
-use crate::topics::ROOT;
-use external::External;
-use status::{OFFLINE, ONLINE};
 
-/// Where messages go.
-pub(crate) enum Publisher {
-    /// The broker in this process.
-    Embedded(Broker),
-    /// A broker elsewhere.
+/// Which broker carries the readings.
+#[derive(Debug)]
+pub enum BrokerChoice {
+    /// The one in this process.
+    Embedded(BrokerConfig),
+    /// One elsewhere.
+    External(ExternalBroker),
+}
+
+/// Why the publisher did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PublisherError {
+    /// The embedded broker.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The external broker's settings.
+    #[error(transparent)]
+    Url(#[from] BrokerUrlError),
+}
+
+/// What the publisher needs of the server.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) limits: &'a Limits,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) logins: &'a Arc<Logins>,
+    pub(crate) feed: &'a Feed,
+}
+
+/// The publisher, whichever broker it has.
+pub(crate) struct Publisher(Kind);
+
+enum Kind {
+    Embedded(Embedded),
     External(External),
 }
 
 impl Publisher {
-    /// Publishes a reading that has just come. While an external broker is away, `durable` ones are dropped: the journal
-    /// has them, and the backfill publishes them later. The ticket says so.
-    pub(crate) async fn live(&self, reading: Reading, share: Share, durable: bool) {
-        match self {
-            Self::Embedded(broker) => publish(broker, &reading, share).await,
-            Self::External(external) if durable && !external.is_connected() => drop(share),
-            Self::External(external) => external.enqueue_live(reading, share),
+    /// Starts to read the feed.
+    pub(crate) async fn start(choice: BrokerChoice, of: Surroundings<'_>) -> Result<Self, PublisherError> {
+        Ok(Self(match choice {
+            BrokerChoice::Embedded(config) => {
+                Kind::Embedded(Embedded::start(config, of.logins, of.feed, of.metrics).await?)
+            }
+            BrokerChoice::External(broker) => {
+                let bytes_max = of.limits.backlog_bytes_max;
+                Kind::External(External::start(broker, of.data, bytes_max, of.feed, of.metrics)?)
+            }
+        }))
+    }
+
+    /// Where readers connect; nowhere with an external broker.
+    pub(crate) fn addresses(&self) -> BrokerAddresses {
+        match &self.0 {
+            Kind::Embedded(embedded) => embedded.addresses(),
+            Kind::External(_) => BrokerAddresses::default(),
         }
     }
 
-    /// Publishes a reading out of the journal, behind the live ones.
+    /// Whether the broker takes messages now.
+    pub(crate) fn is_connected(&self) -> bool {
+        match &self.0 {
+            Kind::Embedded(_) => true,
+            Kind::External(external) => external.is_connected(),
+        }
+    }
+
+    /// Clients of the broker, where it is known.
+    pub(crate) fn clients(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Embedded(embedded) => Some(embedded.clients()),
+            Kind::External(_) => None,
+        }
+    }
+
+    /// Publishes a reading out of the journal, behind the live ones, and below `vitalwire/v1` alone.
     pub(crate) async fn backlog(&self, reading: Reading, share: Share) {
-        match self {
-            Self::Embedded(broker) => publish(broker, &reading, share).await,
-            Self::External(external) => external.enqueue_backlog(reading, share),
+        match &self.0 {
+            Kind::Embedded(embedded) => embedded.backlog(&reading, share).await,
+            Kind::External(external) => external.backlog(reading, share),
         }
     }
 
-    /// Publishes, retained, that a device is connected and the two ends of its connection.
-    pub(crate) async fn device_online(&self, identity: &Identity, local: Option<SocketAddr>) {
-        let topics = &identity.topics;
-        self.retained(&topics.device_ip, identity.peer.ip()).await;
-        self.retained(&topics.device_port, identity.peer.port()).await;
-        if let Some(local) = local {
-            self.retained(&topics.server_ip, local.ip()).await;
-            self.retained(&topics.server_port, local.port()).await;
-        }
-        match self {
-            Self::Embedded(broker) => broker.publish(&*topics.status, ONLINE, true).await,
-            Self::External(external) => external.device_online(identity),
-        }
-    }
-
-    /// Publishes, retained, that a device is no longer connected.
-    pub(crate) async fn device_offline(&self, identity: &Identity) {
-        match self {
-            Self::Embedded(broker) => broker.publish(&*identity.topics.status, OFFLINE, true).await,
-            Self::External(external) => external.device_offline(identity.id()).await,
-        }
-    }
-
-    /// Publishes something that happened to a device's connection, for whoever watches over it.
-    pub(crate) async fn event(&self, identity: &Identity, kind: &str, detail: &(dyn Display + Sync)) {
-        let event = serde_json::json!({
-            "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            "kind": kind,
-            "peer": identity.peer.to_string(),
-            "detail": detail.to_string(),
-        });
-        tracing::warn!(device = %identity.id(), peer = %identity.peer, kind, "device event");
-        self.message(Message {
-            topic: Arc::clone(&identity.topics.event),
-            payload: event.to_string().into(),
-            retain: false,
-            share: None,
-        })
-        .await;
-    }
-
-    /// Publishes something that happened to the server itself.
-    pub(crate) async fn server_event(&self, kind: &str, detail: &(dyn Display + Sync)) {
-        let event = serde_json::json!({
-            "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
-            "kind": kind,
-            "detail": detail.to_string(),
-        });
-        let topic = format!("{ROOT}/event").into();
-        self.message(Message { topic, payload: event.to_string().into(), retain: false, share: None }).await;
-    }
-
-    /// Corrects what a gateway that died left behind: whoever was online then is not now.
-    ///
-    /// An external broker does this by itself, by the wills of the status connections.
-    pub(crate) async fn mark_all_offline(&self) {
-        let Self::Embedded(broker) = self else { return };
-        for (topic, payload) in broker.retained(&format!("{ROOT}/+/status")).await {
-            if payload == ONLINE {
-                broker.publish(&topic, OFFLINE, true).await;
+    /// Lets go what waits of a device and what the broker keeps of it; how many messages the broker kept, `None` when it is
+    /// elsewhere and keeps its own copies.
+    pub(crate) async fn erase(&self, device: &DeviceId) -> Option<usize> {
+        match &self.0 {
+            Kind::Embedded(embedded) => Some(embedded.erase(device).await),
+            Kind::External(external) => {
+                external.erase(device);
+                None
             }
         }
     }
 
-    async fn retained(&self, topic: &Arc<str>, value: impl Display) {
-        let payload = value.to_string().into();
-        self.message(Message { topic: Arc::clone(topic), payload, retain: true, share: None }).await;
-    }
-
-    async fn message(&self, message: Message) {
-        match self {
-            Self::Embedded(broker) => broker.publish(&*message.topic, message.payload, message.retain).await,
-            Self::External(external) => external.enqueue_message(message),
+    /// Hands on what the feed, which was closed, still holds, and ends.
+    pub(crate) async fn stop(&self) {
+        match &self.0 {
+            Kind::Embedded(embedded) => embedded.stop().await,
+            Kind::External(external) => external.stop().await,
         }
     }
-}
-
-async fn publish(broker: &Broker, reading: &Reading, share: Share) {
-    for message in render::messages(reading) {
-        broker.publish(&*message.topic, message.payload, message.retain).await;
-    }
-    share.deliver();
 }

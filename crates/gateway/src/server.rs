@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{Broker, BrokerConfig, BrokerError, bind_advice};
+use vitalwire_broker::bind_advice;
 use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimits};
 use vitalwire_registry::{Directory, DirectoryWatch, Logins, MasterKey, Registry, RegistryError};
 
@@ -19,23 +19,21 @@ use crate::admission::Admissions;
 use crate::context::Context;
 use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
+use crate::event::ServerEvent;
+use crate::feed::Feed;
 use crate::history::{History, HistoryError, HistoryQuery};
 use crate::identify::Identifier;
 use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Stats};
 use crate::profiles::{Profiles, ProfilesError};
-use crate::publisher::Publisher;
-use crate::publisher::external::{BrokerUrlError, External, ExternalBroker};
+use crate::publisher::{BrokerChoice, Publisher, PublisherError, Surroundings};
 use crate::session::Sessions;
 use crate::tls::Acceptor;
 use crate::{backfill, erasure, http, listener};
 
 /// A session under an old key ends at most so long after the overlap's deadline.
 const STALE_CHECK: Duration = Duration::from_secs(10);
-
-/// How long a stop lets each part finish; together under the 2 s that a supervisor grants.
-const EXTERNAL_STOP_PATIENCE: Duration = Duration::from_millis(700);
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -56,15 +54,6 @@ pub struct ServerConfig {
     pub journal: JournalLimits,
     /// Milliseconds of values in a batch, asked of every device on the secure link; what they are set to when absent.
     pub batch_ms: Option<u32>,
-}
-
-/// Which broker carries the readings.
-#[derive(Debug)]
-pub enum BrokerChoice {
-    /// The one in this process.
-    Embedded(BrokerConfig),
-    /// One elsewhere.
-    External(ExternalBroker),
 }
 
 /// Where a running server listens.
@@ -88,9 +77,9 @@ pub enum ServerError {
     /// Registry or master key.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The embedded broker.
+    /// The embedded broker, or the external one's settings.
     #[error(transparent)]
-    Broker(#[from] BrokerError),
+    Publisher(#[from] PublisherError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -100,9 +89,6 @@ pub enum ServerError {
     /// The TLS library.
     #[error("the TLS library does not start: {0}")]
     Tls(String),
-    /// The external broker's settings.
-    #[error(transparent)]
-    BrokerUrl(#[from] BrokerUrlError),
     /// A listener could not bind.
     #[error("cannot listen for {what} on {address} ({flag}): {cause}; {}", bind_advice(cause))]
     Bind {
@@ -146,41 +132,41 @@ impl Server {
         let metrics = Metrics::new();
         let journal = Journal::open(&config.data.join(JOURNAL), &config.journal)?;
         let logins = Arc::new(Logins::new(directory.clone()));
-        let publisher = start_publisher(config.broker, &config.limits, &metrics, &logins).await?;
-        let publisher = Arc::new(publisher);
-        publisher.mark_all_offline().await;
-        let mut addresses = Addresses {
+        let feed = Feed::new(metrics.clone());
+        let surroundings = Surroundings {
+            data: &config.data,
+            limits: &config.limits,
+            metrics: &metrics,
+            logins: &logins,
+            feed: &feed,
+        };
+        let publisher = Publisher::start(config.broker, surroundings).await?;
+        let mqtt = publisher.addresses();
+        let addresses = Addresses {
             devices: devices.local_addr().unwrap_or(config.device_listen),
-            mqtt: None,
-            mqtt_tls: None,
-            mqtt_websocket: None,
+            mqtt: mqtt.plain,
+            mqtt_tls: mqtt.tls,
+            mqtt_websocket: mqtt.websocket,
             metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
         };
-        if let Publisher::Embedded(broker) = &*publisher {
-            let mqtt = broker.addresses();
-            (addresses.mqtt, addresses.mqtt_tls, addresses.mqtt_websocket) =
-                (mqtt.plain, mqtt.tls, mqtt.websocket);
-        }
         let context = Arc::new(Context {
             admissions: Arc::new(Admissions::new(&config.limits)),
             identifier: Identifier::new(directory.clone(), &config.limits),
             acceptor,
             enrolment,
             profiles,
-            intake: Arc::new(Intake::new(journal, Arc::clone(&publisher), metrics.clone())),
+            intake: Arc::new(Intake::new(journal, feed.clone(), metrics.clone())),
             batch_ms: config.batch_ms,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
+            feed,
             publisher,
             metrics,
             limits: config.limits,
             stop: CancellationToken::new(),
         });
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
+        start_services(&services, &context, &directory, logins);
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
-        services.spawn(backfill::run(Arc::clone(&context)));
-        services.spawn(tell_health(Arc::clone(&context)));
-        services.spawn(erasure::run(directory.clone(), Arc::clone(&context)));
-        services.spawn(record_logins(logins, Arc::clone(&context)));
         if let Some(listener) = metrics_listener {
             services.spawn(http::run(listener, Arc::clone(&context)));
         }
@@ -237,10 +223,8 @@ impl Server {
         stale_sessions.abort();
         drop(watch);
         // First the broker: what it has on the disk, or elsewhere, the next start need not publish.
-        match &*context.publisher {
-            Publisher::Embedded(broker) => broker.stop().await,
-            Publisher::External(external) => external.stop(EXTERNAL_STOP_PATIENCE).await,
-        }
+        context.feed.close();
+        context.publisher.stop().await;
         // Commits what is queued and the backfill's position.
         let close = async {
             backfill::finish(&context.intake).await;
@@ -250,6 +234,19 @@ impl Server {
             tracing::warn!("stopped before the journal was closed; what was acknowledged is on the disk");
         }
     }
+}
+
+/// Starts the jobs that run until the stop, but those that serve a port.
+fn start_services(
+    services: &TaskTracker,
+    context: &Arc<Context>,
+    directory: &watch::Receiver<Arc<Directory>>,
+    logins: Arc<Logins>,
+) {
+    services.spawn(backfill::run(Arc::clone(context)));
+    services.spawn(tell_health(Arc::clone(context)));
+    services.spawn(erasure::run(directory.clone(), Arc::clone(context)));
+    services.spawn(record_logins(logins, Arc::clone(context)));
 }
 
 fn bind_error(
@@ -267,22 +264,6 @@ async fn bind_metrics(address: Option<SocketAddr>) -> Result<Option<TcpListener>
     bound.map(Some).map_err(|cause| bind_error("metrics", "--metrics-listen", address, cause))
 }
 
-async fn start_publisher(
-    choice: BrokerChoice,
-    limits: &Limits,
-    metrics: &Metrics,
-    logins: &Arc<Logins>,
-) -> Result<Publisher, ServerError> {
-    Ok(match choice {
-        BrokerChoice::Embedded(config) => {
-            Publisher::Embedded(Broker::start(config, Arc::clone(logins)).await?)
-        }
-        BrokerChoice::External(broker) => {
-            Publisher::External(External::start(broker, limits.backlog_bytes_max, metrics.clone())?)
-        }
-    })
-}
-
 /// Puts who logs in here into the audit log. An external broker keeps its own record.
 async fn record_logins(logins: Arc<Logins>, context: Arc<Context>) {
     let Some(records) = logins.records() else { return };
@@ -295,28 +276,22 @@ async fn tell_health(context: Arc<Context>) {
     loop {
         let now = health.borrow_and_update().clone();
         context.metrics.journal_healthy.set(u64::from(now == Health::Ok));
-        let told = match &now {
+        match &now {
             // At the start nothing has happened yet.
-            Health::Ok => None,
-            Health::Full { held_by: None, .. } => Some((
-                "journal-full",
-                "the disk is full: nothing is acknowledged until there is room".to_owned(),
-            )),
-            Health::Full { held_by: Some(reader), .. } => Some((
-                "journal-full",
-                format!("its bound is reached, and `{reader}` has not read the oldest entries"),
-            )),
-            Health::Failing { cause, .. } => Some(("journal-failing", cause.clone())),
-        };
-        if let Some((kind, detail)) = told {
-            context.publisher.server_event(kind, &detail).await;
+            Health::Ok => {}
+            Health::Full { held_by, .. } => {
+                context.tell_server(ServerEvent::JournalFull { held_by: held_by.clone() });
+            }
+            Health::Failing { cause, .. } => {
+                context.tell_server(ServerEvent::JournalFailing { cause: cause.clone() });
+            }
         }
         tokio::select! {
             changed = health.changed() => if changed.is_err() { return },
             () = context.stop.cancelled() => return,
         }
         if now != Health::Ok && *health.borrow() == Health::Ok {
-            context.publisher.server_event("journal-back", &"entries are taken again").await;
+            context.tell_server(ServerEvent::JournalBack);
         }
     }
 }

@@ -9,9 +9,6 @@ use vitalwire_access::DeviceId;
 use crate::clock::DeviceClock;
 use crate::ticket::{Delivery, Ticket};
 
-/// A batch whose last value is older than this when it comes is not published at once: it is a backlog, which the
-/// backfill publishes in order and at its own pace.
-pub(super) const LIVE_AGE_US_MAX: i64 = 10_000_000;
 /// Batches of a device that the journal refused before the broker had them, remembered at once. At it, what was published
 /// of the device is forgotten: what it sends again is published again.
 const REFUSED_MAX: usize = 4_096;
@@ -57,13 +54,13 @@ struct LiveRange {
 }
 
 impl Memory {
-    pub(super) fn liveness(&self, number: &BatchNumber, last_us: i64, now_us: i64) -> Liveness {
+    pub(super) fn liveness(&self, number: &BatchNumber, is_live: bool) -> Liveness {
         let devices = self.devices();
         let live = devices.get(&number.device).and_then(|device| device.live.as_ref());
         match live.filter(|range| range.boot == number.boot) {
             Some(range) if (range.first..=range.last).contains(&number.sequence) => Liveness::Published,
             Some(range) if number.sequence < range.first => Liveness::Backlog,
-            _ if now_us.saturating_sub(last_us) > LIVE_AGE_US_MAX => Liveness::Backlog,
+            _ if !is_live => Liveness::Backlog,
             _ => Liveness::Fresh,
         }
     }
@@ -146,7 +143,7 @@ mod tests {
     fn a_batch_that_comes_again_is_not_live_again() {
         let memory = Memory::default();
         let of = |boot, sequence| BatchNumber { device: "d".parse().unwrap(), boot, sequence };
-        let liveness = |number| memory.liveness(&number, 0, 1_000_000);
+        let liveness = |number| memory.liveness(&number, true);
         assert_eq!(liveness(of(1, 5)), Liveness::Fresh);
         memory.note_live(&of(1, 5));
         memory.note_live(&of(1, 6));
@@ -155,7 +152,7 @@ mod tests {
             [Backlog, Published, Published, Fresh]
         });
         assert_eq!(liveness(of(2, 5)), Liveness::Fresh, "another boot");
-        assert_eq!(memory.liveness(&of(1, 7), 0, LIVE_AGE_US_MAX + 1), Liveness::Backlog, "too old");
+        assert_eq!(memory.liveness(&of(1, 7), false), Liveness::Backlog, "too old");
         // A batch that the publisher did not take leaves a hole: what came before it is no longer known.
         memory.note_live(&of(1, 8));
         assert_eq!([6, 7, 8].map(|n| liveness(of(1, n))), {

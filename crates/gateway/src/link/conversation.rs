@@ -8,13 +8,14 @@ use bytes::{Buf, BytesMut};
 use tokio::sync::watch;
 use vitalwire_journal::{Health, Outcome, SPAN_US_MAX};
 use vitalwire_protocol::batch::{
-    self, Batch, Event, Message, Welcome, decode, encode_ack, encode_configure, encode_welcome,
+    Batch, Event, Message, Welcome, decode, encode_ack, encode_configure, encode_welcome,
 };
 
 use super::{Greeted, Link, name_of};
 use crate::arrival::{DRAIN_MAX, DRAIN_WAIT};
 use crate::cause::Cause;
 use crate::clock::{ServerClock, utc_us};
+use crate::event::DeviceEvent;
 use crate::intake::Receipt;
 use crate::lease::Ending;
 use crate::measurement::Measurement;
@@ -67,7 +68,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
             && oldest > held.unwrap_or(0) + 1
             && let Ok(given_up) = intake.give_up(&device, greeted.boot, oldest).await
         {
-            link.tell_lost(oldest, held.unwrap_or(0)).await;
+            link.tell_lost(oldest, held.unwrap_or(0));
             held = given_up;
         }
         let utc_ms = u64::try_from(utc_us(SystemTime::now()) / 1_000).unwrap_or(0);
@@ -186,7 +187,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
             match self.next_step()? {
                 None => break,
                 Some(Step::Skip) => {}
-                Some(Step::Event(detail)) => self.event("device", &detail).await,
+                Some(Step::Event(event)) => self.event(event),
                 Some(Step::Take { taken, oldest }) => {
                     self.give_up(oldest, taken.measurement.reading.sequence).await;
                     self.take(taken).await;
@@ -200,13 +201,13 @@ impl<'l, 'a> Conversation<'l, 'a> {
     }
 
     /// Publishes what the device told or did, unless it does so too often.
-    async fn event(&mut self, kind: &str, detail: &str) {
+    fn event(&mut self, event: DeviceEvent) {
         if self.events.0.elapsed() >= EVENTS_TIME {
             self.events = (Instant::now(), 0);
         }
         self.events.1 = self.events.1.saturating_add(1);
         if self.events.1 <= EVENTS_MAX {
-            self.link.arrival.context.publisher.event(&self.link.identity, kind, &detail).await;
+            self.link.arrival.context.tell(&self.link.identity, event);
         }
     }
 
@@ -218,7 +219,9 @@ impl<'l, 'a> Conversation<'l, 'a> {
                 let bytes = self.link.inbox.get(..len).unwrap_or_default();
                 Step::Take { taken: self.examine(&batch, bytes)?, oldest: batch.oldest }
             }
-            Message::Event(event) => Step::Event(detail_of(&event)),
+            Message::Event(Event { code, text, time_ms }) => {
+                Step::Event(DeviceEvent::Told { code, time_ms, text: text.to_owned() })
+            }
             Message::Unknown { kind } => {
                 tracing::debug!(device = %self.link.identity.id(), kind, "a later version's message is skipped");
                 Step::Skip
@@ -265,8 +268,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
         let sequence = measurement.reading.sequence;
         self.session.delivered(Instant::now());
         if jumped {
-            let detail = format!("batch {sequence}: the device's clock is ahead of the time of reception");
-            self.event("clock-jump", &detail).await;
+            self.event(DeviceEvent::ClockJump { sequence });
         }
         self.last = sequence;
         self.pending.push_back(self.link.arrival.context.intake.take(measurement).await);
@@ -284,7 +286,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
         if below <= self.held + 1 {
             return;
         }
-        self.link.tell_lost(below, self.last.max(self.held)).await;
+        self.link.tell_lost(below, self.last.max(self.held));
         let intake = &self.link.arrival.context.intake;
         match intake.give_up(self.link.identity.id(), self.greeted.boot, below).await {
             Ok(held) => self.held = self.held.max(held.unwrap_or(0)),
@@ -322,7 +324,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
 /// What a message asks for.
 enum Step {
     Take { taken: Taken, oldest: Option<u64> },
-    Event(String),
+    Event(DeviceEvent),
     Skip,
 }
 
@@ -343,17 +345,4 @@ async fn settled(pending: &mut VecDeque<Receipt>) -> (u64, Outcome) {
     let outcome = oldest.await;
     pending.pop_front();
     outcome
-}
-
-fn detail_of(event: &Event<'_>) -> String {
-    use batch::event_code::{BATTERY_LOW, OUTBOX_FULL, SENSOR_FOUND, SENSOR_LOST, STARTED};
-    let what = match event.code {
-        STARTED => "started",
-        SENSOR_LOST => "sensor lost",
-        SENSOR_FOUND => "sensor found",
-        OUTBOX_FULL => "outbox full: batches were dropped",
-        BATTERY_LOW => "battery low",
-        _ => "event of the profile",
-    };
-    format!("{what} (code {}) at {} ms: {}", event.code, event.time_ms, event.text)
 }

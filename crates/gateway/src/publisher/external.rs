@@ -1,9 +1,8 @@
 //! An external MQTT broker: where it is, and the handle to the tasks that talk to it.
 
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rumqttc::{MqttOptions, TlsConfiguration, Transport};
@@ -11,12 +10,13 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
 use vitalwire_access::DeviceId;
 
+use super::client_id;
+use super::collector::Collector;
 use super::flight::INFLIGHT_MAX;
 use super::queue::{Item, Shared};
 use super::sender::Sender;
-use super::status::StatusLink;
-use crate::identify::Identity;
-use crate::message::Message;
+use super::status::Statuses;
+use crate::feed::{Feed, Promise, WhenFull};
 use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Share;
@@ -27,6 +27,9 @@ use crate::topics::ROOT;
 const PACKET_LEN_MAX: usize = 128 * 1024;
 /// Also how soon a broker notices that this machine is gone (after one and a half of it).
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for what is to be sent; with the rest under the 2 s that a supervisor grants.
+const STOP_PATIENCE: Duration = Duration::from_millis(700);
 
 /// Where an external broker is and how to log in.
 #[derive(Clone, Debug)]
@@ -88,7 +91,7 @@ impl ExternalBroker {
         Ok(Self { host: bare_host.into(), port, tls, username: username.into(), password, ca: None })
     }
 
-    pub(crate) fn options(&self, client_id: &str) -> Result<MqttOptions, BrokerUrlError> {
+    fn options(&self, client_id: &str) -> Result<MqttOptions, BrokerUrlError> {
         let mut options = MqttOptions::new(client_id, &self.host, self.port);
         options.set_keep_alive(KEEP_ALIVE).set_inflight(INFLIGHT_MAX);
         options.set_max_packet_size(PACKET_LEN_MAX, PACKET_LEN_MAX);
@@ -112,91 +115,70 @@ impl ExternalBroker {
 }
 
 /// A handle to the task that talks to the broker.
-#[derive(Debug)]
-pub(crate) struct External {
+pub(super) struct External {
     shared: Arc<Shared>,
-    statuses: Mutex<HashMap<DeviceId, StatusLink>>,
     tasks: TaskTracker,
-    client_id: String,
-    broker: ExternalBroker,
+    feed: Feed,
 }
 
 impl External {
-    pub(crate) fn start(
+    pub(super) fn start(
         broker: ExternalBroker,
+        data: &Path,
         bytes_max: usize,
-        metrics: Metrics,
+        feed: &Feed,
+        metrics: &Metrics,
     ) -> Result<Self, BrokerUrlError> {
-        let client_id = format!("vitalwire-gateway-{}", std::process::id());
+        let client_id = client_id::load_or_create(data);
         let options = broker.options(&client_id)?;
-        let shared = Arc::new(Shared::new(bytes_max, metrics));
+        let shared = Arc::new(Shared::new(bytes_max, metrics.clone()));
         let tasks = TaskTracker::new();
         let address = format!("{}:{}", broker.host, broker.port);
-        tasks.spawn(Sender::new(Arc::clone(&shared), options, address).run());
-        Ok(Self { shared, statuses: Mutex::default(), tasks, client_id, broker })
+        let statuses = Statuses::new(options.clone(), tasks.clone());
+        let reader = feed.subscribe_publisher(bytes_max, WhenFull::DropOldest);
+        let collector = Collector::new(reader, Arc::clone(&shared), statuses);
+        tasks.spawn(Sender::new(collector, options, address).run());
+        Ok(Self { shared, tasks, feed: feed.clone() })
     }
 
-    /// Whether the broker takes messages now.
-    pub(crate) fn is_connected(&self) -> bool {
+    pub(super) fn is_connected(&self) -> bool {
         self.shared.connected.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn enqueue_live(&self, reading: Reading, share: Share) {
-        self.shared.enqueue(Item::Reading(reading, share));
-    }
-
-    pub(crate) fn enqueue_backlog(&self, reading: Reading, share: Share) {
-        self.shared.enqueue_backlog(Item::Reading(reading, share));
-    }
-
-    pub(crate) fn enqueue_message(&self, message: Message) {
-        self.shared.enqueue(Item::Message(message));
+    pub(super) fn backlog(&self, reading: Reading, share: Share) {
+        let promise = Promise { share, is_durable: true };
+        self.shared.enqueue_backlog(Item::Reading(Arc::new(reading), promise));
     }
 
     /// Lets go what waits of a device, also what is on its way and would be sent again.
-    pub(crate) fn erase(&self, device: &DeviceId) {
+    pub(super) fn erase(&self, device: &DeviceId) {
+        self.feed.forget(device);
         self.shared.queue().erase(device);
         let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));
         self.shared.flight.erase(|topic| topic.starts_with(&ours) || topic.starts_with(&papers));
     }
 
-    /// Opens the connection whose will says that the device is offline.
-    pub(crate) fn device_online(&self, identity: &Identity) {
-        let client_id = format!("{}-{}", self.client_id, identity.id());
-        let Ok(options) = self.broker.options(&client_id) else { return };
-        let link = StatusLink::start(options, Arc::clone(&identity.topics.status), &self.tasks);
-        self.statuses().insert(identity.id().clone(), link);
-    }
-
-    /// Says that a device is offline, and waits until the broker knows it or is away.
-    pub(crate) async fn device_offline(&self, device: &DeviceId) {
-        let link = self.statuses().remove(device);
-        if let Some(link) = link {
-            link.finish().await;
-        }
-    }
-
-    /// Sends what waits, as long as the caller has patience.
-    pub(crate) async fn stop(&self, patience: Duration) {
+    /// Sends what waits, as long as there is patience.
+    pub(super) async fn stop(&self) {
+        let is_empty = || self.shared.collected.load(Ordering::Acquire) && self.shared.queue().is_empty();
         let emptied = async {
-            while !self.shared.queue().is_empty() {
+            while !is_empty() {
                 self.shared.emptied.notified().await;
             }
         };
-        if tokio::time::timeout(patience, emptied).await.is_err() {
-            let waiting = self.shared.queue().items.len();
-            tracing::error!(
-                waiting,
-                "stopped while the broker was away: these readings and messages are lost"
-            );
+        if tokio::time::timeout(STOP_PATIENCE, emptied).await.is_err() {
+            let (durable, lost) = self.shared.queue().readings();
+            tracing::info!(durable, "stopped while the broker was away: the next start publishes what waits");
+            if lost > 0 {
+                tracing::error!(
+                    lost,
+                    "stopped while neither broker nor journal took readings: they are lost"
+                );
+            }
         }
         self.shared.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
-    }
-
-    fn statuses(&self) -> MutexGuard<'_, HashMap<DeviceId, StatusLink>> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

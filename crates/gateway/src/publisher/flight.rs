@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::message::Message;
+use super::message::Message;
 
 /// Messages handed to the client and not yet acknowledged.
 pub(super) const INFLIGHT_MAX: u16 = 1_000;
@@ -57,14 +57,19 @@ impl FlightMessages {
         }
     }
 
-    /// The next message for the client, while the window has room.
-    ///
-    /// The message itself stays until it is acknowledged.
-    pub(super) fn hand_next(&mut self) -> Option<Handed> {
+    /// The next message for the client, while the window has room. It stays until it is acknowledged. Values that are no longer
+    /// live are left out: they waited while the broker was away, and their topics say no time.
+    pub(super) fn hand_next(&mut self, now_us: i64) -> Option<Handed> {
         if self.handed.len() + self.sent.len() >= usize::from(INFLIGHT_MAX) {
             return None;
         }
-        let message = self.waiting.pop_front()?;
+        let is_due = |message: &Message| message.live_until_us.is_none_or(|until_us| now_us <= until_us);
+        let message = loop {
+            let next = self.waiting.pop_front()?;
+            if is_due(&next) {
+                break next;
+            }
+        };
         let Message { topic, payload, retain, .. } = &message;
         let handed = Handed { topic: Arc::clone(topic), payload: payload.clone(), retain: *retain };
         self.handed.push_back(message);
@@ -110,11 +115,10 @@ mod tests {
     fn unacknowledged_messages_are_recalled_in_order() {
         let mut flight = FlightMessages::default();
         for text in ["1", "2", "3", "4"] {
-            let payload = text.to_owned().into();
-            flight.waiting.push_back(Message { topic: "t".into(), payload, retain: false, share: None });
+            flight.waiting.push_back(Message::passing(&"t".into(), text.to_owned()));
         }
         for _ in 0..3 {
-            flight.hand_next().unwrap();
+            flight.hand_next(0).unwrap();
         }
         flight.on_sent(1);
         flight.on_sent(2);
@@ -122,5 +126,19 @@ mod tests {
         flight.recall();
         let order: Vec<_> = flight.waiting.iter().map(|message| message.payload.clone()).collect();
         assert_eq!(order, ["2", "3", "4"]);
+    }
+
+    #[test]
+    fn values_that_waited_too_long_are_not_sent_and_readings_are() {
+        let mut flight = FlightMessages::default();
+        for (topic, live_until_us) in [("Pico/d/a", Some(10)), ("Pico/d/b", Some(20)), ("reading", None)] {
+            let message = Message::passing(&topic.into(), "1");
+            flight.waiting.push_back(Message { live_until_us, ..message });
+        }
+        let sent: Vec<_> = std::iter::from_fn(|| flight.hand_next(15)).map(|next| next.topic).collect();
+        assert_eq!(sent.iter().map(|topic| &**topic).collect::<Vec<_>>(), ["Pico/d/b", "reading"]);
+        flight.recall();
+        let sent: Vec<_> = std::iter::from_fn(|| flight.hand_next(99)).map(|next| next.topic).collect();
+        assert_eq!(sent.iter().map(|topic| &**topic).collect::<Vec<_>>(), ["reading"]);
     }
 }

@@ -2,31 +2,33 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
 
 use super::flight::Flight;
+use super::message::Message;
 use super::render;
-use crate::message::Message;
+use crate::feed::Promise;
 use crate::metrics::Metrics;
 use crate::reading::Reading;
-use crate::ticket::Share;
 
 /// What the connections and the sending task share.
 #[derive(Debug)]
 pub(super) struct Shared {
     queue: Mutex<Queue>,
     pub(super) flight: Flight,
-    /// Told when something joins the queue; only the sending task waits for it.
+    /// Told when a backlog joins the queue; only the sending task waits for it.
     pub(super) queued: Notify,
     /// Told when nothing waits and nothing is on its way; only a stop waits for it.
     pub(super) emptied: Notify,
     pub(super) stop: CancellationToken,
     /// Whether the broker takes messages now.
     pub(super) connected: AtomicBool,
+    /// Whether the feed has ended and all of it is in the queue.
+    pub(super) collected: AtomicBool,
     pub(super) metrics: Metrics,
 }
 
@@ -45,7 +47,7 @@ pub(super) struct Queue {
 /// A reading waits as it is: its eight messages would take four times the memory.
 #[derive(Debug)]
 pub(super) enum Item {
-    Reading(Reading, Share),
+    Reading(Arc<Reading>, Promise),
     Message(Message),
 }
 
@@ -68,6 +70,7 @@ impl Shared {
             emptied: Notify::new(),
             stop: CancellationToken::new(),
             connected: AtomicBool::new(false),
+            collected: AtomicBool::new(false),
             metrics,
         }
     }
@@ -77,23 +80,24 @@ impl Shared {
     }
 
     /// Takes the next item of the queue into the flight when none waits there; false when there is none or no need.
-    pub(super) fn refill_flight(&self) -> bool {
+    pub(super) fn refill_flight(&self, now_us: i64) -> bool {
         let waiting = &mut self.flight.messages().waiting;
-        waiting.is_empty() && self.refill(waiting)
-    }
-
-    /// Moves the oldest item to the end of `waiting`, as messages; false when there is none.
-    fn refill(&self, waiting: &mut VecDeque<Message>) -> bool {
+        if !waiting.is_empty() {
+            return false;
+        }
         let mut queue = self.queue();
-        let next = queue.pop_front().or_else(|| queue.backlog.pop_front());
-        match next {
-            None => return false,
-            Some(Item::Message(message)) => waiting.push_back(message),
-            Some(Item::Reading(reading, share)) => {
-                waiting.extend(render::messages(&reading));
+        let live = queue.pop_front();
+        let is_backlog = live.is_none();
+        let Some(item) = live.or_else(|| queue.backlog.pop_front()) else { return false };
+        match item {
+            Item::Message(message) => waiting.push_back(message),
+            Item::Reading(reading, promise) => {
+                let messages =
+                    if is_backlog { render::backlog(&reading) } else { render::live(&reading, now_us) };
+                waiting.extend(messages);
                 match waiting.back_mut() {
-                    Some(last) => last.share = Some(share),
-                    None => share.deliver(),
+                    Some(last) => last.share = Some(promise.share),
+                    None => promise.share.deliver(),
                 }
             }
         }
@@ -120,13 +124,23 @@ impl Shared {
         let dropped = queue.push_back(item);
         self.metrics.backlog.set(queue.items.len() as u64);
         drop(queue);
-        if dropped > 0 && self.metrics.dropped.inc_by(dropped) == 0 {
+        if dropped.all > 0 && self.metrics.dropped.inc_by(dropped.all) == 0 {
+            tracing::warn!("the memory for what waits for the broker is full: the oldest go");
+        }
+        if dropped.lost > 0 && self.metrics.lost.inc_by(dropped.lost) == 0 {
             tracing::error!(
-                "the broker is away and the memory for waiting readings is full: the oldest are lost"
+                "readings are lost: the broker is away, the journal takes none, and the memory for them is full"
             );
         }
-        self.queued.notify_one();
     }
+}
+
+/// What had to go out of a full queue.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Dropped {
+    all: u64,
+    /// Readings that the journal may not have.
+    lost: u64,
 }
 
 impl Queue {
@@ -143,14 +157,30 @@ impl Queue {
         self.bytes = self.items.iter().map(Item::size).sum();
     }
 
-    /// Adds an item; the number of oldest items that had to go for it.
-    fn push_back(&mut self, item: Item) -> u64 {
+    /// How many readings wait that the journal has, and how many that it may not have.
+    pub(super) fn readings(&self) -> (usize, usize) {
+        let promises = self.items.iter().chain(&self.backlog).filter_map(|item| match item {
+            Item::Reading(_, promise) => Some(promise),
+            Item::Message(_) => None,
+        });
+        promises.fold(
+            (0, 0),
+            |(durable, other), promise| {
+                if promise.is_durable { (durable + 1, other) } else { (durable, other + 1) }
+            },
+        )
+    }
+
+    /// Adds an item; which of the oldest had to go for it.
+    fn push_back(&mut self, item: Item) -> Dropped {
         self.bytes += item.size();
         self.items.push_back(item);
-        let mut dropped = 0;
+        let mut dropped = Dropped::default();
         while self.bytes > self.bytes_max && self.items.len() > 1 {
-            self.pop_front();
-            dropped += 1;
+            if let Some(Item::Reading(_, promise)) = self.pop_front() {
+                dropped.lost += u64::from(!promise.is_durable);
+            }
+            dropped.all += 1;
         }
         dropped
     }
@@ -167,19 +197,15 @@ mod tests {
     use super::*;
 
     fn message(text: &str) -> Item {
-        Item::Message(Message {
-            topic: "t".into(),
-            payload: text.to_owned().into(),
-            retain: false,
-            share: None,
-        })
+        Item::Message(Message::passing(&"t".into(), text.to_owned()))
     }
 
     #[test]
     fn full_queue_drops_the_oldest() {
         let bytes_max = 3 * message("a").size();
         let mut queue = Queue { bytes_max, ..Queue::default() };
-        let dropped: u64 = ["a", "b", "c", "d", "e"].map(|text| queue.push_back(message(text))).iter().sum();
+        let dropped: u64 =
+            ["a", "b", "c", "d", "e"].map(|text| queue.push_back(message(text)).all).iter().sum();
         assert_eq!((dropped, queue.items.len(), queue.bytes), (2, 3, bytes_max));
         let Some(Item::Message(first)) = queue.pop_front() else { panic!("a message waits") };
         assert_eq!(first.payload, "c");

@@ -1,29 +1,79 @@
-//! The MQTT messages that a reading becomes (PROTOCOL.md §3). A reading from the journal makes the same ones as one that has
-//! just come.
+//! The MQTT messages that readings, statuses and events become (PROTOCOL.md §3).
 
 mod json;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use vitalwire_profile::ChannelProfile;
 use vitalwire_protocol::Channel;
 use vitalwire_protocol::batch::Decimal;
 
 use self::json::{ReadingJson, Value, write};
+use super::message::Message;
+use super::status::{OFFLINE, ONLINE};
 use crate::clock::rfc3339_millis;
-use crate::message::Message;
+use crate::event::{Event, Status};
 use crate::reading::{BatchValues, ChannelValues, Reading, SampleText, Values};
-use crate::topics::ChannelTopics;
+use crate::topics::{ChannelTopics, DeviceTopics, ROOT};
 
-/// The messages of a reading, in the order of time.
-pub(super) fn messages(reading: &Reading) -> Vec<Message> {
+/// The messages of a reading that has just come, in the order of time. Its values have topics of their own only while they
+/// are live: such a topic says no time, and shows the last value as the present one.
+pub(super) fn live(reading: &Reading, now_us: i64) -> Vec<Message> {
+    messages(reading, reading.is_live(now_us))
+}
+
+/// The messages of a reading that was held up.
+pub(super) fn backlog(reading: &Reading) -> Vec<Message> {
+    messages(reading, false)
+}
+
+fn messages(reading: &Reading, with_values: bool) -> Vec<Message> {
     let mut messages = Vec::new();
     match &reading.values {
-        Values::Sample(text) => sample(reading, text, &mut messages),
-        Values::Batch(values) => Moments { reading, values }.messages(&mut messages),
+        Values::Sample(text) => sample(reading, text, with_values, &mut messages),
+        Values::Batch(values) => Moments { reading, values, with_values }.messages(&mut messages),
     }
     messages
 }
 
-fn sample(reading: &Reading, text: &SampleText, messages: &mut Vec<Message>) {
+/// That a device came or went: retained, its status; when it came, also the two ends of its connection.
+pub(super) fn status(status: &Status) -> Vec<Message> {
+    let topics = DeviceTopics::new(&status.device);
+    let text = if status.is_online { ONLINE } else { OFFLINE };
+    let mut messages = ends(status, &topics);
+    messages.push(Message::retained(&topics.status, text));
+    messages
+}
+
+/// The two ends of a connection that came, retained.
+pub(super) fn ends(status: &Status, topics: &DeviceTopics) -> Vec<Message> {
+    let mut messages = Vec::new();
+    if status.is_online {
+        messages.push(Message::retained(&topics.device_ip, status.peer.ip().to_string()));
+        messages.push(Message::retained(&topics.device_port, status.peer.port().to_string()));
+        if let Some(local) = status.local {
+            messages.push(Message::retained(&topics.server_ip, local.ip().to_string()));
+            messages.push(Message::retained(&topics.server_port, local.port().to_string()));
+        }
+    }
+    messages
+}
+
+pub(super) fn event(event: &Event) -> Message {
+    let topic = match event.device() {
+        Some(device) => DeviceTopics::new(device).event,
+        None => format!("{ROOT}/event").into(),
+    };
+    Message::passing(&topic, event.to_json())
+}
+
+/// A value on its topic.
+fn value_message(reading: &Reading, topic: &Arc<str>, text: impl Into<Bytes>) -> Message {
+    Message { live_until_us: Some(reading.live_until_us()), ..Message::passing(topic, text) }
+}
+
+fn sample(reading: &Reading, text: &SampleText, with_values: bool, messages: &mut Vec<Message>) {
     messages.reserve(Channel::ALL.len() + 1);
     let mut json = ReadingJson::new(reading.first_us, reading.assurance);
     json.number("sequence", reading.sequence);
@@ -31,7 +81,8 @@ fn sample(reading: &Reading, text: &SampleText, messages: &mut Vec<Message>) {
         let value = std::str::from_utf8(&text).expect("a sample's values are ASCII");
         let number = value.parse().unwrap_or(f64::NAN);
         json.value(channel, Value { text: value, plausible: channel.plausible(number) });
-        messages.extend(topics.value.as_ref().map(|topic| Message::passing(topic, text)));
+        let topic = topics.value.as_ref().filter(|_| with_values);
+        messages.extend(topic.map(|topic| value_message(reading, topic, text)));
     }
     messages.push(Message::passing(&reading.source.topics.reading, json.finish()));
 }
@@ -54,6 +105,7 @@ impl Point<'_> {
 struct Moments<'r> {
     reading: &'r Reading,
     values: &'r BatchValues,
+    with_values: bool,
 }
 
 impl<'r> Moments<'r> {
@@ -68,8 +120,9 @@ impl<'r> Moments<'r> {
         let moments = points.chunk_by(|one, next| one.offset_us == next.offset_us);
         for (index, moment) in moments.enumerate() {
             for point in moment {
-                let text = || point.value.to_string();
-                messages.extend(point.topics.value.as_ref().map(|topic| Message::passing(topic, text())));
+                let topic = point.topics.value.as_ref().filter(|_| self.with_values);
+                messages
+                    .extend(topic.map(|topic| value_message(self.reading, topic, point.value.to_string())));
             }
             if moment.iter().any(|point| !point.channel.waveform) {
                 messages.push(Message::passing(&source.topics.reading, self.reading(index, moment)));
@@ -136,5 +189,44 @@ impl<'r> Moments<'r> {
         }
         json.push_str("]}");
         json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::{FeedItem, WhenFull};
+    use crate::intake::tests::{intake_with_feed, measurement_of};
+    use crate::reading::batch::tests::DECODED;
+
+    #[tokio::test]
+    async fn a_batch_is_decoded_once_on_its_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (intake, feed) = intake_with_feed(&folder);
+        let mut publisher = feed.subscribe_publisher(1 << 20, WhenFull::Wait);
+        let mut alarms = feed.subscribe("alarms");
+        let before = DECODED.get();
+        let receipt = intake.take(measurement_of("d", 1)).await;
+        let queued = publisher.next_queued().await.unwrap();
+        let FeedItem::Reading(reading) = &queued.item else { panic!("a reading") };
+        assert!(!live(reading, 1_000_000).is_empty());
+        let Some(FeedItem::Reading(same)) = alarms.next().await else { panic!("a reading") };
+        assert!(Arc::ptr_eq(reading, &same), "readers share it");
+        assert_eq!(receipt.await.0, 1);
+        assert_eq!(DECODED.get() - before, 1);
+    }
+
+    #[test]
+    fn a_value_has_a_topic_of_its_own_only_while_it_is_live() {
+        let reading = measurement_of("d", 1).reading;
+        let topics = |messages: Vec<Message>| -> Vec<_> {
+            messages.iter().map(|message| message.topic.to_string()).collect()
+        };
+        let value = "Pico/d/Physiological_Data/Temperature";
+        let json = "vitalwire/v1/d/reading";
+        let last_us = reading.live_until_us();
+        assert_eq!(topics(live(&reading, last_us)), [value, json]);
+        assert_eq!(topics(live(&reading, last_us + 1)), [json], "it waited too long");
+        assert_eq!(topics(backlog(&reading)), [json]);
     }
 }

@@ -4,14 +4,17 @@
 //! are sent again from the first, by a fresh client: rumqttc would drop them when the broker has lost the
 //! session.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
 
+use super::collector::Collector;
 use super::flight::{Flight, Handed, INFLIGHT_MAX};
 use super::queue::Shared;
+use crate::clock::utc_us;
 
 const RECONNECT_DELAY_MIN: Duration = Duration::from_millis(100);
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(5);
@@ -20,40 +23,51 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_millis(200);
 /// The task that holds the connection to the broker.
 pub(super) struct Sender {
     shared: Arc<Shared>,
+    collector: Collector,
     options: MqttOptions,
     address: String,
-    /// Whether the present failure has been reported.
-    failing: bool,
 }
 
 impl Sender {
-    pub(super) fn new(shared: Arc<Shared>, options: MqttOptions, address: String) -> Self {
-        Self { shared, options, address, failing: false }
+    pub(super) fn new(collector: Collector, options: MqttOptions, address: String) -> Self {
+        Self { shared: Arc::clone(collector.shared()), collector, options, address }
     }
 
-    pub(super) async fn run(mut self) {
-        let stop = self.shared.stop.clone();
+    pub(super) async fn run(self) {
+        let Self { shared, mut collector, options, address } = self;
+        let mut connection = Connection { shared: Arc::clone(&shared), address, is_failing: false };
+        let stop = shared.stop.clone();
         let mut delay = RECONNECT_DELAY_MIN;
         loop {
-            let (client, mut events) = AsyncClient::new(self.options.clone(), usize::from(INFLIGHT_MAX));
-            let shared = Arc::clone(&self.shared);
+            let (client, mut events) = AsyncClient::new(options.clone(), usize::from(INFLIGHT_MAX));
             let flight = &shared.flight;
             // Neither future is dropped while the connection lasts: rumqttc's poll may lose a packet then.
             let error = tokio::select! {
-                error = self.poll(&mut events, flight, &mut delay) => error,
-                never = feed(&shared, &client, flight) => match never {},
+                error = connection.poll(&mut events, flight, &mut delay) => error,
+                never = send(&mut collector, &client, flight) => match never {},
                 () = stop.cancelled() => return say_goodbye(&client, &mut events).await,
             };
             flight.messages().recall();
-            self.report(&error);
+            connection.report(&error);
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
+                never = collect(&mut collector) => match never {},
                 () = stop.cancelled() => return,
             }
             delay = (delay * 2).min(RECONNECT_DELAY_MAX);
         }
     }
+}
 
+/// What is known of the connection to the broker.
+struct Connection {
+    shared: Arc<Shared>,
+    address: String,
+    /// Whether the present failure has been reported.
+    is_failing: bool,
+}
+
+impl Connection {
     /// Drives one connection to its end.
     async fn poll(
         &mut self,
@@ -80,7 +94,7 @@ impl Sender {
     }
 
     fn report_connected(&mut self) {
-        self.failing = false;
+        self.is_failing = false;
         self.shared.connected.store(true, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(1);
         let waiting = self.shared.queue().items.len();
@@ -90,28 +104,41 @@ impl Sender {
     fn report(&mut self, error: &ConnectionError) {
         self.shared.connected.store(false, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(0);
-        if !std::mem::replace(&mut self.failing, true) {
+        if !std::mem::replace(&mut self.is_failing, true) {
             tracing::error!(broker = self.address, %error, "broker away: readings wait in the journal until it is back");
         }
     }
 }
 
-/// Moves messages from the queue into the client's window.
-async fn feed(shared: &Shared, client: &AsyncClient, flight: &Flight) -> std::convert::Infallible {
+/// Moves what the feed has into the queue, and messages from the queue into the client's window.
+async fn send(collector: &mut Collector, client: &AsyncClient, flight: &Flight) -> Infallible {
+    let shared = Arc::clone(collector.shared());
     loop {
-        let next = flight.messages().hand_next();
-        if let Some(Handed { topic, payload, retain }) = next {
-            // The channel is as long as the window, so this does not wait; it fails only with the event
-            // loop, and then the message is recalled.
-            let _ = client.publish(&*topic, QoS::AtLeastOnce, retain, payload).await;
-        } else if shared.refill_flight() {
-            continue;
-        } else {
-            tokio::select! {
-                () = shared.queued.notified() => {}
-                () = flight.room.notified() => {}
+        collector.collect();
+        let now_us = utc_us(SystemTime::now());
+        loop {
+            let next = flight.messages().hand_next(now_us);
+            if let Some(Handed { topic, payload, retain }) = next {
+                // The channel is as long as the window, so this does not wait; it fails only with the event
+                // loop, and then the message is recalled.
+                let _ = client.publish(&*topic, QoS::AtLeastOnce, retain, payload).await;
+            } else if !shared.refill_flight(now_us) {
+                break;
             }
         }
+        tokio::select! {
+            () = collector.ready() => {}
+            () = shared.queued.notified() => {}
+            () = flight.room.notified() => {}
+        }
+    }
+}
+
+/// Takes what the feed has while there is no connection.
+async fn collect(collector: &mut Collector) -> Infallible {
+    loop {
+        collector.collect();
+        collector.ready().await;
     }
 }
 
