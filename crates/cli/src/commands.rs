@@ -22,11 +22,11 @@ use crate::output::Output;
 
 const OVERVIEW: &str = "\
 First steps:
-  vitalwire demo                                  five simulated patients, live, nothing to set up
-  vitalwire init --data ./data                    make a data folder with fresh secrets
-  vitalwire device add bed_07 --data ./data       enrol a device, print its key
+  vitalwire demo                              five simulated patients, live
+  vitalwire init --data ./data                make a data folder, fresh secrets
+  vitalwire device add bed_07 --data ./data   enrol a device, print its key
   vitalwire user add nurse --role reader --generate --data ./data
-  vitalwire serve --data ./data                   run the gateway and the MQTT broker
+  vitalwire serve --data ./data               run gateway and MQTT broker
   vitalwire subscribe --url mqtt://nurse@127.0.0.1:1883
 
 Every setting of `serve` can stand in vitalwire.toml, in the environment as
@@ -113,6 +113,29 @@ mod tests {
     #[test]
     fn command_tree_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Every command that can be run, and those that only group others.
+    fn all(command: &clap::Command) -> Vec<&clap::Command> {
+        std::iter::once(command).chain(command.get_subcommands().flat_map(all)).collect()
+    }
+
+    #[test]
+    fn every_help_page_fits_80_columns_as_it_was_written() {
+        let mut tree = Cli::command().term_width(80);
+        tree.build();
+        let mut bad = Vec::new();
+        for command in all(&tree) {
+            let name = command.get_name();
+            let written = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for page in [command.clone().render_help(), command.clone().render_long_help()] {
+                let page = page.to_string();
+                let wide = page.lines().filter(|line| line.chars().count() > 80);
+                let broken = written.lines().filter(|line| !page.lines().any(|shown| shown == *line));
+                bad.extend(wide.chain(broken).map(|line| format!("{name}: {line}")));
+            }
+        }
+        assert!(bad.is_empty(), "longer than 80 columns: {bad:#?}");
     }
 
     #[test]

@@ -56,6 +56,24 @@ fn tls_is_the_default_and_the_psk_is_that_of_the_registry() {
 }
 
 #[test]
+fn links_are_what_a_fleet_reads_and_what_psk_shows() {
+    let data = Data::new();
+    let refused = refused(&data, &["device", "links"]);
+    assert!(refused.contains("vitalwire device add NAME --data"), "{refused}");
+    let keys = ["bed_07", "bed_08"].map(|id| two_lines(&data.must(&["device", "add", id])));
+    data.must(&["device", "add", "old_01", "--protocol", "aes-cbc"]);
+    let line = |id: &str, (identity, psk): &(String, String)| format!("{id} {identity} {psk}\n");
+    let all = line("bed_07", &keys[0]) + &line("bed_08", &keys[1]);
+    assert_eq!(data.must(&["device", "links"]), all);
+    assert_eq!(data.must(&["device", "links", "bed_08"]), line("bed_08", &keys[1]));
+    let file = data.folder().with_file_name("LINKS.txt");
+    assert_eq!(data.must(&["device", "links", "--file", file.to_str().unwrap()]), "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), all);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(data.must(&["audit", "show"]).matches("key-shown").count() == 5);
+}
+
+#[test]
 fn a_key_goes_to_standard_output_only() {
     let data = Data::new();
     for arguments in [

@@ -46,9 +46,10 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 21] = [
+const PRINTING: [&str; 22] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
+    "device links --data {DATA}",
     "device label patient_01 --data {DATA}",
     "device label patient_01 --setup --wpa2 --data {DATA}",
     "device list --data {DATA}",

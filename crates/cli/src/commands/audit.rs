@@ -19,19 +19,22 @@ pub(crate) enum AuditCommand {
     #[command(after_help = "\
 Examples:
   vitalwire audit verify --data ./data
-  vitalwire audit verify --data ./data --head 6f1c…   # with a head noted earlier
+  vitalwire audit verify --data ./data --head 6f1c…  # noted earlier
 
-Prints the log's head, which stands for all records so far. Note it where whoever can write the data folder cannot
-(on paper, in a ticket, on another machine): only with it an earlier copy of the whole folder, put back in place of
-the present one, is found. Exit status 0 when the log is sound, 1 when it is not.")]
+Prints the log's head, which stands for all records so far. Note it where
+whoever can write the data folder cannot (on paper, in a ticket, on another
+machine): only with it an earlier copy of the whole folder, put back in place
+of the present one, is found. Exit status 0 when the log is sound, 1 when it is
+not.")]
     Verify(VerifyAudit),
     /// Show records: when, what, of which device or user, by whom
     #[command(after_help = "\
 Examples:
   vitalwire audit show --data ./data
-  vitalwire audit show --data ./data --after 0 --json | jq 'select(.kind == \"key-shown\")'
+  vitalwire audit show --after 0 --json --data ./data | grep key-shown
 
-Shows records as they are stored; `vitalwire audit verify` tells whether they can be believed.")]
+Shows records as they are stored; `vitalwire audit verify` tells whether they
+can be believed.")]
     Show(ShowAudit),
 }
 

@@ -16,15 +16,18 @@ const EXAMPLES: &str = "\
 Examples:
   vitalwire demo
   vitalwire demo --devices 50 --rate 20 --seconds 30
-  vitalwire demo --devices 1000 --seconds 10 --json --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0
+  vitalwire demo --devices 1000 --seconds 10 --json
 
-Everything is real but the patients: devices encrypt and send over TCP, the gateway identifies and decrypts them,
-the broker hands each value to an MQTT client that counts. With --json or without a terminal the last line is
-  {\"devices\":…,\"served\":…,\"sent\":…,\"acknowledged\":…,\"delivered\":…,\"lost\":…,\"connect_ms\":{\"p50\":…,\"p99\":…},\"latency_ms\":{…}}
-where a reading is acknowledged when the server told its device that it holds it (frames are not acknowledged), and
-delivered when it and its seven values arrived; connect_ms runs from the start of a
-device's TCP connect to its first reading, latency_ms from just before a write to the reading's arrival.
-Exit status 0 only if every device was served and nothing was lost.";
+Everything is real but the patients: devices encrypt and send over TCP, the
+gateway identifies and decrypts them, the broker hands each value to an MQTT
+client that counts. With --json or without a terminal the last line is
+  {\"devices\":…,\"served\":…,\"sent\":…,\"acknowledged\":…,\"delivered\":…,
+   \"lost\":…,\"connect_ms\":{\"p50\":…,\"p99\":…},\"latency_ms\":{…}}
+where a reading is acknowledged when the server told its device that it holds
+it (frames are not acknowledged), and delivered when it and its seven values
+arrived; connect_ms runs from the start of a device's TCP connect to its first
+reading, latency_ms from just before a write to the reading's arrival. Exit
+status 0 only if every device was served and nothing was lost.";
 
 /// Most devices of a demonstration: each takes two sockets of this process.
 const DEVICES_MAX: usize = 20_000;

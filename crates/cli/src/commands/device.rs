@@ -3,6 +3,7 @@
 mod erase;
 mod key;
 mod label;
+mod links;
 mod listing;
 mod provision;
 
@@ -24,48 +25,65 @@ pub(crate) enum DeviceCommand {
     #[command(after_help = "\
 Examples:
   vitalwire device add bed_07 --data ./data
-  vitalwire device add old_01 --protocol aes-cbc --data ./data >> DEVICES_KEYS.txt
-  vitalwire device provision bed_07 --uf2 bed_07.uf2 --data ./data    # and this makes a Pico that device
+  vitalwire device add old_01 --protocol aes-cbc --data ./data >> KEYS.txt
+  vitalwire device provision bed_07 --uf2 bed_07.uf2 --data ./data
 
-A TLS device, which is the default, gets two lines on standard output, identity and PSK, and on a terminal its label
-as a QR code. An AES-CBC device gets one line of the paper's key file, { \"id\":…, \"key\":…, \"iv\":… }, once.
-Names are 1 to 64 of A-Z a-z 0-9 _ -. A running server knows the device within a second.")]
+A TLS device, which is the default, gets two lines on standard output, identity
+and PSK, and on a terminal its label as a QR code. An AES-CBC device gets one
+line of the paper's key file, { \"id\":…, \"key\":…, \"iv\":… }, once. Names are 1 to
+64 of A-Z a-z 0-9 _ -. A running server knows the device within a second.")]
     Add(key::AddDevice),
     /// Print what a TLS device proves itself with: two lines, identity and PSK
     #[command(after_help = "\
 Example, a connection by hand:
   vitalwire device psk bed_07 --data ./data
-  openssl s_client -connect 127.0.0.1:9998 -tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256 \\
-      -psk_identity <identity> -psk <psk>
+  openssl s_client -connect 127.0.0.1:9998 -tls1_3 \\
+      -ciphersuites TLS_AES_128_GCM_SHA256 -psk_identity <identity> -psk <psk>
 
 The audit log tells who saw the key.")]
     Psk(OneDevice),
+    /// Print names, identities and PSKs of TLS devices, as `simulate fleet --links` reads them
+    #[command(after_help = "\
+Examples:
+  vitalwire device links --file LINKS.txt --data ./data
+  vitalwire device links bed_07 bed_08 --file LINKS.txt --data ./data
+  vitalwire simulate fleet --protocol tls --links LINKS.txt --target ward:9998
+
+One `name identity psk` a line. The file is new and yours alone (mode 0600):
+whoever can read it can speak as the devices. The audit log tells who saw the
+keys.")]
+    Links(links::LinksOfDevices),
     /// Show a device's label as QR codes, or draw it into files: its key, or what sets it up
     #[command(after_help = "\
 Examples:
   vitalwire device label bed_07 --data ./data
   vitalwire device label bed_07 --svg bed_07.svg --png bed_07.png --data ./data
   vitalwire device label bed_07 --setup --svg bed_07-setup.svg --data ./data
-  vitalwire device label bed_07 --setup --wpa2 --data ./data    # provisioned with --wpa2
+  vitalwire device label bed_07 --setup --wpa2 --data ./data
 
-The code says vitalwire:1?link=<identity>&psk=<psk>. Whoever can read it can speak as the device: files are made for
-you alone (mode 0600), and the label belongs into the device, not on its outside. The audit log tells who saw it.
+The code says vitalwire:1?link=<identity>&psk=<psk>. Whoever can read it can
+speak as the device: files are made for you alone (mode 0600), and the label
+belongs into the device, not on its outside. The audit log tells who saw it.
 
-With --setup, for devices of both protocols, the code says http://192.168.4.1/#<setup key>: a phone in the device's own
-network Med_IoT opens the configuration page with it. With --wpa2 another code before it joins that network. Whoever can
-read these can set the device up again, and nothing else.")]
+With --setup, for devices of both protocols, the code says
+http://192.168.4.1/#<setup key>: a phone in the device's own network Med_IoT
+opens the configuration page with it. With --wpa2, for devices that were
+provisioned so, another code before it joins that network. Whoever can read
+these can set the device up again, and nothing else.")]
     Label(label::LabelDevice),
     /// Write what makes a piece of hardware this device: one sector of its flash
     #[command(after_help = "\
 Examples:
-  vitalwire device provision bed_07 --uf2 bed_07.uf2 --data ./data   # copy it to the drive RPI-RP2 of a Pico
+  vitalwire device provision bed_07 --uf2 bed_07.uf2 --data ./data
   vitalwire device provision bed_07 --bin bed_07.bin --data ./data
-  vitalwire simulate device --identity bed_07.bin --setup            # the same device, without hardware
+  vitalwire simulate device --identity bed_07.bin --setup   # without hardware
 
-The sector holds link id and PSK (or key and IV), the setup key, fresh random bytes for the device, and with --wpa2 the
-password of its own network. Whoever can read the file can speak as the device: it is made for you alone (mode 0600);
-remove it when the device has it. The audit log tells who saw the key. After a rotation, provision and label again: the
-setup key changes with the key.")]
+Copy the .uf2 file to the drive RPI-RP2 of a Pico whose BOOTSEL was held. The
+sector holds link id and PSK (or key and IV), the setup key, fresh random bytes
+for the device, and with --wpa2 the password of its own network. Whoever can
+read the file can speak as the device: it is made for you alone (mode 0600);
+remove it when the device has it. The audit log tells who saw the key. After a
+rotation, provision and label again: the setup key changes with the key.")]
     Provision(provision::ProvisionDevice),
     /// List the enrolled devices
     #[command(after_help = "Example:\n  vitalwire device list --data ./data --json | jq '.[].id'")]
@@ -76,11 +94,12 @@ setup key changes with the key.")]
     /// Give a device a fresh key and print it
     #[command(after_help = "\
 Examples:
-  vitalwire device rotate bed_07 --data ./data                  # the old key works for up to 7 days more
-  vitalwire device rotate bed_07 --overlap 0s --data ./data     # the old key was seen by others: end it now
+  vitalwire device rotate bed_07 --data ./data                # within 7 days
+  vitalwire device rotate bed_07 --overlap 0s --data ./data   # at once
 
-A TLS device may use its old key until it first connects with the new one, or until the overlap is over; rotating
-again meanwhile drops the oldest. An AES-CBC device must get its new key at once: the old one stops working within a
+A TLS device may use its old key until it first connects with the new one, or
+until the overlap is over; rotating again meanwhile drops the oldest. An
+AES-CBC device must get its new key at once: the old one stops working within a
 second.")]
     Rotate(key::RotateDevice),
     /// Take a device out of service; a live connection of it is closed within a second
@@ -96,8 +115,10 @@ Examples:
   vitalwire device erase bed_07 --data ./data
   vitalwire device erase bed_07 --yes --data ./data             # from a script
 
-The server erases and says what shows it: at once when it runs, else at its next start. No one can be enrolled under
-the name before. What applications have received, and backups, are beyond its reach. The name stays in the audit log.")]
+The server erases and says what shows it: at once when it runs, else at its
+next start. No one can be enrolled under the name before. What applications
+have received, and backups, are beyond its reach. The name stays in the audit
+log.")]
     Erase(erase::EraseDevice),
     /// Enrol the devices of a key file (DEVICES_KEYS.txt), all or none
     #[command(after_help = "\
@@ -106,8 +127,9 @@ Example:
 
 One JSON object a line:
   { \"id\":\"iot_med_dev_01\", \"key\":\"1234567890123456\", \"iv\":\"AAAAAAAAAAAAAAAA\"}
-Devices that are enrolled with the same key stay as they are; a different key is an error, and nothing is
-imported. Afterwards the file is the only unsealed copy of the keys: put it away safely or delete it.")]
+Devices that are enrolled with the same key stay as they are; a different key
+is an error, and nothing is imported. Afterwards the file is the only unsealed
+copy of the keys: put it away safely or delete it.")]
     Import(ImportDevices),
 }
 
@@ -147,6 +169,7 @@ pub(crate) fn run(command: DeviceCommand, out: &mut Output<'_>) -> anyhow::Resul
     match command {
         DeviceCommand::Add(add) => key::add(add, out)?,
         DeviceCommand::Psk(device) => key::psk(device, out)?,
+        DeviceCommand::Links(devices) => links::list(&devices, out)?,
         DeviceCommand::Label(label) => label::draw(&label, out)?,
         DeviceCommand::Provision(device) => provision::provision(&device)?,
         DeviceCommand::Rotate(rotate) => key::rotate(rotate, out)?,

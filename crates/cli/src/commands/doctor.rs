@@ -18,7 +18,8 @@ Examples:
   vitalwire doctor --data ./data
   vitalwire doctor --data ./data --json | jq '.[] | select(.state != \"ok\")'
 
-Exit status 0 when `serve` will run, though something may deserve a look (!), and 1 when it will not (✗).";
+Exit status 0 when `serve` will run, though something may deserve a look (!),
+and 1 when it will not (✗).";
 
 /// Arguments of `vitalwire doctor`.
 #[derive(Debug, Args)]

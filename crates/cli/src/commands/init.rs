@@ -23,9 +23,11 @@ Examples:
   vitalwire init --data ./data
   vitalwire init --data /var/lib/vitalwire --name ward7.example --name 10.1.2.3
 
-Makes the registry, a master key beside the folder (DIR.master-key: back it up apart from the folder, neither is
-of use without the other), a self-signed certificate for MQTT over TLS, the MQTT user `admin` with a password that
-is printed once, and a commented vitalwire.toml. On a folder that was made before it changes nothing.";
+Makes the registry, a master key beside the folder (DIR.master-key: back it up
+apart from the folder, neither is of use without the other), a self-signed
+certificate for MQTT over TLS, the MQTT user `admin` with a password that is
+printed once, and a commented vitalwire.toml. On a folder that was made before
+it changes nothing.";
 
 const ADMIN: &str = "admin";
 

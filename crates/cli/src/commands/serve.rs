@@ -21,11 +21,14 @@ use crate::{data, limits, safety, secrets};
 const EXAMPLES: &str = "\
 Examples:
   vitalwire serve --data ./data
-  vitalwire serve --data ./data --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0     (ports of the system's choice)
-  VITALWIRE_MQTT_PASSWORD=… vitalwire serve --data ./data --mqtt-url mqtts://gateway@emqx.example:8883
+  vitalwire serve --data ./data --listen 127.0.0.1:0   # a port that is free
+  VITALWIRE_MQTT_PASSWORD=… vitalwire serve --data ./data \\
+      --mqtt-url mqtts://gateway@emqx.example:8883
 
-Settings come from DIR/vitalwire.toml, the environment (VITALWIRE_…) and flags; the later wins. Standard output
-gets one line `listening devices=… mqtt=… …` when all is ready. Ctrl-C or SIGTERM stops in order within 2 s.";
+Settings come from DIR/vitalwire.toml, the environment (VITALWIRE_…) and flags;
+the later wins. Standard output gets one line `listening devices=… mqtt=… …`
+when all is ready. Ctrl-C, SIGTERM or SIGHUP stops in order within 2 s.
+`vitalwire config show` lists every setting and limit; each has a flag.";
 
 /// Beyond the time for an orderly stop: supervisors kill after their own patience, and then no one is told.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);

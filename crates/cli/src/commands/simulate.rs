@@ -41,16 +41,19 @@ pub(crate) enum SimulateCommand {
 
 const EXAMPLES: &str = "\
 Examples:
-  vitalwire simulate fleet --devices 50 --rate 20 --keys DEVICES_KEYS.txt --target 127.0.0.1:9998 --seconds 60
-  vitalwire simulate fleet --devices 1 --rate 250 --waveform ecg --keys DEVICES_KEYS.txt --target gateway:9998
-  vitalwire simulate fleet --devices 1 --rate 250 --recording ecg.csv --recording-rate 250 \\
-      --keys DEVICES_KEYS.txt --target gateway:9998
-  vitalwire simulate fleet --protocol tls --links LINKS.txt --target gateway:9998 --seconds 60
+  vitalwire simulate fleet --target 127.0.0.1:9998 --keys DEVICES_KEYS.txt \\
+      --devices 50 --rate 20 --seconds 60
+  vitalwire simulate fleet --target gateway:9998 --keys DEVICES_KEYS.txt \\
+      --devices 1 --rate 250 --waveform ecg
+  vitalwire simulate fleet --target gateway:9998 --keys DEVICES_KEYS.txt \\
+      --devices 1 --rate 250 --recording ecg.csv --recording-rate 250
+  vitalwire simulate fleet --target ward:9998 --links LINKS.txt --protocol tls
 
-The key file of --protocol aes-cbc is the paper's: one { \"id\":…, \"key\":…, \"iv\":… } a line, as
-`vitalwire device add --protocol aes-cbc` prints them. The file of --protocol tls has one `name identity psk` a line, 32 and
-64 hexadecimal digits as `vitalwire device psk NAME` prints them, and is yours alone (chmod 600). Lines that begin with #
-are comments.";
+The key file of --protocol aes-cbc is the paper's: one { \"id\":…, \"key\":…,
+\"iv\":… } a line, as `vitalwire device add --protocol aes-cbc` prints them. The
+file of --protocol tls has one `name identity psk` a line, 32 and 64
+hexadecimal digits as `vitalwire device links` prints them, and is yours alone
+(chmod 600). Lines that begin with # are comments.";
 
 /// Arguments of `vitalwire simulate fleet`.
 #[derive(Debug, Args)]

@@ -23,10 +23,10 @@ const EXAMPLES: &str = "\
 Examples:
   vitalwire subscribe --url mqtt://nurse@127.0.0.1:1883
   vitalwire subscribe --url mqtt://nurse@127.0.0.1 --filter 'Pico/bed_07/#'
-  vitalwire subscribe --url mqtts://nurse@ward.example --ca certificate.pem --raw | grep Temperature
+  vitalwire subscribe --url mqtts://nurse@ward.example --ca ca.pem --raw
 
-The password comes from VITALWIRE_MQTT_PASSWORD, a file of mode 0600, or is asked for.
-In the table: arrows and page keys scroll, q leaves.";
+The password comes from VITALWIRE_MQTT_PASSWORD, a file of mode 0600, or is
+asked for. In the table: arrows and page keys scroll, q leaves.";
 
 /// Arguments of `vitalwire subscribe`.
 #[derive(Debug, Args)]

@@ -20,11 +20,13 @@ pub(crate) enum UserCommand {
     #[command(after_help = "\
 Examples:
   vitalwire user add nurse --role reader --generate --data ./data
-  vitalwire user add family --role reader --device bed_07 --device bed_08 --data ./data
-  pass show ward/node-red | vitalwire user add node-red --role reader --password-stdin --data ./data
+  vitalwire user add family --role reader --device bed_07 --data ./data
+  pass show ward/node-red |
+      vitalwire user add node-red --role reader --password-stdin --data ./data
 
-A reader reads all devices, or only those named with --device. An admin also reads what the broker says about
-itself. No one but the gateway publishes. A running server knows the user within a second.")]
+A reader reads all devices, or only those named with --device. An admin also
+reads what the broker says about itself. No one but the gateway publishes. A
+running server knows the user within a second.")]
     Add(AddUser),
     /// List the users, with their roles
     #[command(after_help = "Example:\n  vitalwire user list --data ./data")]

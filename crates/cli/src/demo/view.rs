@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::snapshot::Snapshot;
 use super::tally::Tally;
+use crate::config::wrap;
 use crate::terminal::{Screen, is_quit};
 
 /// How often the screen is drawn: smooth for the eye, a few percent of one core.
@@ -121,7 +122,8 @@ fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>, looking: &mut Looking) {
     let area = frame.area();
     let devices = scene.tally.lock().unwrap_or_else(PoisonError::into_inner).devices.len();
     let with_detail = area.height >= LINES_FOR_DETAIL;
-    let command_lines = wrapped_lines(&scene.command, area.width);
+    let command_text = shell_lines(&scene.command, usize::from(area.width));
+    let command_lines = u16::try_from(command_text.len()).unwrap_or(u16::MAX);
     let fixed = 2 + 1 + command_lines + 1 + 1;
     let room = area.height.saturating_sub(fixed + if with_detail { 14 } else { 0 });
     let list_height = rows::height(devices, room);
@@ -147,7 +149,7 @@ fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>, looking: &mut Looking) {
     if let Some(detail) = snapshot.detail.as_ref().filter(|_| with_detail) {
         detail::draw(frame, bottom, detail, snapshot.now);
     }
-    draw_command(frame, command, &scene.command);
+    draw_command(frame, command, &command_text);
     let lost = looking.due(sent).saturating_sub(snapshot.delivered);
     frame.render_widget(totals_line(sent, lost, &snapshot), totals);
     frame.render_widget(keys_line(), keys);
@@ -176,16 +178,19 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>, looking: &Loo
     frame.render_widget(Line::from(format!(" {}", scene.addresses)).fg(FRAME_COLOUR), below);
 }
 
-/// Lines of a text that fills each to its end, as a terminal wraps it: so it can be copied with the mouse.
-fn wrapped_lines(text: &str, width: u16) -> u16 {
-    u16::try_from(text.len()).unwrap_or(u16::MAX).div_ceil(width.max(1)).max(1)
+/// A command in lines that can be copied with the mouse and run as they are: broken between words, with a backslash.
+fn shell_lines(command: &str, width: usize) -> Vec<String> {
+    let mut lines = wrap(command, width.saturating_sub(CONTINUATION.len()).max(1));
+    let last = lines.len().saturating_sub(1);
+    lines.iter_mut().take(last).for_each(|line| line.push_str(CONTINUATION));
+    lines
 }
 
-fn draw_command(frame: &mut Frame<'_>, area: Rect, command: &str) {
+const CONTINUATION: &str = " \\";
+
+fn draw_command(frame: &mut Frame<'_>, area: Rect, command: &[String]) {
     let mut lines = vec![Line::from(" watch it yourself, in another terminal:".fg(FRAME_COLOUR))];
-    let letters: Vec<char> = command.chars().collect();
-    let pieces = letters.chunks(usize::from(area.width.max(1)));
-    lines.extend(pieces.map(|piece| Line::from(piece.iter().collect::<String>().bold().fg(Color::White))));
+    lines.extend(command.iter().map(|line| Line::from(line.as_str().bold().fg(Color::White))));
     frame.render_widget(Text::from(lines), area);
 }
 

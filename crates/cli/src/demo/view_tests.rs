@@ -92,10 +92,30 @@ fn readings_are_lost_only_after_two_seconds() {
     assert_eq!(looking.due(100), 40);
 }
 
+/// What a shell makes of lines that were copied.
+fn pasted(lines: &[String]) -> String {
+    lines.join("\n").replace("\\\n", "")
+}
+
 #[test]
-fn long_command_is_wrapped_and_never_cut() {
+fn long_command_is_broken_between_words_and_can_be_pasted_as_shown() {
+    let command = "mosquitto_sub -h 127.0.0.1 -p 1883 -u demo -P abcde-fghij-kmnpq-rstuv -t 'Pico/#' -v";
+    for width in [40, 60, 80, 87, 88, 89, 120] {
+        let lines = shell_lines(command, width);
+        assert!(lines.iter().all(|line| line.chars().count() <= width), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("'Pico/#'")), "not broken within: {lines:#?}");
+        assert_eq!(pasted(&lines), command);
+    }
     let shown = drawn(&tally(5), 60, 30, &mut looking());
-    let joined: String = shown.lines().map(|line| line.trim_matches('"')).collect();
-    let command = "mosquitto_sub -h 127.0.0.1 -p 1883 -u demo -P secret -t 'Pico/#' -v";
-    assert!(joined.contains(command), "{shown}");
+    assert!(shown.contains("mosquitto_sub -h 127.0.0.1 -p 1883 -u demo -P secret -t \\"), "{shown}");
+    assert!(shown.contains("'Pico/#' -v"), "{shown}");
+}
+
+#[test]
+fn on_80_columns_and_24_lines_every_value_of_the_list_is_whole() {
+    let shown = drawn(&tally(5), 80, 24, &mut looking());
+    for part in ["patient_01", "patient_05", "36.600 °C", "/min", "sent 12 345", "delivered 5", "q stop"] {
+        assert!(shown.contains(part), "{part} is missing in\n{shown}");
+    }
+    assert!(shown.contains("not a medical device"), "{shown}");
 }

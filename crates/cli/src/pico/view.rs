@@ -13,6 +13,7 @@ use vitalwire_simulator::hardware::{Knobs, Sensor};
 
 use super::About;
 use super::keys::{ADJUSTABLE, Menu};
+use crate::config::wrap;
 use crate::label::Label;
 use crate::pulse::Point;
 use crate::wave::Window;
@@ -20,8 +21,8 @@ use crate::wave::Window;
 const FRAME_COLOUR: Color = Color::DarkGray;
 /// What of the wave is shown, in seconds.
 const WAVE_SECONDS: f64 = 8.0;
-/// Columns of the values' box.
-const VALUES_WIDTH: u16 = 52;
+/// Columns of the values' box: on 80 columns the device's box has the other 35.
+const VALUES_WIDTH: u16 = 45;
 /// Lines of the lower boxes: as many as there are values, and their frame.
 const BOXES_HEIGHT: u16 = 9;
 
@@ -88,7 +89,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture) {
     let lines =
         [Constraint::Length(1), Constraint::Min(0), Constraint::Length(BOXES_HEIGHT), Constraint::Length(2)];
     let [head, wave, boxes, keys] = Layout::vertical(lines).areas(area);
-    let values_width = VALUES_WIDTH.min(boxes.width / 2 + 1);
+    let values_width = VALUES_WIDTH.min(boxes.width);
     let [values, device] =
         Layout::horizontal([Constraint::Length(values_width), Constraint::Fill(1)]).areas(boxes);
     draw_head(frame, head, picture);
@@ -161,7 +162,7 @@ fn draw_page(frame: &mut Frame<'_>, area: Rect, url: &str) {
 
 /// A value's name, the numbers that raise and lower it, unit and sensor.
 const VALUES: [(&str, &str, &str, Option<Sensor>); ADJUSTABLE.len()] = [
-    ("patient's temperature", " 1  2", "°C", Some(Sensor::Temperature)),
+    ("body temperature", " 1  2", "°C", Some(Sensor::Temperature)),
     ("MCU temperature", " 3  4", "°C", None),
     ("MPU temperature", " 5  6", "°C", Some(Sensor::Movement)),
     ("acceleration x", " 7  8", "g", Some(Sensor::Movement)),
@@ -200,8 +201,8 @@ fn draw_values(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
             };
             let row = Line::from(vec![
                 Span::from(format!("{numbers}  ")).fg(FRAME_COLOUR),
-                Span::from(format!("{name:<22}")),
-                Span::from(format!("{:>11}  ", value.content)).style(value.style),
+                Span::from(format!("{name:<17}")),
+                Span::from(format!("{:>10}  ", value.content)).style(value.style),
                 change,
             ]);
             if place == picture.selected { row.style(Style::new().bg(Color::Indexed(236))) } else { row }
@@ -215,47 +216,49 @@ fn draw_device(frame: &mut Frame<'_>, area: Rect, picture: &Picture) {
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let state = &picture.state;
-    let mut lines = vec![activity_line(picture)];
-    if let Some(trouble) = state.trouble {
-        lines.push(Line::from(trouble.text()).fg(Color::Yellow));
-    }
+    let width = usize::from(inner.width);
+    let label = |name: &'static str| name.fg(FRAME_COLOUR);
+    let mut lines = activity_lines(picture, width);
     let network = match &state.wifi_name {
         _ if !picture.has_network => "gone".fg(Color::Yellow),
         Some(name) => Span::from(name.as_str()),
         None => "not set up".fg(FRAME_COLOUR),
     };
-    lines.push(Line::from(vec!["Wi-Fi    ".fg(FRAME_COLOUR), network]));
+    lines.push(Line::from(vec![label("Wi-Fi   "), network]));
     let server = state.server.as_deref().map_or("not set up".fg(FRAME_COLOUR), Span::from);
-    lines.push(Line::from(vec!["server   ".fg(FRAME_COLOUR), server]));
+    lines.push(Line::from(vec![label("server  "), server]));
     if state.mode == Mode::Collector {
-        lines.push(Line::from(vec![
-            "taken    ".fg(FRAME_COLOUR),
-            Span::from(format!("{} {}", state.delivered, state.delivered_unit)),
-            Span::from(format!(", {} wait, {} values missed", state.held, state.missed_values)),
-        ]));
+        let taken = format!("{} {}", state.delivered, state.delivered_unit);
+        lines.push(Line::from(vec![label("taken   "), Span::from(taken)]));
+        let missed = format!("{} held, {} values missed", state.held, state.missed_values);
+        lines.push(Line::from(vec![label("        "), Span::from(missed)]));
     }
+    let switch = match picture.switch {
+        Switch::Configuration => "configuration",
+        Switch::Collector => "collector",
+        Switch::Between => "between",
+    };
+    lines.push(Line::from(vec![label("switch  "), format!("{switch}, start {}", state.starts).into()]));
     frame.render_widget(Text::from(lines), inner);
 }
 
-fn activity_line(picture: &Picture) -> Line<'static> {
+/// What it does, and what is wrong when something is, in as many lines as that takes.
+fn activity_lines(picture: &Picture, width: usize) -> Vec<Line<'static>> {
     let state = &picture.state;
     let (text, colour) = match (state.activity, state.trouble) {
-        (Activity::Starting, _) => ("starts", Color::Yellow),
-        (Activity::Configuring, _) => ("configuration mode", Color::LightMagenta),
-        (Activity::Delivering, _) => ("delivers", Color::LightGreen),
-        (_, Some(_)) => ("cannot deliver and tries again", Color::Yellow),
+        (Activity::Configuring, None) => ("configuration mode", Color::LightMagenta),
+        (Activity::Delivering, None) => ("delivers", Color::LightGreen),
+        (_, Some(trouble)) => (trouble.text(), Color::Yellow),
+        (Activity::Starting, None) => ("starts", Color::Yellow),
         (Activity::Joining, None) => ("joins its Wi-Fi network", Color::Yellow),
         (Activity::Connecting, None) => ("connects to its server", Color::Yellow),
     };
-    let switch = match picture.switch {
-        Switch::Configuration => "switch: configuration",
-        Switch::Collector => "switch: collector",
-        Switch::Between => "switch: between",
+    let again = match (state.trouble, state.activity) {
+        (Some(_), Activity::Joining | Activity::Connecting | Activity::Starting) => "; it tries again",
+        _ => "",
     };
-    Line::from(vec![
-        Span::from(text).bold().fg(colour),
-        Span::from(format!("   {switch}, start {}", state.starts)).fg(FRAME_COLOUR),
-    ])
+    let lines = wrap(&format!("{text}{again}"), width.max(1));
+    lines.into_iter().map(|line| Line::from(line.bold().fg(colour))).collect()
 }
 
 fn keys_lines(picture: &Picture) -> [Line<'static>; 2] {
@@ -270,15 +273,15 @@ fn keys_lines(picture: &Picture) -> [Line<'static>; 2] {
         entry,
         word(" or "),
         "↑↓ ←→".bold(),
-        word(" change a value  "),
+        word(" value  "),
         key("a", picture.knobs.is_arrhythmic),
-        word(" arrhythmia  unplug: "),
+        word(" arrhythmia  unplug "),
         key("t", picture.is_unplugged(Sensor::Temperature)),
-        word(" thermometer "),
+        word(" temperature "),
         key("p", picture.is_unplugged(Sensor::Pulse)),
         word(" pulse "),
         key("m", picture.is_unplugged(Sensor::Movement)),
-        word(" movement"),
+        word(" motion"),
     ]);
     let second = Line::from(vec![
         " ".into(),
@@ -287,7 +290,7 @@ fn keys_lines(picture: &Picture) -> [Line<'static>; 2] {
         key("s", picture.switch == Switch::Configuration),
         word(" mode switch  "),
         "q".bold(),
-        word(" stop   a simulated patient; not a medical device"),
+        word(" stop   simulated; not a medical device"),
     ]);
     [first, second]
 }

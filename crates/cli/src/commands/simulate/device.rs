@@ -20,14 +20,17 @@ use crate::signals::asked_to_stop;
 const EXAMPLES: &str = "\
 Examples:
   vitalwire device provision bed_07 --bin bed_07.bin --data ./data
-  vitalwire simulate device --identity bed_07.bin --setup               # open the printed address in a browser
+  vitalwire simulate device --identity bed_07.bin --setup
   vitalwire simulate device --identity bed_07.bin --server 127.0.0.1:9998
-  vitalwire simulate device --identity bed_07.bin --flash bed_07.flash  # remembers its settings and what it holds
+  vitalwire simulate device --identity bed_07.bin --flash bed_07.flash
 
-It runs the code of the real device: its configuration page, its modem driver, its sensors' drivers and its collector, on
-virtual hardware; the connections are real. The page lists some made-up Wi-Fi networks: choose any, with any password of 8
-characters or more; --wifi-password makes others wrong. The page's address has the setup key behind #. Progress goes to
-standard error. Ctrl-C stops the device; with --flash it keeps what was not delivered.";
+It runs the code of the real device: its configuration page, its modem driver,
+its sensors' drivers and its collector, on virtual hardware; the connections
+are real. The page lists some made-up Wi-Fi networks: choose any, with any
+password of 8 characters or more; --wifi-password makes others wrong. The
+page's address has the setup key behind #. Progress goes to standard error.
+Ctrl-C stops the device; with --flash it remembers its settings and what was
+not delivered. With --setup, open the printed address in a browser.";
 
 /// Batches from one line about them to the next.
 const TELL_EVERY: u64 = 10;

@@ -19,16 +19,22 @@ const EXAMPLES: &str = "\
 Examples:
   vitalwire device provision bed_07 --bin bed_07.bin --data ./data
   vitalwire simulate pico --identity bed_07.bin --server 127.0.0.1:9998
-  vitalwire simulate pico --identity bed_07.bin --server 127.0.0.1:9998 --waveform ecg
+  vitalwire simulate pico --identity bed_07.bin --server ward:9998 --seed 7
   vitalwire simulate pico --identity bed_07.bin --setup
 
-Keys: the numbers are the choices of the paper's pseudo pico: odd ones raise, even ones lower.
-   1  2  the patient's temperature by 0.5 °C       7  8  the acceleration along x by 0.1 g, within ±1
-   3  4  the microcontroller's                     9 10  along y
-   5  6  the motion sensor's                      11 12  along z
-  ↑ ↓ choose a value, ← → (or - +) change it, the heart rate too      a  arrhythmia: irregular beats
-  t p m unplug thermometer, pulse sensor, motion sensor               n  the network goes and comes
-  s     the mode switch: configuration, collector                     q  stop
+Keys (the numbers are the choices of the paper's pseudo pico):
+   1  2  raise, lower the patient's temperature by 0.5 °C
+   3  4  the microcontroller's
+   5  6  the motion sensor's
+   7  8  the acceleration along x by 0.1 g, within ±1
+   9 10  along y
+  11 12  along z
+  ↑ ↓    choose a value; ← → (or - +) change it, the heart rate too
+  a      arrhythmia: irregular beats
+  t p m  unplug thermometer, pulse sensor, motion sensor
+  n      the network goes and comes
+  s      the mode switch: configuration, collector
+  q      stop
 
 It is the device of `vitalwire simulate device`, on the whole screen.";
 

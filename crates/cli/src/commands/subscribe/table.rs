@@ -20,6 +20,11 @@ const TOPICS_MAX: usize = 20_000;
 /// Over how long a topic's rate is measured.
 const RATE_WINDOW: Duration = Duration::from_secs(2);
 const OLD: Duration = Duration::from_secs(5);
+const AGE_WIDTH: usize = 7;
+const RATE_WIDTH: usize = 8;
+const SPACING: usize = 2;
+/// Numbers are short, and a whole JSON message does not fit anyway.
+const VALUE_WIDTH_MAX: usize = 40;
 
 /// The latest message of each topic.
 #[derive(Default)]
@@ -136,27 +141,83 @@ fn draw(frame: &mut Frame<'_>, table: &Mutex<Table>, title: &str, first: &mut us
         .title(Line::from(state).alignment(Alignment::Right))
         .padding(Padding::horizontal(1));
     let header = Row::new(["topic", "value", "age", "rate"].map(|name| Cell::from(name).dim()));
-    let widths = [Constraint::Fill(3), Constraint::Fill(2), Constraint::Length(8), Constraint::Length(10)];
-    let widget = TableWidget::new(rows.iter().map(row), widths).header(header).block(block).column_spacing(2);
+    let inner = usize::from(block.inner(body).width);
+    let [topic, value] = split(inner.saturating_sub(AGE_WIDTH + RATE_WIDTH + 3 * SPACING));
+    let widths = [topic, value, AGE_WIDTH, RATE_WIDTH].map(|width| Constraint::Length(clamped(width)));
+    let rows: Vec<_> = rows.iter().map(|shown| row(shown, topic, value)).collect();
+    let widget = TableWidget::new(rows, widths).header(header).block(block).column_spacing(clamped(SPACING));
     frame.render_stateful_widget(widget, body, &mut TableState::default());
     frame.render_widget(footer_line(*first, height, total, left_out), footer);
     height
 }
 
-fn row(shown: &Shown) -> Row<'_> {
-    let (tree, leaf) = shown.topic.rsplit_once('/').unwrap_or(("", &shown.topic));
+fn clamped(width: usize) -> u16 {
+    u16::try_from(width).unwrap_or(u16::MAX)
+}
+
+/// Columns for topics and for values: topics are the longer ones, and they must stay apart.
+fn split(width: usize) -> [usize; 2] {
+    let value = (width / 3).min(VALUE_WIDTH_MAX);
+    [width - value, value]
+}
+
+fn row(shown: &Shown, topic_width: usize, value_width: usize) -> Row<'static> {
+    let topic = shorten(&shown.topic, topic_width);
+    let (tree, leaf) = topic.rsplit_once('/').map_or(("", topic.as_str()), |(tree, leaf)| (tree, leaf));
     let slash = if tree.is_empty() { "" } else { "/" };
     let fresh = shown.age < OLD;
     let value =
         if fresh { Style::new().add_modifier(Modifier::BOLD) } else { Style::new().fg(Color::DarkGray) };
     let age = if fresh { Style::new().fg(Color::Green) } else { Style::new().fg(Color::Yellow) };
-    let rate = if shown.rate > 0.0 { format!("{:7.1}/s", shown.rate) } else { String::new() };
+    let rate = if shown.rate > 0.0 { format!("{:6.1}/s", shown.rate) } else { String::new() };
     Row::new([
-        Cell::from(Line::from(vec![format!("{tree}{slash}").fg(Color::DarkGray), leaf.fg(Color::Cyan)])),
-        Cell::from(shown.value.as_str()).style(value),
+        Cell::from(Line::from(vec![
+            format!("{tree}{slash}").fg(Color::DarkGray),
+            leaf.to_owned().fg(Color::Cyan),
+        ])),
+        Cell::from(cut(&shown.value, value_width)).style(value),
         Cell::from(age_text(shown.age)).style(age),
         Cell::from(rate),
     ])
+}
+
+/// The topic in so many columns. Its first two levels say whose it is and its last ones what it is, so what goes is in
+/// between, and at last at the front: topics that differ at their ends stay apart.
+fn shorten(topic: &str, width: usize) -> String {
+    let letters = |text: &str| text.chars().count();
+    if letters(topic) <= width {
+        return topic.to_owned();
+    }
+    let levels: Vec<&str> = topic.split('/').collect();
+    for head in [2, 1] {
+        // As many of the last levels as there is room for, but at least two where there are.
+        for tail in (2..levels.len().saturating_sub(head)).rev() {
+            let (first, last) = (levels.get(..head), levels.get(levels.len() - tail..));
+            let (Some(first), Some(last)) = (first, last) else { continue };
+            let shown = format!("{}/…/{}", first.join("/"), last.join("/"));
+            if letters(&shown) <= width {
+                return shown;
+            }
+        }
+        if let (Some(first), Some(last)) = (levels.get(..head), levels.last())
+            && levels.len() > head + 1
+        {
+            let shown = format!("{}/…/{last}", first.join("/"));
+            if letters(&shown) <= width {
+                return shown;
+            }
+        }
+    }
+    let kept: Vec<char> = topic.chars().rev().take(width.saturating_sub(1)).collect();
+    std::iter::once('…').take(width).chain(kept.into_iter().rev()).collect()
+}
+
+/// A text in so many columns; a mark shows that it goes on.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(std::iter::once('…').take(width)).collect()
 }
 
 fn footer_line(first: usize, height: usize, total: usize, left_out: u64) -> Line<'static> {
@@ -188,14 +249,72 @@ mod tests {
 
     use super::*;
 
-    fn screen(table: &Mutex<Table>) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(100, 12)).unwrap();
+    fn screen_of(table: &Mutex<Table>, width: u16, height: u16) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal
             .draw(|frame| {
-                draw(frame, table, "mqtt://nurse@here", &mut 0);
+                draw(frame, table, "mqtt://nurse@127.0.0.1:1883  Pico/#", &mut 0);
             })
             .unwrap();
         terminal.backend().to_string()
+    }
+
+    fn screen(table: &Mutex<Table>) -> String {
+        screen_of(table, 100, 16)
+    }
+
+    /// The eleven topics of a device, with a value of the paper's form in each.
+    fn eleven(table: &mut Table, device: &str) -> Vec<(String, String)> {
+        let names = [
+            "Physiological_Data/Temperature",
+            "Physiological_Data/Pulse_Signal",
+            "Physiological_Data/Accelerometer/x",
+            "Physiological_Data/Accelerometer/y",
+            "Physiological_Data/Accelerometer/z",
+            "Internal_Device_Data/Temperature/MCU",
+            "Internal_Device_Data/Temperature/MPU",
+            "Ip_address",
+            "Port_address",
+            "Internal_Server/Ip_address",
+            "Internal_Server/Port_address",
+        ];
+        let topics = names.iter().enumerate().map(|(place, name)| {
+            let (topic, value) = (format!("Pico/{device}/{name}"), format!("{place}36.62{place}"));
+            table.record(&topic, value.clone());
+            (topic, value)
+        });
+        topics.collect()
+    }
+
+    #[test]
+    fn at_80_columns_every_topic_of_a_device_differs_and_every_value_is_whole() {
+        for (device, width) in [("bed_07", 80), ("intensive_care_bed_12", 80), ("bed_07", 60)] {
+            let mut table = Table::default();
+            let topics = eleven(&mut table, device);
+            let shown = screen_of(&Mutex::new(table), width, 24);
+            let mut seen = std::collections::BTreeSet::new();
+            for (topic, value) in topics {
+                let line =
+                    shown.lines().find(|line| line.contains(&value)).unwrap_or_else(|| panic!("{shown}"));
+                let topic_shown = line.split(&value).next().unwrap().trim_matches(['"', '│', ' ']).to_owned();
+                let leaf = topic.rsplit('/').next().unwrap();
+                assert!(topic_shown.ends_with(leaf), "{topic_shown} in\n{shown}");
+                assert!(seen.insert(topic_shown), "two topics look alike in\n{shown}");
+            }
+            assert!(width < 80 || shown.contains(device), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_goes_from_a_topic_is_its_middle_and_then_its_front() {
+        let topic = "Pico/bed_07/Physiological_Data/Accelerometer/x";
+        assert_eq!(shorten(topic, 46), topic);
+        assert_eq!(shorten(topic, 45), "Pico/bed_07/…/Accelerometer/x");
+        assert_eq!(shorten(topic, 28), "Pico/bed_07/…/x");
+        assert_eq!(shorten(topic, 14), "Pico/…/x");
+        assert_eq!(shorten(topic, 6), "…ter/x");
+        assert_eq!((shorten(topic, 1), shorten(topic, 0)), ("…".to_owned(), String::new()));
+        assert_eq!(cut("{\"time\":1}", 6), "{\"tim…");
     }
 
     #[test]

@@ -62,7 +62,7 @@ fn shows_wave_values_device_and_keys() {
         "ward 3",
         "127.0.0.1:9998",
         "1234",
-        "5 wait",
+        "5 held",
         "1…12",
         "arrhythmia",
         "mode switch",
@@ -94,6 +94,48 @@ fn shows_where_the_page_is_while_it_is_served() {
     let narrow = drawn(&picture, 60, 24);
     assert!(!narrow.contains("█▀▀▀▀▀█"), "half a code is of no use:\n{narrow}");
     assert_shows(&narrow, &["127.0.0.1:8080/#00112233"]);
+}
+
+#[test]
+fn on_80_columns_no_digit_unit_or_key_is_cut() {
+    let mut picture = picture();
+    picture.values = [36.7, 23.5, 23.2, 1.10, -0.12, -1.98, 172.0].map(Some);
+    picture.knobs = Knobs { celsius_steps: [30, -30, 0], g_steps: [10, -10, 0], ..picture.knobs };
+    picture.state.delivered = 1_234_567;
+    let shown = drawn(&picture, 80, 24);
+    let whole = [
+        "36.7 °C  +15.0",
+        "23.5 °C  -15.0",
+        "23.2 °C",
+        "1.10 g  +1.0",
+        "-0.12 g  -1.0",
+        "-1.98 g",
+        "172.0 /min",
+        "delivers",
+        "ward 3",
+        "127.0.0.1:9998",
+        "1234567 batches",
+        "5 held, 0 values missed",
+        "collector, start 2",
+        "m motion",
+        "not a medical device",
+    ];
+    assert_shows(&shown, &whole);
+    (picture.state.activity, picture.state.trouble) = (Activity::Joining, Some(Trouble::WifiPassword));
+    picture.knobs.unplugged = [true; 3];
+    let shown = drawn(&picture, 80, 24);
+    assert_shows(&shown, &["refused the", "it tries again", "unplugged", "127.0.0.1:9998", "start 2"]);
+    picture.values[6] = None;
+    assert_shows(&drawn(&picture, 80, 24), &["recorded"]);
+}
+
+#[test]
+fn the_address_of_the_page_is_whole_on_80_columns() {
+    let mut picture = picture();
+    (picture.state.mode, picture.state.activity) = (Mode::Configuration, Activity::Configuring);
+    let url = "http://127.0.0.1:65535/#00112233445566778899aabbccddeeff";
+    picture.page_url = Some(url.to_owned());
+    assert_shows(&drawn(&picture, 80, 24), &[url, "configuration mode"]);
 }
 
 #[test]
