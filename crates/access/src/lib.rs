@@ -1,16 +1,22 @@
-//! Who may see what: the names of devices and users, roles, passwords, and how fast passwords may be guessed. Every way to
-//! the data, MQTT today and others later, asks here.
+//! Who may see what: the names of devices and users, roles, passwords and how fast they may be guessed, whose address it is
+//! behind a proxy, and from which web sites browsers may come. Every way to the data, MQTT today and others later, asks here.
 //!
 //! It opens no file and no socket, and reads no clock and no random source: both are arguments.
 
 mod id;
 mod login_limit;
+mod origin;
 mod password;
+mod proxy;
 mod role;
 
 pub use id::{DeviceId, NAME_LEN_MAX, NameError, UserName};
 pub use login_limit::{LoginLimiter, PAIR_FAILURES_MAX, Verdict};
+pub use origin::{Origin, OriginError, Origins};
 pub use password::{
     ForeignHash, HashMemory, PASSWORD_LEN_MAX, PASSWORD_LEN_MIN, PasswordError, PasswordHash, SALT_LEN,
+};
+pub use proxy::{
+    Network, NetworkError, PROXY_PREFIX_LEN, PROXY_REST_LEN_MAX, Proxies, ProxyError, ProxyPrefix,
 };
 pub use role::{Role, Scope};

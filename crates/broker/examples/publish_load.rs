@@ -17,7 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vitalwire_access::{PasswordHash, Role, Scope};
-use vitalwire_broker::{Broker, BrokerConfig, BrokerLimits};
+use vitalwire_broker::{Broker, BrokerConfig};
 use vitalwire_registry::{Directory, Logins, User};
 
 const TOPICS: [&str; 7] = [
@@ -70,8 +70,7 @@ async fn start(folder: &std::path::Path) -> Broker {
     // The sender may go: no one changes.
     let (_, users) = tokio::sync::watch::channel(Arc::new(directory));
     let plain = Some(([127, 0, 0, 1], 0).into());
-    let limits = BrokerLimits::default();
-    let config = BrokerConfig { plain, tls: None, websocket: None, storage: folder.into(), limits };
+    let config = BrokerConfig { plain, ..BrokerConfig::new(folder) };
     Broker::start(config, Arc::new(Logins::new(users))).await.unwrap()
 }
 

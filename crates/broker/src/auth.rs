@@ -93,7 +93,7 @@ impl Gate {
         count
     }
 
-    fn refuse(&self, connect: &ConnectPacket, peer: SocketAddr, refusal: &Refusal) -> AuthResult {
+    fn refuse(&self, connect: &ConnectPacket, refusal: &Refusal) -> AuthResult {
         let (client_id, user) = (connect.client_id.as_str(), connect.username.as_deref().unwrap_or("-"));
         let reason = match refusal {
             // One answer for all that concerns name and password: it must not tell which names exist.
@@ -107,21 +107,36 @@ impl Gate {
         };
         match refusal {
             Refusal::NoCredentials => {
-                info!(%peer, client_id, "MQTT login refused: no user name and password given")
+                info!(client_id, "MQTT login refused: no user name and password given")
             }
             Refusal::Login(LoginRefusal::WrongPassword) => {
-                info!(%peer, client_id, ?user, "MQTT login failed")
+                info!(client_id, ?user, "MQTT login failed")
             }
-            Refusal::Login(refusal) => warn!(%peer, client_id, ?user, %refusal, "MQTT login refused"),
+            Refusal::Login(refusal) => warn!(client_id, ?user, %refusal, "MQTT login refused"),
             Refusal::WillNotAllowed { topic } => {
-                info!(%peer, client_id, ?user, ?topic, "MQTT connection refused: this user may not leave a will there");
+                info!(
+                    client_id,
+                    ?user,
+                    ?topic,
+                    "MQTT connection refused: this user may not leave a will there"
+                );
             }
             Refusal::ClientIdOfAnother { owner } => {
-                warn!(%peer, client_id, ?user, ?owner, "MQTT connection refused: the client id belongs to another user");
+                warn!(
+                    client_id,
+                    ?user,
+                    ?owner,
+                    "MQTT connection refused: the client id belongs to another user"
+                );
             }
             Refusal::TooManySessions => {
                 let sessions_max = self.sessions_per_user_max;
-                warn!(%peer, client_id, ?user, sessions_max, "MQTT connection refused: the user has too many sessions");
+                warn!(
+                    client_id,
+                    ?user,
+                    sessions_max,
+                    "MQTT connection refused: the user has too many sessions"
+                );
             }
         }
         if reason == ReasonCode::BadUsernameOrPassword {
@@ -154,7 +169,7 @@ impl AuthProvider for Gate {
                 }
                 Err(refusal) => {
                     self.logins.record(connect.username.as_deref().unwrap_or_default(), peer, false);
-                    Ok(self.refuse(connect, peer, &refusal))
+                    Ok(self.refuse(connect, &refusal))
                 }
             }
         })

@@ -10,6 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::Notify;
+use tracing::field::Empty;
+use tracing::{Span, info_span};
 use vitalwire_registry::{Directory, User};
 
 tokio::task_local! {
@@ -20,6 +22,8 @@ tokio::task_local! {
 /// One accepted connection.
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
+    /// What is logged of the connection is logged in it.
+    pub(crate) span: Span,
     pub(crate) cut: Arc<Cut>,
     admitted: OnceLock<Admitted>,
     closing: AtomicBool,
@@ -34,6 +38,8 @@ pub(crate) struct Admitted {
 
 impl Connection {
     pub(crate) fn admit(&self, admitted: Admitted) {
+        self.span.record("user", admitted.user.name.as_str());
+        self.span.record("client_id", admitted.client_id.as_str());
         // The broker crate asks once a connection: a second CONNECT is a protocol error.
         let _ = self.admitted.set(admitted);
     }
@@ -67,14 +73,18 @@ pub(crate) struct Caps {
 }
 
 /// Why one more is not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
-    Total,
-    Address,
+    #[error("{0} connections are open, as many as there may be")]
+    Total(usize),
+    #[error("{0} connections are open from this address, as many as there may be")]
+    Address(usize),
 }
 
 #[derive(Default)]
 struct Tables {
+    // Places of connections whose address is not known yet.
+    reserved: usize,
     live: HashMap<u64, Arc<Connection>>,
     next: u64,
     addresses: HashMap<IpAddr, usize>,
@@ -98,21 +108,28 @@ impl Connections {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a connection in, until the returned entry is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, peer: SocketAddr) -> Result<Entry, Full> {
+    /// Keeps a place for a connection whose address may not be known yet, until the place is dropped.
+    pub(crate) fn reserve(self: &Arc<Self>) -> Result<Place, Full> {
         let mut tables = self.tables();
-        if tables.live.len() >= self.caps.total_max {
-            return Err(Full::Total);
+        if tables.live.len() + tables.reserved >= self.caps.total_max {
+            return Err(Full::Total(self.caps.total_max));
         }
+        tables.reserved += 1;
+        Ok(Place { table: Arc::clone(self) })
+    }
+
+    fn enter(self: &Arc<Self>, peer: SocketAddr) -> Result<Entry, Full> {
+        let mut tables = self.tables();
         let here = tables.addresses.entry(peer.ip()).or_insert(0);
         if *here >= self.caps.per_address_max {
-            return Err(Full::Address);
+            return Err(Full::Address(self.caps.per_address_max));
         }
         *here += 1;
         let key = tables.next;
         tables.next += 1;
         let connection = Arc::new(Connection {
             peer,
+            span: info_span!("mqtt", %peer, user = Empty, client_id = Empty),
             cut: Arc::new(Cut::default()),
             admitted: OnceLock::new(),
             closing: AtomicBool::new(false),
@@ -180,6 +197,25 @@ impl Connections {
     }
 }
 
+/// A place that is kept for a connection.
+pub(crate) struct Place {
+    table: Arc<Connections>,
+}
+
+impl Place {
+    /// Lets the connection in, until the returned entry is dropped.
+    pub(crate) fn enter(self, peer: SocketAddr) -> Result<Entry, Full> {
+        // The place itself is free again when this returns: nothing waits in between.
+        self.table.enter(peer)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.tables().reserved -= 1;
+    }
+}
+
 /// A connection's place in the table.
 pub(crate) struct Entry {
     table: Arc<Connections>,
@@ -217,15 +253,29 @@ mod tests {
     #[test]
     fn connections_are_capped_in_all_and_by_address_and_places_come_back() {
         let table = Arc::new(Connections::new(Caps { total_max: 3, per_address_max: 2 }));
-        let first = table.enter(peer(1, 1)).ok().unwrap();
-        let second = table.enter(peer(1, 2)).ok().unwrap();
-        assert_eq!(table.enter(peer(1, 3)).err(), Some(Full::Address));
-        let _third = table.enter(peer(2, 1)).ok().unwrap();
+        let enter = |peer| table.reserve().and_then(|place| place.enter(peer));
+        let first = enter(peer(1, 1)).ok().unwrap();
+        let second = enter(peer(1, 2)).ok().unwrap();
+        assert_eq!(enter(peer(1, 3)).err(), Some(Full::Address(2)));
+        let _third = enter(peer(2, 1)).ok().unwrap();
         drop(first);
-        let _fourth = table.enter(peer(3, 1)).ok().unwrap();
-        assert_eq!(table.enter(peer(1, 4)).err(), Some(Full::Total));
+        let _fourth = enter(peer(3, 1)).ok().unwrap();
+        assert_eq!(enter(peer(1, 4)).err(), Some(Full::Total(3)));
         drop(second);
-        assert!(table.enter(peer(1, 5)).is_ok());
+        assert!(enter(peer(1, 5)).is_ok());
+    }
+
+    #[test]
+    fn reserved_places_count_until_they_are_taken_or_given_back() {
+        let table = Arc::new(Connections::new(Caps { total_max: 2, per_address_max: 1 }));
+        let [first, second] = [table.reserve().ok().unwrap(), table.reserve().ok().unwrap()];
+        assert_eq!(table.reserve().err(), Some(Full::Total(2)));
+        let entry = first.enter(peer(1, 1)).ok().unwrap();
+        assert_eq!(table.reserve().err(), Some(Full::Total(2)));
+        assert_eq!(second.enter(peer(1, 2)).err(), Some(Full::Address(1)));
+        let third = table.reserve().ok().unwrap();
+        drop((entry, third));
+        assert_eq!(table.tables().reserved, 0);
     }
 
     #[test]

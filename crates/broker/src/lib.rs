@@ -25,6 +25,7 @@ mod counters;
 mod engine;
 mod error;
 mod events;
+mod greeting;
 mod listener;
 mod revoke;
 mod storage;
@@ -40,7 +41,7 @@ pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 
 use bytes::Bytes;
 use engine::Engine;
-use listener::Front;
+use listener::{Front, Wire};
 use mqtt5::QoS;
 use mqtt5::broker::storage::StorageBackend;
 use mqtt5_protocol::packet::publish::PublishPacket;
@@ -52,6 +53,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tracing::warn;
+use vitalwire_access::{Origins, Proxies};
 use vitalwire_registry::Logins;
 
 /// The longest a stop waits until subscribers have what was published.
@@ -70,10 +72,35 @@ pub struct BrokerConfig {
     pub tls: Option<(SocketAddr, TlsIdentity)>,
     /// MQTT over WebSocket, path `/mqtt`; without TLS.
     pub websocket: Option<SocketAddr>,
+    /// Proxies before `plain` and `tls`, which begin each connection with a header of the PROXY protocol, version 2, in
+    /// which they say for whom it is. Without the header a connection of theirs is refused.
+    pub proxies: Proxies,
+    /// Proxies before `websocket`, which say in `X-Forwarded-For` for whom a connection is. Without it a connection of
+    /// theirs is refused.
+    pub websocket_proxies: Proxies,
+    /// Web sites that browsers may come from, beside those of the same machine or address.
+    pub origins: Origins,
     /// Folder for sessions and retained messages; made when missing.
     pub storage: PathBuf,
     /// Limits.
     pub limits: BrokerLimits,
+}
+
+impl BrokerConfig {
+    /// A broker that keeps its state in the folder, and listens nowhere yet.
+    #[must_use]
+    pub fn new(storage: impl Into<PathBuf>) -> Self {
+        Self {
+            plain: None,
+            tls: None,
+            websocket: None,
+            proxies: Proxies::default(),
+            websocket_proxies: Proxies::default(),
+            origins: Origins::default(),
+            storage: storage.into(),
+            limits: BrokerLimits::default(),
+        }
+    }
 }
 
 /// Limits, each with what happens when it is reached.
@@ -183,13 +210,15 @@ impl Broker {
     pub async fn start(config: BrokerConfig, logins: Arc<Logins>) -> Result<Self, BrokerError> {
         let mut fronts = Vec::new();
         if let Some(address) = config.plain {
-            fronts.push((Front::Plain, address));
+            fronts.push((Front { wire: Wire::Plain, proxies: config.proxies.clone() }, address));
         }
         if let Some((address, identity)) = &config.tls {
-            fronts.push((Front::Tls(tls::acceptor(identity)?), *address));
+            let wire = Wire::Tls(tls::acceptor(identity)?);
+            fronts.push((Front { wire, proxies: config.proxies.clone() }, *address));
         }
         if let Some(address) = config.websocket {
-            fronts.push((Front::WebSocket, address));
+            let wire = Wire::WebSocket(config.origins);
+            fronts.push((Front { wire, proxies: config.websocket_proxies }, address));
         }
         let mut bound: Vec<(TcpListener, Front)> = Vec::new();
         for (front, address) in fronts {
@@ -304,12 +333,15 @@ impl Drop for Broker {
 }
 
 fn addresses(bound: &[(TcpListener, Front)]) -> BrokerAddresses {
-    let of = |wanted: fn(&Front) -> bool| {
-        bound.iter().find(|(_, front)| wanted(front)).and_then(|(listener, _)| listener.local_addr().ok())
+    let of = |wanted: fn(&Wire) -> bool| {
+        bound
+            .iter()
+            .find(|(_, front)| wanted(&front.wire))
+            .and_then(|(listener, _)| listener.local_addr().ok())
     };
     BrokerAddresses {
-        plain: of(|front| matches!(front, Front::Plain)),
-        tls: of(|front| matches!(front, Front::Tls(_))),
-        websocket: of(|front| matches!(front, Front::WebSocket)),
+        plain: of(|wire| matches!(wire, Wire::Plain)),
+        tls: of(|wire| matches!(wire, Wire::Tls(_))),
+        websocket: of(|wire| matches!(wire, Wire::WebSocket(_))),
     }
 }

@@ -1,43 +1,47 @@
 //! Accepting clients: plain TCP, TLS, WebSocket. Each loop survives whatever a peer does; caps and deadlines are set here,
 //! before a byte is read. What the bytes mean is the broker crate's business.
 
-use crate::connections::{CONNECTION, Entry, Full};
+use crate::connections::{CONNECTION, Entry};
 use crate::engine::Engine;
 use crate::error::BrokerError;
+use crate::greeting::{Admitted, GreetingError, Newcomer};
 use crate::stream::GatheringStream;
-use crate::websocket;
 use mqtt5::broker::client_handler::ClientHandler;
 use mqtt5::broker::transport::BrokerTransport;
-use openssl::ssl::{Ssl, SslAcceptor};
+use openssl::ssl::SslAcceptor;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_openssl::SslStream;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
+use vitalwire_access::{Origins, Proxies};
 
 /// First pause after a failed accept; it doubles until [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Out of file descriptors: there is no use in trying more often.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// What is spoken at one address.
-#[derive(Clone)]
-pub(crate) enum Front {
+/// What is spoken at one address, and who may speak for others there.
+pub(crate) struct Front {
+    pub(crate) wire: Wire,
+    pub(crate) proxies: Proxies,
+}
+
+/// What lies below MQTT.
+pub(crate) enum Wire {
     Plain,
     Tls(SslAcceptor),
-    WebSocket,
+    WebSocket(Origins),
 }
 
 impl Front {
     fn what(&self) -> &'static str {
-        match self {
-            Self::Plain => "MQTT",
-            Self::Tls(_) => "MQTT over TLS",
-            Self::WebSocket => "MQTT over WebSocket",
+        match self.wire {
+            Wire::Plain => "MQTT",
+            Wire::Tls(_) => "MQTT over TLS",
+            Wire::WebSocket(_) => "MQTT over WebSocket",
         }
     }
 }
@@ -50,6 +54,7 @@ pub(crate) async fn bind(front: &Front, address: SocketAddr) -> Result<TcpListen
 
 /// Accepts until the engine stops.
 pub(crate) async fn run(listener: TcpListener, front: Front, engine: Arc<Engine>) {
+    let front = Arc::new(front);
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
         let accepted = tokio::select! {
@@ -78,52 +83,80 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-fn admit(socket: TcpStream, peer: SocketAddr, front: &Front, engine: &Arc<Engine>) {
-    match engine.connections.enter(peer) {
-        Ok(entry) => {
-            let (front, serving) = (front.clone(), Arc::clone(engine));
-            engine.serving.spawn(async move { serve(socket, front, entry, &serving).await });
+fn admit(socket: TcpStream, peer: SocketAddr, front: &Arc<Front>, engine: &Arc<Engine>) {
+    // All who come through a proxy have its address: what is allowed to one address is not for it.
+    let place = engine.connections.reserve().and_then(|place| {
+        if front.proxies.contains(peer.ip()) {
+            Ok(Admitted::Proxied(place))
+        } else {
+            place.enter(peer).map(Admitted::Direct)
         }
-        Err(full) => {
-            engine.counters.refused_connection();
-            let cap = match full {
-                Full::Total => engine.limits.connections_max,
-                Full::Address => engine.limits.connections_per_address_max,
-            };
-            debug!(%peer, ?full, cap, "MQTT connection refused: too many");
+    });
+    match place {
+        Ok(place) => {
+            let (front, serving) = (Arc::clone(front), Arc::clone(engine));
+            let newcomer = Newcomer { socket, peer, place };
+            engine.serving.spawn(async move { serve(newcomer, &front, &serving).await });
         }
+        Err(full) => not_served(engine, peer, front, &full.into()),
     }
 }
 
-async fn serve(socket: TcpStream, front: Front, entry: Entry, engine: &Engine) {
+async fn serve(newcomer: Newcomer, front: &Front, engine: &Engine) {
+    let peer = newcomer.peer;
     // Small writes are gathered already; the system should not wait once more.
-    if let Err(error) = socket.set_nodelay(true) {
-        debug!(peer = %entry.connection.peer, %error, "cannot set TCP_NODELAY");
+    if let Err(error) = newcomer.socket.set_nodelay(true) {
+        debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
-    let peer = entry.connection.peer;
-    let deadline = engine.limits.handshake_deadline();
-    match front {
-        Front::Plain => serve_stream(socket, entry, engine).await,
-        Front::Tls(acceptor) => match tokio::time::timeout(deadline, tls(socket, &acceptor)).await {
-            Ok(Ok(stream)) => serve_stream(stream, entry, engine).await,
-            Ok(Err(error)) => debug!(%peer, %error, "TLS handshake failed"),
-            Err(_) => debug!(%peer, "TLS handshake not done in time"),
-        },
-        Front::WebSocket => {
-            let handshake = websocket::accept(socket, engine.limits.client_packet_bytes_max);
-            match tokio::time::timeout(deadline, handshake).await {
-                Ok(Ok(stream)) => serve_stream(stream, entry, engine).await,
-                Ok(Err(error)) => debug!(%peer, %error, "WebSocket handshake failed"),
-                Err(_) => debug!(%peer, "WebSocket handshake not done in time"),
-            }
-        }
+    if let Err(error) = greet_and_serve(newcomer, front, engine).await {
+        not_served(engine, peer, front, &error);
     }
 }
 
-async fn tls(socket: TcpStream, acceptor: &SslAcceptor) -> Result<SslStream<TcpStream>, openssl::ssl::Error> {
-    let mut stream = SslStream::new(Ssl::new(acceptor.context())?, socket)?;
-    Pin::new(&mut stream).accept().await?;
-    Ok(stream)
+/// The greetings are boxed, so that a connection takes memory for its present step only.
+async fn greet_and_serve(newcomer: Newcomer, front: &Front, engine: &Engine) -> Result<(), GreetingError> {
+    match &front.wire {
+        Wire::Plain => {
+            let (stream, entry) = in_time(engine, newcomer.greet_plain()).await?;
+            serve_stream(stream, entry, engine).await;
+        }
+        Wire::Tls(acceptor) => {
+            let (stream, entry) = in_time(engine, Box::pin(newcomer.greet_tls(acceptor))).await?;
+            serve_stream(stream, entry, engine).await;
+        }
+        Wire::WebSocket(origins) => {
+            let packet_bytes_max = engine.limits.client_packet_bytes_max;
+            let greeting = newcomer.greet_web_socket(origins, &front.proxies, packet_bytes_max);
+            let (stream, entry) = in_time(engine, Box::pin(greeting)).await?;
+            serve_stream(stream, entry, engine).await;
+        }
+    }
+    Ok(())
+}
+
+async fn in_time<T>(
+    engine: &Engine,
+    greeting: impl Future<Output = Result<T, GreetingError>>,
+) -> Result<T, GreetingError> {
+    let time = engine.limits.handshake_deadline();
+    tokio::select! {
+        greeted = greeting => greeted,
+        () = tokio::time::sleep(time) => Err(GreetingError::Late(time)),
+        () = engine.stopping.cancelled() => Err(io::Error::other("the broker stops").into()),
+    }
+}
+
+fn not_served(engine: &Engine, peer: SocketAddr, front: &Front, error: &GreetingError) {
+    let what = front.what();
+    match error {
+        // The operator's settings and those of the proxy do not fit together.
+        GreetingError::Proxy(_) => warn!(%peer, what, %error, "client refused"),
+        GreetingError::Full(_) => {
+            engine.counters.refused_connection();
+            debug!(%peer, what, %error, "client refused");
+        }
+        _ => debug!(%peer, what, %error, "client not served"),
+    }
 }
 
 async fn serve_stream<S>(stream: S, entry: Entry, engine: &Engine)
@@ -145,20 +178,20 @@ where
         Arc::clone(&engine.monitor),
         engine.shutdown.subscribe(),
     );
-    let served = CONNECTION.scope(Arc::clone(&connection), handler.run());
+    let served = CONNECTION.scope(Arc::clone(&connection), handler.run()).instrument(connection.span.clone());
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
         () = tokio::time::sleep(engine.limits.connect_deadline()) => {
             if connection.admitted().is_none() {
-                debug!(%peer, "no MQTT login in time");
+                debug!(parent: &connection.span, "no MQTT login in time");
                 connection.cut.cut();
             }
             served.await
         }
     };
     if let Err(error) = ended {
-        debug!(%peer, %error, "MQTT connection ended");
+        debug!(parent: &connection.span, %error, "MQTT connection ended");
     }
     drop(entry);
 }

@@ -4,42 +4,74 @@
 use bytes::{Buf, Bytes};
 use futures_util::{Sink, Stream};
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::header::{AsHeaderName, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL};
+use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
+use vitalwire_access::{Origins, Proxies};
 
 const PATH: &str = "/mqtt";
 const SUBPROTOCOL: &str = "mqtt";
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
 /// Read buffer of one connection; clients send little.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// What may wait to be written below the gathering stream, which holds 64 KiB itself.
 const WRITE_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
-/// Does the handshake. The caller sets the deadline.
-pub(crate) async fn accept(socket: TcpStream, message_bytes_max: usize) -> Result<WebSocketBytes, Error> {
+/// Does the handshake. The caller sets the deadline. Through one of `proxies`, the address that it forwards is told too.
+pub(crate) async fn accept(
+    socket: TcpStream,
+    origins: &Origins,
+    proxies: Option<&Proxies>,
+    message_bytes_max: usize,
+) -> Result<(WebSocketBytes, Option<IpAddr>), Error> {
     let mut config = WebSocketConfig::default();
     config.read_buffer_size = READ_BUFFER_BYTES;
     config.write_buffer_size = 0;
     config.max_write_buffer_size = WRITE_BUFFER_BYTES_MAX;
     config.max_message_size = Some(message_bytes_max);
     config.max_frame_size = Some(message_bytes_max);
-    let stream = tokio_tungstenite::accept_hdr_async_with_config(socket, judge, Some(config)).await?;
-    Ok(WebSocketBytes { stream, message: Bytes::new() })
+    let mut forwarded_for = None;
+    #[expect(clippy::result_large_err, reason = "the type is the WebSocket crate's")]
+    let callback = |request: &Request, response: Response| {
+        if let Some(proxies) = proxies {
+            forwarded_for = proxies.forwarded_for(values(request, X_FORWARDED_FOR));
+            if forwarded_for.is_none() {
+                return Err(refuse(StatusCode::BAD_REQUEST, "this proxy must set X-Forwarded-For"));
+            }
+        }
+        judge(request, response, origins)
+    };
+    let stream = tokio_tungstenite::accept_hdr_async_with_config(socket, callback, Some(config)).await?;
+    Ok((WebSocketBytes { stream, message: Bytes::new() }, forwarded_for))
+}
+
+/// The values of a header, but those that are no text.
+fn values(request: &Request, name: impl AsHeaderName) -> impl DoubleEndedIterator<Item = &str> {
+    request.headers().get_all(name).iter().map(|value| value.to_str().unwrap_or_default())
 }
 
 #[expect(clippy::result_large_err, reason = "the type is the WebSocket crate's")]
-fn judge(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+fn judge(request: &Request, mut response: Response, origins: &Origins) -> Result<Response, ErrorResponse> {
     if request.uri().path() != PATH {
         return Err(refuse(StatusCode::NOT_FOUND, "MQTT is served at the path /mqtt"));
     }
-    let offered = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-    let mut offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    // Two of either would be two answers to one question.
+    let (origin, host) = (values(request, ORIGIN).next(), values(request, HOST).next());
+    if values(request, ORIGIN).count() > 1 || !origins.allow(origin, host) {
+        return Err(refuse(
+            StatusCode::FORBIDDEN,
+            "pages of this web site may not connect; see mqtt.origins",
+        ));
+    }
+    let mut offered = values(request, SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(','));
     if !offered.any(|name| name.trim() == SUBPROTOCOL) {
         return Err(refuse(StatusCode::BAD_REQUEST, "the client must offer the subprotocol mqtt"));
     }

@@ -12,6 +12,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use vitalwire_access::{Origins, Proxies};
 use vitalwire_broker::BrokerLimits;
 use vitalwire_gateway::{JournalLimits, Limits};
 
@@ -31,10 +32,14 @@ pub(crate) struct Values {
     data: Option<PathBuf>,
     master_key: Option<PathBuf>,
     devices_listen: SocketAddr,
+    device_proxies: Option<Proxies>,
     batch_ms: Option<u32>,
     mqtt_listen: Listen,
     mqtt_tls_listen: Option<Listen>,
     mqtt_websocket_listen: Listen,
+    mqtt_proxies: Option<Proxies>,
+    mqtt_websocket_proxies: Option<Proxies>,
+    mqtt_origins: Option<Origins>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     mqtt_url: Option<MqttUrl>,
@@ -52,10 +57,14 @@ impl Default for Values {
             data: None,
             master_key: None,
             devices_listen: everywhere(9998),
+            device_proxies: None,
             batch_ms: None,
             mqtt_listen: Listen::At(loopback(1883)),
             mqtt_tls_listen: None,
             mqtt_websocket_listen: Listen::At(loopback(8083)),
+            mqtt_proxies: None,
+            mqtt_websocket_proxies: None,
+            mqtt_origins: None,
             tls_cert: None,
             tls_key: None,
             mqtt_url: None,
@@ -95,6 +104,7 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) master_key: Option<PathBuf>,
     pub(crate) devices: SocketAddr,
+    pub(crate) trust: TrustSettings,
     pub(crate) broker: BrokerSettings,
     pub(crate) metrics: Option<SocketAddr>,
     /// Asked of devices on the secure link: milliseconds of values in a batch.
@@ -115,6 +125,19 @@ pub(crate) enum BrokerSettings {
     },
     /// Another one.
     External { url: MqttUrl, ca: Option<PathBuf>, password_file: Option<PathBuf> },
+}
+
+/// Who is believed about whom a connection is for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct TrustSettings {
+    /// Proxies before the devices' port.
+    pub(crate) device_proxies: Proxies,
+    /// Proxies before MQTT, plain and over TLS.
+    pub(crate) mqtt_proxies: Proxies,
+    /// Proxies before MQTT over WebSocket.
+    pub(crate) websocket_proxies: Proxies,
+    /// Web sites whose pages may connect over WebSocket.
+    pub(crate) origins: Origins,
 }
 
 /// MQTT over TLS.
@@ -278,7 +301,14 @@ impl Layers {
                 }
             }
         };
+        let trust = TrustSettings {
+            device_proxies: values.device_proxies.unwrap_or_default(),
+            mqtt_proxies: values.mqtt_proxies.unwrap_or_default(),
+            websocket_proxies: values.mqtt_websocket_proxies.unwrap_or_default(),
+            origins: values.mqtt_origins.unwrap_or_default(),
+        };
         Ok(Settings {
+            trust,
             data,
             master_key: values.master_key,
             devices: values.devices_listen,

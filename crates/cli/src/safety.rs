@@ -104,6 +104,7 @@ mod tests {
             data: PathBuf::from("data"),
             master_key: None,
             devices: ([0, 0, 0, 0], 9998).into(),
+            trust: Default::default(),
             broker,
             metrics: None,
         }

@@ -7,7 +7,8 @@
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use vitalwire_broker::{BrokerConfig, BrokerLimits};
+use vitalwire_access::Proxies;
+use vitalwire_broker::BrokerConfig;
 use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, Server, ServerConfig};
 use vitalwire_registry::{MasterKey, Registry};
 
@@ -19,18 +20,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let link = registry.add_tls_device(&"bed_07".parse()?)?;
 
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let broker = BrokerConfig {
-        plain: Some(any_port),
-        tls: None,
-        websocket: None,
-        storage: data.join("broker"),
-        limits: BrokerLimits::default(),
-    };
+    let broker = BrokerConfig { plain: Some(any_port), ..BrokerConfig::new(data.join("broker")) };
     let config = ServerConfig {
         data,
         master_key,
         device_listen: any_port,
-        broker: BrokerChoice::Embedded(broker),
+        device_proxies: Proxies::default(),
+        broker: BrokerChoice::Embedded(Box::new(broker)),
         metrics_listen: None,
         limits: Limits::default(),
         journal: JournalLimits::default(),

@@ -41,7 +41,8 @@ struct Table {
     /// Connections that have not identified themselves, the oldest first.
     unidentified: BTreeSet<u64>,
     addresses: HashMap<IpAddr, AddressEntry>,
-    leases: HashMap<u64, (IpAddr, Lease)>,
+    /// With the address of each, unless a proxy has not told it yet.
+    leases: HashMap<u64, (Option<IpAddr>, Lease)>,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +56,6 @@ struct AddressEntry {
 pub(crate) struct Admission {
     admissions: Arc<Admissions>,
     number: u64,
-    peer: IpAddr,
 }
 
 impl Admissions {
@@ -70,16 +70,37 @@ impl Admissions {
     /// Gives `peer` a place, evicting the oldest unidentified connection where there is no free one.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr, lease: &Lease) -> Result<Admission, Refusal> {
         let mut table = self.table();
-        let here = table.addresses.get(&peer);
-        if let Some(here) = here.filter(|here| here.total >= self.per_address_max) {
-            let oldest = here.unidentified.first().copied();
-            table.evict(oldest.ok_or(Refusal::AddressFull(self.per_address_max))?);
-        } else if table.total >= self.connections_max {
+        if !self.make_room_at(&mut table, peer)? {
+            self.make_room(&mut table)?;
+        }
+        let number = table.enter(lease.clone());
+        table.settle_at(number, peer);
+        Ok(Admission { admissions: Arc::clone(self), number })
+    }
+
+    /// The same for a connection of a proxy, whose own address says nothing; [`Admission::come_from`] follows.
+    pub(crate) fn admit_proxied(self: &Arc<Self>, lease: &Lease) -> Result<Admission, Refusal> {
+        let mut table = self.table();
+        self.make_room(&mut table)?;
+        let number = table.enter(lease.clone());
+        Ok(Admission { admissions: Arc::clone(self), number })
+    }
+
+    fn make_room(&self, table: &mut Table) -> Result<(), Refusal> {
+        if table.total >= self.connections_max {
             let oldest = table.unidentified.first().copied();
             table.evict(oldest.ok_or(Refusal::Full(self.connections_max))?);
         }
-        let number = table.enter(peer, lease.clone());
-        Ok(Admission { admissions: Arc::clone(self), number, peer })
+        Ok(())
+    }
+
+    /// Whether a connection of the address had to go.
+    fn make_room_at(&self, table: &mut Table, peer: IpAddr) -> Result<bool, Refusal> {
+        let here = table.addresses.get(&peer);
+        let Some(here) = here.filter(|here| here.total >= self.per_address_max) else { return Ok(false) };
+        let oldest = here.unidentified.first().copied();
+        table.evict(oldest.ok_or(Refusal::AddressFull(self.per_address_max))?);
+        Ok(true)
     }
 
     /// Open connections.
@@ -93,39 +114,46 @@ impl Admissions {
 }
 
 impl Table {
-    fn enter(&mut self, peer: IpAddr, lease: Lease) -> u64 {
+    fn enter(&mut self, lease: Lease) -> u64 {
         self.last_number += 1;
         let number = self.last_number;
         self.total += 1;
-        let here = self.addresses.entry(peer).or_default();
-        here.total += 1;
-        here.unidentified.insert(number);
         self.unidentified.insert(number);
-        self.leases.insert(number, (peer, lease));
+        self.leases.insert(number, (None, lease));
         number
+    }
+
+    /// Counts a connection that has not identified itself at its address. One that was evicted meanwhile is not there.
+    fn settle_at(&mut self, number: u64, address: IpAddr) {
+        if let Some((peer, _)) = self.leases.get_mut(&number) {
+            *peer = Some(address);
+            let here = self.addresses.entry(address).or_default();
+            here.total += 1;
+            here.unidentified.insert(number);
+        }
     }
 
     /// Tells a connection to end. Its place counts as free at once, so that the newcomer has it.
     fn evict(&mut self, number: u64) {
-        if let Some((peer, lease)) = self.leases.get(&number).cloned() {
+        if let Some((_, lease)) = self.leases.get(&number) {
             lease.end(Ending::Evicted);
-            self.leave(number, peer);
+            self.leave(number);
         }
     }
 
-    fn settle(&mut self, number: u64, peer: IpAddr) {
+    fn identified(&mut self, number: u64) {
         self.unidentified.remove(&number);
-        if let Some(here) = self.addresses.get_mut(&peer) {
+        let peer = self.leases.get(&number).and_then(|(peer, _)| *peer);
+        if let Some(here) = peer.and_then(|peer| self.addresses.get_mut(&peer)) {
             here.unidentified.remove(&number);
         }
     }
 
-    fn leave(&mut self, number: u64, peer: IpAddr) {
-        if self.leases.remove(&number).is_none() {
-            return;
-        }
-        self.settle(number, peer);
+    fn leave(&mut self, number: u64) {
+        self.identified(number);
+        let Some((peer, _)) = self.leases.remove(&number) else { return };
         self.total -= 1;
+        let Some(peer) = peer else { return };
         if let Some(here) = self.addresses.get_mut(&peer) {
             here.total -= 1;
             if here.total == 0 {
@@ -138,13 +166,22 @@ impl Table {
 impl Admission {
     /// From now on this connection makes room for no other.
     pub(crate) fn identified(&self) {
-        self.admissions.table().settle(self.number, self.peer);
+        self.admissions.table().identified(self.number);
+    }
+
+    /// The proxy has told for whom this connection is. An older one of that address that has not identified itself makes
+    /// room where there is none.
+    pub(crate) fn come_from(&self, peer: IpAddr) -> Result<(), Refusal> {
+        let mut table = self.admissions.table();
+        self.admissions.make_room_at(&mut table, peer)?;
+        table.settle_at(self.number, peer);
+        Ok(())
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.admissions.table().leave(self.number, self.peer);
+        self.admissions.table().leave(self.number);
     }
 }
 
@@ -202,5 +239,34 @@ mod tests {
         let _first = admissions.admit(A, &first_lease).unwrap();
         let _second = admissions.admit(A, &lease()).unwrap();
         assert_eq!((first_lease.cause(), other_lease.cause()), (Some(Ending::Evicted), None));
+    }
+
+    #[test]
+    fn proxied_connections_count_at_the_address_that_the_proxy_tells() {
+        let admissions = admissions(10, 1);
+        let leases = [lease(), lease(), lease()];
+        let [first, second, third] = leases.each_ref().map(|lease| admissions.admit_proxied(lease).unwrap());
+        first.come_from(A).unwrap();
+        second.come_from(B).unwrap();
+        third.come_from(A).unwrap();
+        assert_eq!(leases.each_ref().map(Lease::cause), [Some(Ending::Evicted), None, None]);
+        third.identified();
+        let late_lease = lease();
+        let late = admissions.admit_proxied(&late_lease).unwrap();
+        assert_eq!(late.come_from(A), Err(Refusal::AddressFull(1)));
+        drop((first, second, third, late));
+        assert_eq!(admissions.open(), 0);
+        assert!(admissions.table().addresses.is_empty(), "memory returns to where it was");
+    }
+
+    #[test]
+    fn a_proxied_connection_that_was_evicted_before_its_header_is_counted_nowhere() {
+        let admissions = admissions(1, 1);
+        let [first_lease, second_lease] = [lease(), lease()];
+        let first = admissions.admit_proxied(&first_lease).unwrap();
+        let _second = admissions.admit_proxied(&second_lease).unwrap();
+        assert_eq!(first_lease.cause(), Some(Ending::Evicted));
+        first.come_from(A).unwrap();
+        assert!(admissions.table().addresses.is_empty());
     }
 }

@@ -3,10 +3,12 @@
 use std::io;
 use std::time::Duration;
 
+use vitalwire_access::ProxyError;
 use vitalwire_journal::{JournalError, SPAN_US_MAX};
 use vitalwire_protocol::batch::BatchError;
 use vitalwire_protocol::{FrameError, SampleError};
 
+use crate::admission::Refusal;
 use crate::event::DeviceEvent;
 use crate::identify::IdentifyError;
 use crate::lease::Ending;
@@ -26,6 +28,10 @@ pub(crate) enum Cause {
     FirstFrameLate(Duration),
     #[error("nothing received for {0:?}")]
     Idle(Duration),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("this is no protocol of ours: the first byte is {0:#04x}")]
     NotOurProtocol(u8),
     #[error("bad frame: {0}")]
@@ -75,6 +81,8 @@ impl Cause {
             Self::NothingSent => "NothingSent",
             Self::FirstFrameLate(_) => "FirstFrameLate",
             Self::Idle(_) => "Idle",
+            Self::Proxy(_) => "BadProxyHeader",
+            Self::Refused(refusal) => refusal.label(),
             Self::NotOurProtocol(_) => "NotOurProtocol",
             Self::Frame(_) => "BadFrame",
             Self::Sample(_) => "BadSample",

@@ -6,8 +6,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use vitalwire_access::DeviceId;
+use vitalwire_access::{DeviceId, PROXY_PREFIX_LEN, ProxyPrefix};
 use vitalwire_protocol::{Detected, detect};
 
 use crate::admission::Admission;
@@ -19,14 +20,21 @@ use crate::{frames, link};
 
 /// Serves one accepted connection until its end.
 pub(crate) async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut stream: TcpStream,
+    mut peer: SocketAddr,
     admission: Admission,
     lease: Lease,
     context: Arc<Context>,
 ) {
-    let arrival = Arrival { peer, lease: &lease, admission: &admission, context: &context };
-    let (device, cause) = speak(&arrival, stream).await;
+    let deadline = tokio::time::Instant::now() + context.limits.first_frame_timeout;
+    let mut arrival = Arrival { peer, lease: &lease, admission: &admission, context: &context };
+    let (device, cause) = match arrival.before(deadline, source(&arrival, &mut stream)).await {
+        Ok(source) => {
+            (peer, arrival.peer) = (source, source);
+            speak(&arrival, stream, deadline).await
+        }
+        Err(cause) => (None, cause),
+    };
     context.metrics.ended(cause.label());
     let device = device.as_ref().map_or("-", |id| id.as_str());
     if cause.is_ordinary() {
@@ -36,9 +44,27 @@ pub(crate) async fn serve(
     }
 }
 
+/// Who is at the other end: for the connection of a named proxy its header says it, which is read and no byte more.
+async fn source(arrival: &Arrival<'_>, stream: &mut TcpStream) -> Result<SocketAddr, Cause> {
+    if !arrival.context.device_proxies.contains(arrival.peer.ip()) {
+        return Ok(arrival.peer);
+    }
+    let mut prefix = [0; PROXY_PREFIX_LEN];
+    stream.read_exact(&mut prefix).await?;
+    let prefix = ProxyPrefix::decode(&prefix)?;
+    let mut rest = vec![0; prefix.rest_len()];
+    stream.read_exact(&mut rest).await?;
+    let source = prefix.source(&rest)?.unwrap_or(arrival.peer);
+    arrival.admission.come_from(source.ip())?;
+    Ok(source)
+}
+
 /// Finds out what the peer speaks, and speaks it to the end of the connection.
-async fn speak(arrival: &Arrival<'_>, stream: TcpStream) -> (Option<DeviceId>, Cause) {
-    let deadline = tokio::time::Instant::now() + arrival.context.limits.first_frame_timeout;
+async fn speak(
+    arrival: &Arrival<'_>,
+    stream: TcpStream,
+    deadline: tokio::time::Instant,
+) -> (Option<DeviceId>, Cause) {
     // Steps are boxed, here and in both protocols, so that a connection takes memory for its present one only: what
     // thousands of them do is wait.
     match arrival.before(deadline, first_byte(&stream)).await {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
+use vitalwire_access::Proxies;
 
 use crate::admission::Admissions;
 use crate::enrolment::Enrolment;
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     /// Asked of every device, if anything is: milliseconds of values in a batch.
     pub(crate) batch_ms: Option<u32>,
+    /// Whose connections begin with a header that says for whom they are.
+    pub(crate) device_proxies: Proxies,
     pub(crate) stop: CancellationToken,
 }
 

@@ -55,7 +55,12 @@ pub(crate) async fn run(listener: TcpListener, context: Arc<Context>, tasks: Tas
 
 fn start(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, tasks: &TaskTracker) {
     let lease = Lease::new(&context.stop);
-    let admission = match context.admissions.admit(peer.ip(), &lease) {
+    let admitted = if context.device_proxies.contains(peer.ip()) {
+        context.admissions.admit_proxied(&lease)
+    } else {
+        context.admissions.admit(peer.ip(), &lease)
+    };
+    let admission = match admitted {
         Ok(admission) => admission,
         Err(refusal) => {
             context.metrics.ended(refusal.label());

@@ -33,7 +33,7 @@ use crate::ticket::Share;
 #[derive(Debug)]
 pub enum BrokerChoice {
     /// The one in this process.
-    Embedded(BrokerConfig),
+    Embedded(Box<BrokerConfig>),
     /// One elsewhere.
     External(ExternalBroker),
 }
@@ -71,7 +71,7 @@ impl Publisher {
     pub(crate) async fn start(choice: BrokerChoice, of: Surroundings<'_>) -> Result<Self, PublisherError> {
         Ok(Self(match choice {
             BrokerChoice::Embedded(config) => {
-                Kind::Embedded(Embedded::start(config, of.logins, of.feed, of.metrics).await?)
+                Kind::Embedded(Embedded::start(*config, of.logins, of.feed, of.metrics).await?)
             }
             BrokerChoice::External(broker) => {
                 let bytes_max = of.limits.backlog_bytes_max;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vitalwire_access::DeviceId;
+use vitalwire_access::{DeviceId, Proxies};
 use vitalwire_broker::bind_advice;
 use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimits};
 use vitalwire_registry::{Directory, DirectoryWatch, Logins, MasterKey, Registry, RegistryError};
@@ -44,6 +44,9 @@ pub struct ServerConfig {
     pub master_key: PathBuf,
     /// Where devices connect.
     pub device_listen: SocketAddr,
+    /// Proxies before `device_listen`, which begin each connection with a header of the PROXY protocol, version 2, in which
+    /// they say for whom it is. Without the header a connection of theirs is refused.
+    pub device_proxies: Proxies,
     /// Which broker carries the readings.
     pub broker: BrokerChoice,
     /// Where metrics and health are served; nowhere when absent.
@@ -157,6 +160,7 @@ impl Server {
             profiles,
             intake: Arc::new(Intake::new(journal, feed.clone(), metrics.clone())),
             batch_ms: config.batch_ms,
+            device_proxies: config.device_proxies,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
             feed,
             publisher,

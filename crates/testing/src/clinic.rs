@@ -12,8 +12,8 @@ pub use frames::{Device, closed, closes, send};
 use secrecy::SecretString;
 pub use subscriber::Subscriber;
 use tempfile::TempDir;
-use vitalwire_access::{DeviceId, Role, Scope};
-use vitalwire_broker::{BrokerConfig, BrokerLimits};
+use vitalwire_access::{DeviceId, Proxies, Role, Scope};
+use vitalwire_broker::BrokerConfig;
 use vitalwire_gateway::{BrokerChoice, ExternalBroker, JournalLimits, Limits, Server, ServerConfig, Stats};
 use vitalwire_registry::{DeviceKey, MasterKey, Registry};
 
@@ -48,6 +48,8 @@ pub struct Clinic {
     pub server: Option<Server>,
     /// What the server asks of devices on the secure link: milliseconds of a batch.
     pub batch_ms: Option<u32>,
+    /// Proxies before the devices' port.
+    pub device_proxies: Proxies,
 }
 
 impl Clinic {
@@ -70,7 +72,7 @@ impl Clinic {
         let registry = Registry::create(&folder.path().join("data"), &key).unwrap();
         let reader = Role::Reader { devices: Scope::All };
         registry.add_user(&"watcher".parse().unwrap(), reader, &SecretString::from(PASSWORD)).unwrap();
-        Self { folder, registry, server: None, batch_ms: None }
+        Self { folder, registry, server: None, batch_ms: None, device_proxies: Proxies::default() }
     }
 
     /// The clinic of another process.
@@ -78,7 +80,7 @@ impl Clinic {
         let folder = Folder::Anothers(folder.to_owned());
         let key = MasterKey::load(&folder.path().join("master-key")).unwrap();
         let registry = Registry::open(&folder.path().join("data"), &key).unwrap();
-        Self { folder, registry, server: None, batch_ms: None }
+        Self { folder, registry, server: None, batch_ms: None, device_proxies: Proxies::default() }
     }
 
     /// The data folder.
@@ -95,13 +97,8 @@ impl Clinic {
     pub async fn start_with(&mut self, limits: Limits, broker: Option<BrokerChoice>, journal: JournalLimits) {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let embedded = || {
-            BrokerChoice::Embedded(BrokerConfig {
-                plain: Some(any),
-                tls: None,
-                websocket: None,
-                storage: self.data().join("mqtt"),
-                limits: BrokerLimits::default(),
-            })
+            let storage = self.data().join("mqtt");
+            BrokerChoice::Embedded(Box::new(BrokerConfig { plain: Some(any), ..BrokerConfig::new(storage) }))
         };
         let config = ServerConfig {
             journal,
@@ -109,6 +106,7 @@ impl Clinic {
             data: self.data(),
             master_key: self.folder.path().join("master-key"),
             device_listen: any,
+            device_proxies: self.device_proxies.clone(),
             broker: broker.unwrap_or_else(embedded),
             metrics_listen: Some(any),
             limits,

@@ -15,6 +15,7 @@ pub mod clinic;
 pub mod device;
 #[cfg(feature = "device")]
 pub mod flash;
+pub mod haproxy;
 #[cfg(feature = "link")]
 pub mod link;
 pub mod mosquitto;

@@ -84,7 +84,7 @@ impl Running {
 
 pub(crate) fn config(folder: &std::path::Path, limits: BrokerLimits) -> BrokerConfig {
     let plain = Some(([127, 0, 0, 1], 0).into());
-    BrokerConfig { plain, tls: None, websocket: None, storage: folder.join("mqtt"), limits }
+    BrokerConfig { plain, limits, ..BrokerConfig::new(folder.join("mqtt")) }
 }
 
 pub(crate) async fn start_with(

@@ -85,7 +85,16 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
             let tls =
                 tls.map(|tls| (tls.address, TlsIdentity { certificate: tls.certificate, key: tls.key }));
             let storage = settings.data.join(data::BROKER_FOLDER);
-            BrokerChoice::Embedded(BrokerConfig { plain, tls, websocket, storage, limits })
+            BrokerChoice::Embedded(Box::new(BrokerConfig {
+                plain,
+                tls,
+                websocket,
+                proxies: settings.trust.mqtt_proxies,
+                websocket_proxies: settings.trust.websocket_proxies,
+                origins: settings.trust.origins,
+                storage,
+                limits,
+            }))
         }
         BrokerSettings::External { url, ca, password_file } => {
             let username = url.user.unwrap_or_default();
@@ -98,6 +107,7 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
         data: settings.data,
         master_key,
         device_listen: settings.devices,
+        device_proxies: settings.trust.device_proxies,
         broker,
         metrics_listen: settings.metrics,
         limits: settings.limits,

@@ -74,6 +74,8 @@ fn value_name(setting: &Setting) -> &'static str {
         (Unit::None, "url") => "URL",
         (Unit::None, "master_key" | "tls_cert" | "tls_key" | "ca" | "password_file") => "FILE",
         (Unit::None, name) if name.ends_with("listen") => "ADDR",
+        (Unit::None, name) if name.ends_with("proxies") => "ADDRS",
+        (Unit::None, "origins") => "SITES",
         (Unit::None, _) => "N",
     }
 }

@@ -131,6 +131,14 @@ pub(super) static SETTINGS: &[Setting] = &[
         &Field(|v| &mut v.devices_listen),
     ),
     setting(
+        "devices.proxies",
+        "device-proxies",
+        "Proxies before that port, addresses or networks; each connection of theirs begins with a PROXY protocol v2 \
+         header (haproxy: send-proxy-v2), or is refused",
+        &Field(|v| &mut v.device_proxies),
+    )
+    .unset("none", "192.0.2.10, 10.1.0.0/16"),
+    setting(
         "devices.batch_ms",
         "batch-ms",
         "Asked of devices on the secure link: the time that a batch covers",
@@ -222,6 +230,28 @@ pub(super) static SETTINGS: &[Setting] = &[
         "MQTT over WebSocket, path /mqtt, on this machine only; or off. Put a TLS reverse proxy before it",
         &Field(|v| &mut v.mqtt_websocket_listen),
     ),
+    setting(
+        "mqtt.proxies",
+        "mqtt-proxies",
+        "Proxies before MQTT, plain and over TLS, which send a PROXY protocol v2 header",
+        &Field(|v| &mut v.mqtt_proxies),
+    )
+    .unset("none", "192.0.2.10"),
+    setting(
+        "mqtt.websocket_proxies",
+        "mqtt-websocket-proxies",
+        "Proxies before MQTT over WebSocket, which set X-Forwarded-For",
+        &Field(|v| &mut v.mqtt_websocket_proxies),
+    )
+    .unset("none", "127.0.0.1"),
+    setting(
+        "mqtt.origins",
+        "mqtt-origins",
+        "Web sites whose pages may connect over WebSocket, beside those of the browser's own machine and of the \
+         address asked for",
+        &Field(|v| &mut v.mqtt_origins),
+    )
+    .unset("none", "https://ward.example"),
     setting("mqtt.tls_cert", "tls-cert", "Certificate (PEM) of MQTT over TLS", &Field(|v| &mut v.tls_cert))
         .unset("the one that init made", "/etc/vitalwire/certificate.pem"),
     setting("mqtt.tls_key", "tls-key", "Its private key (PEM, mode 0600)", &Field(|v| &mut v.tls_key))

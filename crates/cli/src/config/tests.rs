@@ -84,6 +84,23 @@ fn batches_and_journal_have_bounds() {
 }
 
 #[test]
+fn proxies_and_origins_are_none_unless_named_and_flags_win() {
+    assert_eq!(resolve("", &[]).unwrap().trust, TrustSettings::default());
+    let file = "[devices]\nproxies = \"10.0.0.0/8, 192.0.2.7\"\n[mqtt]\nproxies = \"192.0.2.1\"\n\
+                websocket_proxies = \"127.0.0.1\"\norigins = \"https://ward.example, https://b.example\"\n";
+    let trust = resolve(file, &[]).unwrap().trust;
+    assert!(trust.device_proxies.contains("10.9.9.9".parse().unwrap()));
+    assert!(trust.mqtt_proxies.contains("192.0.2.1".parse().unwrap()));
+    assert!(trust.websocket_proxies.contains("127.0.0.1".parse().unwrap()));
+    assert!(trust.origins.allow(Some("https://ward.example"), None));
+    assert!(trust.origins.allow(Some("https://b.example"), None));
+    let trust = resolve(file, &[("mqtt.proxies", "192.0.2.2")]).unwrap().trust;
+    assert!(!trust.mqtt_proxies.contains("192.0.2.1".parse().unwrap()));
+    let wrong = resolve("[mqtt]\norigins = \"ward.example\"\n", &[]).unwrap_err().to_string();
+    assert!(wrong.contains("line 2") && wrong.contains("https://HOST"), "{wrong}");
+}
+
+#[test]
 fn off_closes_a_listener() {
     let settings = resolve("[metrics]\nlisten = \"off\"\n[mqtt]\nlisten = \"off\"\n", &[]).unwrap();
     assert_eq!(settings.metrics, None);

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use vitalwire_access::{Origins, Proxies};
+
 use super::Values;
 use crate::listen::Listen;
 use crate::mqtt::MqttUrl;
@@ -196,6 +198,34 @@ impl Value for MqttUrl {
 
     fn show(&self, _: Unit) -> Option<String> {
         Some(self.with_user())
+    }
+}
+
+impl Value for Proxies {
+    const IS_TEXT: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            "want addresses or networks with commas between them, such as 192.0.2.10, 10.1.0.0/16".to_owned()
+        })
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Value for Origins {
+    const IS_TEXT: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        text.parse().map_err(|_| {
+            "want web sites with commas between them, each as https://HOST or https://HOST:PORT".to_owned()
+        })
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.to_string())
     }
 }
 

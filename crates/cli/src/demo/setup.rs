@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
-use vitalwire_access::{DeviceId, Role, Scope, UserName};
+use vitalwire_access::{DeviceId, Proxies, Role, Scope, UserName};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
 use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, ServerConfig};
 use vitalwire_protocol::{CbcSecret, Variant};
@@ -88,13 +88,12 @@ impl Setup {
             data: self.data.clone(),
             master_key: self.master_key.clone(),
             device_listen: choose(plan.listen, 9998, "devices"),
-            broker: BrokerChoice::Embedded(BrokerConfig {
+            device_proxies: Proxies::default(),
+            broker: BrokerChoice::Embedded(Box::new(BrokerConfig {
                 plain: Some(mqtt),
-                tls: None,
-                websocket: None,
-                storage: self.data.join(data::BROKER_FOLDER),
                 limits: broker_limits(),
-            }),
+                ..BrokerConfig::new(self.data.join(data::BROKER_FOLDER))
+            })),
             metrics_listen: Some(metrics),
             limits,
             journal: JournalLimits::default(),

@@ -1,0 +1,106 @@
+//! What comes before the first byte of MQTT: a proxy's header, the TLS handshake, the WebSocket handshake. It ends with a
+//! stream and a place in the table of connections, under the address of who really connected.
+
+use crate::connections::{Entry, Full, Place};
+use crate::websocket::{self, WebSocketBytes};
+use openssl::ssl::{Ssl, SslAcceptor};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+use vitalwire_access::{Origins, PROXY_PREFIX_LEN, Proxies, ProxyError, ProxyPrefix};
+
+/// Why a connection did not come as far as MQTT.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GreetingError {
+    #[error("the handshake was not done within {0:?}")]
+    Late(Duration),
+    #[error("connection lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(#[from] openssl::ssl::Error),
+    #[error("the WebSocket handshake failed: {0}")]
+    WebSocket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
+/// A connection that was accepted.
+pub(crate) struct Newcomer {
+    pub(crate) socket: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) place: Admitted,
+}
+
+/// Its place in the table.
+pub(crate) enum Admitted {
+    /// Under its own address.
+    Direct(Entry),
+    /// A named proxy's: it will say for whom it connects.
+    Proxied(Place),
+}
+
+impl Admitted {
+    fn enter(self, peer: SocketAddr) -> Result<Entry, Full> {
+        match self {
+            Self::Direct(entry) => Ok(entry),
+            Self::Proxied(place) => place.enter(peer),
+        }
+    }
+}
+
+impl Newcomer {
+    /// Plain MQTT follows.
+    pub(crate) async fn greet_plain(mut self) -> Result<(TcpStream, Entry), GreetingError> {
+        let entry = match self.place {
+            Admitted::Direct(entry) => entry,
+            Admitted::Proxied(place) => {
+                let source = read_proxy_header(&mut self.socket).await?;
+                place.enter(source.unwrap_or(self.peer))?
+            }
+        };
+        Ok((self.socket, entry))
+    }
+
+    /// MQTT over TLS follows. A proxy's header stands before it, in the clear.
+    pub(crate) async fn greet_tls(
+        self,
+        acceptor: &SslAcceptor,
+    ) -> Result<(SslStream<TcpStream>, Entry), GreetingError> {
+        let (socket, entry) = self.greet_plain().await?;
+        let ssl = Ssl::new(acceptor.context()).map_err(openssl::ssl::Error::from)?;
+        let mut stream = SslStream::new(ssl, socket).map_err(openssl::ssl::Error::from)?;
+        Pin::new(&mut stream).accept().await?;
+        Ok((stream, entry))
+    }
+
+    /// MQTT over WebSocket follows. A proxy says in `X-Forwarded-For` for whom it connects.
+    pub(crate) async fn greet_web_socket(
+        self,
+        origins: &Origins,
+        proxies: &Proxies,
+        message_bytes_max: usize,
+    ) -> Result<(WebSocketBytes, Entry), GreetingError> {
+        let proxies = matches!(self.place, Admitted::Proxied(_)).then_some(proxies);
+        let accepted = websocket::accept(self.socket, origins, proxies, message_bytes_max).await;
+        let (stream, forwarded_for) = accepted.map_err(Box::new)?;
+        // The port is the proxy's: of the other nothing is told.
+        let peer = forwarded_for.map_or(self.peer, |address| SocketAddr::new(address, self.peer.port()));
+        Ok((stream, self.place.enter(peer)?))
+    }
+}
+
+/// Reads a proxy's header and no byte more.
+async fn read_proxy_header(socket: &mut TcpStream) -> Result<Option<SocketAddr>, GreetingError> {
+    let mut prefix = [0; PROXY_PREFIX_LEN];
+    socket.read_exact(&mut prefix).await?;
+    let prefix = ProxyPrefix::decode(&prefix)?;
+    let mut rest = vec![0; prefix.rest_len()];
+    socket.read_exact(&mut rest).await?;
+    Ok(prefix.source(&rest)?)
+}
