@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { request as httpsRequest } from 'node:https';
 import { createRequire } from 'node:module';
 import { connect as tcpConnect } from 'node:net';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { io } from 'socket.io-client';
 import { PASSWORDS, command, login, nodeRed } from './support/nodered.mjs';
@@ -329,4 +331,15 @@ test('the users command makes private files, asks for good passwords, and prints
   writeFileSync(file, 'damaged\n');
   assert.match(refused(['list']), /line 1 of the users' file/);
   rmSync(file);
+});
+
+test('with a certificate the pages come by HTTPS, and the cookie only there', async (t) => {
+  const ward = await server(t);
+  const tls = { NODERED_TLS_CERT_FILE: ward.certificate, NODERED_TLS_KEY_FILE: join(ward.data, 'tls/broker-key.pem') };
+  const nodered = await nodeRed(t, ward, tls);
+  const request = httpsRequest(`https://localhost:${nodered.env.NODERED_PORT}/login`, { method: 'POST', ca: readFileSync(ward.certificate), family: 4 });
+  request.end(String(new URLSearchParams({ name: 'nurse', password: PASSWORDS.nurse })));
+  const [response] = await once(request, 'response');
+  assert.equal(response.statusCode, 303);
+  assert.match(response.headers['set-cookie'][0], /; Secure$/);
 });

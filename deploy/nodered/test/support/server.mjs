@@ -78,6 +78,7 @@ export const server = async (t) => {
   };
 
   return {
+    vitalwire,
     home,
     data,
     run,
