@@ -31,6 +31,8 @@ const ADDRESSES = {
   device_address: 'Ip_address',
   device_port: 'Port_address',
 };
+// How long a device is away in a test, at least.
+const PAUSE_MS = 2_000;
 const KEYS = { iot_med_dev_01: '1234567890123456' };
 
 const state = (page, id, wanted) =>
@@ -80,7 +82,8 @@ test('values, addresses and curve are those that mosquitto_sub sees, for devices
     const pulse = published('Physiological_Data/Pulse_Signal').map(Number);
     assert.ok(Number(await canvas(page, id, 'least')) >= Math.min(...pulse), id);
     assert.ok(Number(await canvas(page, id, 'most')) <= Math.max(...pulse), id);
-    assert.equal(await canvas(page, id, 'gaps'), '0', id);
+    // A busy machine may hold a frame up for a moment, and that is drawn; nothing was missing for longer.
+    assert.ok(Number(await canvas(page, id, 'longest-gap')) < PAUSE_MS, id);
   }
   assert.deepEqual(errors, []);
   assert.deepEqual([...new Set(requests.map((url) => new URL(url).origin))], [nodered.url], 'the page asks no one else');
@@ -101,10 +104,12 @@ test('devices appear by themselves; one that stops is silent or offline in time;
   await until(async () => Number(await canvas(page, 'iot_med_dev_01', 'points')) > 20, 'a curve');
   await second.stop();
   await state(page, 'iot_med_dev_01', 'offline');
-  assert.match(await tile(page, 'iot_med_dev_01').locator('.vw-state').innerText(), /^○ offline, last reading \d+ s ago$/);
+  const words = () => tile(page, 'iot_med_dev_01').locator('.vw-state').innerText();
+  assert.match(await words(), /^○ offline, last reading \d+ s ago$/);
+  await until(async () => Number((await words()).match(/(\d+) s/)[1]) * 1_000 >= PAUSE_MS, 'a pause');
   second.begin();
   await state(page, 'iot_med_dev_01', 'online');
-  await until(async () => Number(await canvas(page, 'iot_med_dev_01', 'gaps')) === 1, 'a gap');
+  await until(async () => Number(await canvas(page, 'iot_med_dev_01', 'longest-gap')) >= PAUSE_MS, 'a gap');
 
   // It is stopped, and its connection stays: only its silence tells.
   first.child.kill('SIGSTOP');
