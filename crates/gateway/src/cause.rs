@@ -60,6 +60,14 @@ pub(crate) enum Cause {
     SequenceBack { sequence: u64, last: u64 },
     #[error("a batch spans {span_us} µs; the most is {} µs", SPAN_US_MAX)]
     SpanTooLong { span_us: u64 },
+    #[error(
+        "another batch {sequence} of this boot is held: the device used the boot's number twice; draw it at random at each start"
+    )]
+    OtherBatchHeld { sequence: u64 },
+    #[error(
+        "the boot was used before: its clock shows {time_ms} ms and has shown {known_ms} ms; draw the number at random at each start"
+    )]
+    BootUsedTwice { time_ms: u64, known_ms: u64 },
     #[error("the device does not read its acknowledgements: none could be sent for {0:?}")]
     SlowReader(Duration),
     #[error("the journal takes entries again: the device is to send what was not acknowledged")]
@@ -101,6 +109,8 @@ impl Cause {
             Self::UnknownChannel { .. } => "UnknownChannel",
             Self::SequenceBack { .. } => "SequenceBack",
             Self::SpanTooLong { .. } => "SpanTooLong",
+            Self::OtherBatchHeld { .. } => "OtherBatchHeld",
+            Self::BootUsedTwice { .. } => "BootUsedTwice",
             Self::SlowReader(_) => "SlowReader",
             Self::JournalBack => "JournalBack",
             Self::ClockSet => "ClockSet",
@@ -128,6 +138,9 @@ impl Cause {
             | Self::SpanTooLong { .. } => Some(DeviceEvent::BadMessage { detail: detail() }),
             Self::UnknownProfile(_) => Some(DeviceEvent::UnknownProfile { detail: detail() }),
             Self::UnknownChannel { .. } => Some(DeviceEvent::UnknownChannel { detail: detail() }),
+            Self::OtherBatchHeld { .. } | Self::BootUsedTwice { .. } => {
+                Some(DeviceEvent::BootUsedTwice { detail: detail() })
+            }
             _ => None,
         }
     }

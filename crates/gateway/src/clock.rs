@@ -50,6 +50,24 @@ impl ServerClock {
         Self { utc_us, before, after: Instant::now() }
     }
 
+    /// When the look was, by the clock that no one sets.
+    pub(crate) fn instant(&self) -> Instant {
+        self.after
+    }
+
+    /// How much a device's clock has gone on since an earlier look, at least: milliseconds.
+    pub(crate) fn least_ms_since(&self, earlier: &Self) -> u64 {
+        let passed = self.before.saturating_duration_since(earlier.after);
+        let us = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+        (us - us / 1_000_000 * DRIFT_PPM) / 1_000
+    }
+
+    /// A look of a test.
+    #[cfg(test)]
+    pub(crate) fn at(utc_us: i64, instant: Instant) -> Self {
+        Self { utc_us, before: instant, after: instant }
+    }
+
     /// Whether it was set between the two looks.
     pub(crate) fn is_set_since(&self, earlier: &Self) -> bool {
         let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
@@ -95,6 +113,11 @@ impl DeviceClock {
     /// From the `Hello` of a boot that is over and that no earlier connection mapped.
     pub(crate) fn of_past(time_ms: u64, received_us: i64) -> Self {
         Self { uncertainty_us: UNKNOWN_US, ..Self::new(time_ms, received_us, received_us) }
+    }
+
+    /// What the device's clock showed when it was mapped, in milliseconds.
+    pub(crate) fn set_at_ms(&self) -> u64 {
+        self.set_at_us / 1_000
     }
 
     /// Maps the moment of a measurement that reached the gateway at `received_us`, with its last value

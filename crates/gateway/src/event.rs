@@ -67,10 +67,22 @@ pub enum DeviceEvent {
         /// The last that was taken.
         last: u64,
     },
-    /// A batch was measured after it was received, by the device's clock.
+    /// From some batch on the device's clock is ahead of the time of reception.
     ClockJump {
         /// Which batch.
         sequence: u64,
+    },
+    /// From some batch on the device's clock is no longer ahead.
+    ClockJumpOver {
+        /// Which batch.
+        sequence: u64,
+        /// How many it was ahead of.
+        batches: u64,
+    },
+    /// The device started again and drew a boot's number that it had before.
+    BootUsedTwice {
+        /// How it shows.
+        detail: String,
     },
     /// The device names a profile that is not there.
     UnknownProfile {
@@ -160,6 +172,7 @@ impl Event {
                 DeviceEvent::Told { text, .. } => text.len(),
                 DeviceEvent::UnknownProfile { detail }
                 | DeviceEvent::UnknownChannel { detail }
+                | DeviceEvent::BootUsedTwice { detail }
                 | DeviceEvent::BadMessage { detail } => detail.len(),
                 _ => 0,
             },
@@ -183,6 +196,8 @@ impl DeviceEvent {
             Self::Told { .. } => "device",
             Self::BatchesLost { .. } => "batches-lost",
             Self::ClockJump { .. } => "clock-jump",
+            Self::ClockJumpOver { .. } => "clock-jump-over",
+            Self::BootUsedTwice { .. } => "boot-used-twice",
             Self::UnknownProfile { .. } => "unknown-profile",
             Self::UnknownChannel { .. } => "unknown-channel",
             Self::BadMessage { .. } => "bad-message",
@@ -191,9 +206,12 @@ impl DeviceEvent {
 
     /// Whether someone should look: not when a device starts, finds a sensor, or says what only its profile knows.
     fn needs_attention(&self) -> bool {
-        use event_code::{BATTERY_LOW, OUTBOX_FULL, SENSOR_LOST};
+        use event_code::{BATCH_REFUSED, BATTERY_LOW, OUTBOX_FULL, SENSOR_LOST};
         match self {
-            Self::Told { code, .. } => matches!(*code, SENSOR_LOST | OUTBOX_FULL | BATTERY_LOW),
+            Self::Told { code, .. } => {
+                matches!(*code, SENSOR_LOST | OUTBOX_FULL | BATTERY_LOW | BATCH_REFUSED)
+            }
+            Self::ClockJumpOver { .. } => false,
             _ => true,
         }
     }
@@ -215,23 +233,31 @@ impl fmt::Display for DeviceEvent {
                 write!(f, "the device holds no batch below {below} any more; the last taken is {last}")
             }
             Self::ClockJump { sequence } => {
-                write!(f, "batch {sequence}: the device's clock is ahead of the time of reception")
+                write!(
+                    f,
+                    "from batch {sequence} on the device's clock is ahead of the time of reception, which its values get"
+                )
+            }
+            Self::ClockJumpOver { sequence, batches } => {
+                write!(f, "from batch {sequence} on the device's clock is not ahead any more; it was for {batches} batches")
             }
             Self::UnknownProfile { detail }
             | Self::UnknownChannel { detail }
+            | Self::BootUsedTwice { detail }
             | Self::BadMessage { detail } => f.write_str(detail),
         }
     }
 }
 
 fn code_text(code: u16) -> &'static str {
-    use event_code::{BATTERY_LOW, OUTBOX_FULL, SENSOR_FOUND, SENSOR_LOST, STARTED};
+    use event_code::{BATCH_REFUSED, BATTERY_LOW, OUTBOX_FULL, SENSOR_FOUND, SENSOR_LOST, STARTED};
     match code {
         STARTED => "started",
         SENSOR_LOST => "sensor lost",
         SENSOR_FOUND => "sensor found",
         OUTBOX_FULL => "outbox full: batches were dropped",
         BATTERY_LOW => "battery low",
+        BATCH_REFUSED => "a batch was refused and given up",
         _ => "event of the profile",
     }
 }

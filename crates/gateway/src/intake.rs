@@ -2,6 +2,7 @@
 //! to the feed, and into the journal, after whose commit the device is told that its readings are safe. What the publisher, a
 //! reader of the feed, could not take, the backfill reads from the journal.
 
+mod comparison;
 mod group;
 mod memory;
 
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::reading::{Reading, Values};
 use crate::ticket::{Claims, Delivery, Ticket};
 
+pub(crate) use comparison::Duplicate;
 pub(crate) use group::Group;
 
 /// See the module.
@@ -201,6 +203,16 @@ impl Intake {
     /// Notes how a boot's clock was mapped.
     pub(crate) fn note_clock(&self, device: &DeviceId, boot: u64, clock: DeviceClock) {
         self.memory.note_clock(device, boot, clock);
+    }
+
+    /// Notes that the clock of a device's present boot has shown this, in milliseconds.
+    pub(crate) fn note_shown(&self, device: &DeviceId, boot: u64, shown_ms: u64) {
+        self.memory.note_shown(device, boot, shown_ms);
+    }
+
+    /// The latest time that the clock of this boot is known to have shown, in milliseconds, if it is the latest boot.
+    pub(crate) fn shown_ms(&self, device: &DeviceId, boot: u64) -> Option<u64> {
+        self.memory.shown_ms(device, boot)
     }
 
     /// How the clock of this boot was mapped, if it is the latest that was.

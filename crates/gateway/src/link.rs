@@ -1,6 +1,9 @@
-//! The secure link of one device: the handshake, its `Hello`, and the session it takes. What is said then is in `conversation`.
+//! The secure link of one device: the handshake, its `Hello`, and the session it takes. What is said then is decided by `course`
+//! and driven by `conversation`.
 
 mod conversation;
+mod course;
+mod refusal;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,13 +11,14 @@ use std::time::SystemTime;
 use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
 use vitalwire_access::DeviceId;
-use vitalwire_protocol::batch::{Hello, Message, decode};
+use vitalwire_protocol::batch::{Hello, Message, decode, encode_refused};
 
 use self::conversation::Conversation;
+use self::course::{Opening, check_boot, name_of};
+use self::refusal::Refusal;
 use crate::arrival::Arrival;
 use crate::cause::Cause;
 use crate::clock::{DeviceClock, ServerClock, utc_us};
-use crate::event::DeviceEvent;
 use crate::identify::{IdentifyError, Identity};
 use crate::session::{Entered, Session};
 use crate::tls::{Proven, Secured};
@@ -48,7 +52,10 @@ pub(crate) async fn serve(
     let mut link = Link { arrival, identity, secured, inbox: BytesMut::new(), begun_us };
     let cause = match Box::pin(link.greet(deadline)).await {
         Ok(greeted) => link.run_session(greeted).await,
-        Err(cause) => cause,
+        Err(cause) => {
+            Box::pin(link.refuse(&cause)).await;
+            cause
+        }
     };
     if let Some(event) = cause.event() {
         context.tell(&link.identity, event);
@@ -79,12 +86,10 @@ struct Link<'a> {
 
 /// What a `Hello` said.
 struct Greeted {
-    boot: u64,
     source: SourceRef,
-    clock: DeviceClock,
-    /// When `clock` was mapped.
-    mapped: ServerClock,
-    oldest: Option<u64>,
+    opening: Opening,
+    /// How the boot's clock was mapped before.
+    clock_before: Option<DeviceClock>,
     firmware: String,
 }
 
@@ -98,17 +103,15 @@ impl Link<'_> {
         }
     }
 
-    async fn send(&mut self, message: &[u8]) -> Result<(), Cause> {
-        let timeout = self.arrival.context.limits.ack_timeout;
-        match tokio::time::timeout(timeout, self.secured.send(message)).await {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(Cause::SlowReader(timeout)),
+    /// Tells a device whose `Hello` was not accepted why, if that is the device's fault and it listens.
+    async fn refuse(&mut self, cause: &Cause) {
+        let Some(refusal) = Refusal::of_hello(cause) else { return };
+        let mut out = [0; refusal::MESSAGE_LEN_MAX];
+        let text = refusal.text(cause);
+        if let Ok(len) = encode_refused(&refusal.message(&text), &mut out) {
+            let sent = self.secured.send(out.get(..len).unwrap_or_default());
+            let _ = tokio::time::timeout(self.arrival.context.limits.ack_timeout, sent).await;
         }
-    }
-
-    /// Tells whoever watches over the device that it holds nothing below `below` any more.
-    fn tell_lost(&self, below: u64, last: u64) {
-        self.arrival.context.tell(&self.identity, DeviceEvent::BatchesLost { below, last });
     }
 
     /// Waits for the device's `Hello`.
@@ -131,15 +134,26 @@ impl Link<'_> {
         let profiles = &self.arrival.context.profiles;
         let profile =
             profiles.find(hello.profile).ok_or_else(|| Cause::UnknownProfile(hello.profile.to_owned()))?;
+        let (intake, device) = (&self.arrival.context.intake, self.identity.id());
+        let clock_before = intake.clock_of(device, hello.boot);
+        if !hello.past {
+            let mapped_ms = clock_before.map(|clock| clock.set_at_ms());
+            check_boot(hello.time_ms, intake.shown_ms(device, hello.boot).max(mapped_ms))?;
+        }
         let mapped = ServerClock::read();
-        Ok(Greeted {
+        let source = Arc::new(Source::new(&self.identity.topics, &profile));
+        let opening = Opening {
             boot: hello.boot,
-            source: Arc::new(Source::new(&self.identity.topics, &profile)),
+            past: hello.past,
+            time_ms: hello.time_ms,
+            oldest: hello.oldest,
             clock: self.clock(hello, mapped.utc_us),
             mapped,
-            oldest: hello.oldest,
-            firmware: hello.firmware.to_owned(),
-        })
+            profile: profile.name().to_owned(),
+            channels: source.channels().fold(0, |bits, (channel, _)| bits | 1 << channel.index),
+            batch_ms: self.arrival.context.batch_ms,
+        };
+        Ok(Greeted { source, opening, clock_before, firmware: hello.firmware.to_owned() })
     }
 
     fn clock(&self, hello: &Hello<'_>, now_us: i64) -> DeviceClock {
@@ -188,25 +202,6 @@ impl Link<'_> {
             firmware = greeted.firmware,
             "device connected"
         );
-        let local = self.secured.socket().local_addr().ok();
-        let mut conversation = match Box::pin(Conversation::open(self, session, greeted)).await {
-            Ok(conversation) => conversation,
-            Err(cause) => return cause,
-        };
-        context.device_online(&identity, local);
-        conversation.run().await
-    }
-}
-
-fn name_of(message: &Message<'_>) -> &'static str {
-    match message {
-        Message::Hello(_) => "a second Hello",
-        Message::Batch(_) => "a Batch before Hello",
-        Message::Event(_) => "an Event before Hello",
-        Message::Welcome(_) => "a Welcome",
-        Message::Ack { .. } => "an Ack",
-        Message::Configure(_) => "a Configure",
-        Message::Refused(_) => "a Refused",
-        Message::Unknown { .. } => "a message of another version before Hello",
+        Conversation::new(self, session, greeted).run().await
     }
 }

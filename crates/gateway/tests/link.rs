@@ -8,6 +8,10 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vitalwire_gateway::{GapState, HistoryQuery};
+use vitalwire_protocol::batch::refusal_code::{
+    BAD_MESSAGE, BOOT_USED_TWICE, OTHER_BATCH_HELD, SEQUENCE_BACK, SPAN_TOO_LONG, UNKNOWN_CHANNEL,
+    UNKNOWN_PROFILE,
+};
 use vitalwire_protocol::batch::{Event, Hello, encode_ack, encode_event, encode_welcome, event_code};
 use vitalwire_registry::AuditKind;
 use vitalwire_testing::PATIENCE;
@@ -349,26 +353,27 @@ async fn bad_messages_end_their_connection_only() {
     let (good, bad) = (clinic.enrol_link("good").await, clinic.enrol_link("bad").await);
     let (mut steady, _) = good.greet(BOOT).await;
     let mut answer = [0; 64];
-    let ack = answer[..0].to_vec();
-    let mut after_hello: Vec<(&str, Vec<u8>)> = vec![("nothing said", ack)];
+    // What is refused, with which code, and which batch.
+    let mut after_hello: Vec<(&str, Vec<u8>, u16, Option<u64>)> = Vec::new();
     let len = encode_ack(1, &mut answer).unwrap();
-    after_hello.push(("an Ack of the device's own", answer[..len].to_vec()));
+    after_hello.push(("an Ack of the device's own", answer[..len].to_vec(), BAD_MESSAGE, None));
     let welcome = vitalwire_protocol::batch::Welcome { utc_ms: 1, sequence: None };
     let len = encode_welcome(&welcome, &mut answer).unwrap();
-    after_hello.push(("a Welcome of the device's own", answer[..len].to_vec()));
-    after_hello.push(("a second Hello", hello(BOOT)));
-    after_hello.push(("a channel that the profile lacks", batch_of(9, 1, &[(9, 50_000, &[1])], None)));
-    after_hello.push(("a batch of two minutes", batch_of(9, 1, &[(0, 60_000_000, &[1, 2, 3])], None)));
-    after_hello.push(("no CBOR", vec![0xff; 10]));
-    after_hello.push((
-        "a string without end",
-        vec![0x82, 0x02, 0xa1, 0x00, 0x5b, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0],
-    ));
+    after_hello.push(("a Welcome of the device's own", answer[..len].to_vec(), BAD_MESSAGE, None));
+    after_hello.push(("a second Hello", hello(BOOT), BAD_MESSAGE, None));
+    let unknown_channel = batch_of(9, 1, &[(9, 50_000, &[1])], None);
+    after_hello.push(("a channel that the profile lacks", unknown_channel, UNKNOWN_CHANNEL, Some(9)));
+    let too_long = batch_of(9, 1, &[(0, 60_000_000, &[1, 2, 3])], None);
+    after_hello.push(("a batch of two minutes", too_long, SPAN_TOO_LONG, Some(9)));
+    after_hello.push(("no CBOR", vec![0xff; 10], BAD_MESSAGE, None));
+    // It begins as a batch: the first of this connection.
+    let endless = vec![0x82, 0x02, 0xa1, 0x00, 0x5b, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    after_hello.push(("a string without end", endless, BAD_MESSAGE, Some(1)));
     let mut number = 0;
-    for (what, bytes) in after_hello.into_iter().skip(1) {
+    for (what, bytes, code, sequence) in after_hello {
         let (mut connection, _) = bad.greet(BOOT).await;
         connection.send(&bytes).await;
-        connection.closes(what).await;
+        connection.refuses(what, code, sequence).await;
         number += 1;
         steady.send(&batch(number)).await;
         steady.acknowledged(number).await;
@@ -376,19 +381,19 @@ async fn bad_messages_end_their_connection_only() {
     for (what, bytes) in [("a batch before Hello", batch(1)), ("no Hello", b"hello".to_vec())] {
         let mut connection = bad.shake().await;
         connection.send(&bytes).await;
-        connection.closes(what).await;
+        connection.refuses(what, BAD_MESSAGE, None).await;
     }
     let unknown = Hello { boot: 1, profile: "nobody", firmware: "t", time_ms: 1, oldest: None, past: false };
     let mut events = clinic.subscribe(&["vitalwire/v1/bad/event"]).await;
     let mut connection = bad.shake().await;
     connection.send(&hello_of(&unknown)).await;
-    connection.closes("a profile that is not there").await;
+    connection.refuses("a profile that is not there", UNKNOWN_PROFILE, None).await;
     assert!(events.value("vitalwire/v1/bad/event").await.contains("unknown-profile"));
     let (mut connection, _) = bad.greet(BOOT + 1).await;
     connection.send(&batch(5)).await;
     connection.acknowledged(5).await;
     connection.send(&batch(5)).await;
-    connection.closes("a sequence that goes back").await;
+    connection.refuses("a sequence that goes back", SEQUENCE_BACK, Some(6)).await;
 }
 
 #[tokio::test]
@@ -421,6 +426,78 @@ async fn a_clock_that_jumps_ahead_is_held_back_and_said() {
     let time = humantime::parse_rfc3339(reading["time"].as_str().unwrap()).unwrap();
     assert!(time <= SystemTime::now(), "nothing is measured in the future");
     assert!(reading["uncertainty_ms"].as_u64().unwrap() > 3_500_000);
+}
+
+#[tokio::test]
+async fn a_clock_that_stays_ahead_is_told_once_and_once_when_it_no_longer_is() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut events = clinic.subscribe(&["vitalwire/v1/d/event"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    let ahead = |sequence| batch_of(sequence, HELLO_MS + 3_600_000, &[(0, 50_000, &[36_600])], None);
+    let batches: Vec<u8> = (1..=2_000).flat_map(ahead).collect();
+    connection.send(&batches).await;
+    connection.send(&batch(2_001)).await;
+    connection.acknowledged(2_001).await;
+    let [first, second] = [events.next().await.1, events.next().await.1];
+    assert!(first.contains(r#""kind":"clock-jump","#) && first.contains("from batch 1 on"), "{first}");
+    assert!(second.contains("clock-jump-over") && second.contains("it was for 2000 batches"), "{second}");
+    // And nothing in between or after.
+    let mut event = [0; 64];
+    let len = encode_event(&Event { code: 2, text: "DS18B20", time_ms: 1 }, &mut event).unwrap();
+    connection.send(&event[..len]).await;
+    assert!(events.next().await.1.contains("DS18B20"));
+}
+
+#[tokio::test]
+async fn a_boot_whose_clock_goes_back_is_refused_and_nothing_of_it_is_acknowledged() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut events = clinic.subscribe(&["vitalwire/v1/d/event"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    drop(connection);
+    // The device starts again and draws the same number.
+    let hello_at = |time_ms, past| {
+        hello_of(&Hello { boot: BOOT, profile: "pico", firmware: "t", time_ms, oldest: Some(1), past })
+    };
+    let mut connection = device.shake().await;
+    connection.send(&hello_at(2_000, false)).await;
+    connection.refuses("a clock that went back", BOOT_USED_TWICE, None).await;
+    assert!(events.value("vitalwire/v1/d/event").await.contains("boot-used-twice"));
+    // The least that a past boot's clock would show now may be less than what it has shown.
+    let mut connection = device.shake().await;
+    connection.send(&hello_at(2_000, true)).await;
+    assert_eq!(connection.answer().await, Answer::Welcome(Some(1)));
+    let mut connection = device.shake().await;
+    connection.send(&hello_at(HELLO_MS, false)).await;
+    assert_eq!(connection.answer().await, Answer::Welcome(Some(1)));
+}
+
+#[tokio::test]
+async fn another_batch_under_a_held_number_is_refused_and_not_acknowledged() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let mut events = clinic.subscribe(&["vitalwire/v1/d/event"]).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    // It did not wait to be told that 1 is held. The same batch is, also with `oldest`.
+    let (mut connection, held) = device.greet(BOOT).await;
+    assert_eq!(held, Some(1));
+    let same = batch_of(1, HELLO_MS - 1_000, &[(0, 50_000, &[36_001; 20])], Some(1));
+    connection.send(&same).await;
+    connection.send(&batch(2)).await;
+    connection.acknowledged(2).await;
+    connection.send(&batch(3)).await;
+    connection.acknowledged(3).await;
+    // Another start of the device, so soon that its clock does not tell.
+    let (mut connection, _) = device.greet(BOOT).await;
+    let other = batch_of(1, HELLO_MS - 1_000, &[(0, 50_000, &[40_000; 20])], None);
+    connection.send(&other).await;
+    connection.refuses("another batch 1", OTHER_BATCH_HELD, Some(1)).await;
+    assert!(events.value("vitalwire/v1/d/event").await.contains("boot-used-twice"));
 }
 
 #[tokio::test]

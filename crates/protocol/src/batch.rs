@@ -17,7 +17,7 @@ mod values;
 
 pub use channel::{ChannelData, Channels};
 pub use decimal::Decimal;
-pub use decode::{Batch, Configure, Intervals, Message, decode};
+pub use decode::{Batch, Configure, Intervals, Message, begins_as_batch, decode};
 pub use encode::{
     Samples, add_oldest, encode_ack, encode_batch, encode_configure, encode_event, encode_hello,
     encode_refused, encode_welcome,

@@ -1,10 +1,9 @@
-//! Outbox and session against a flash that loses power and a server that remembers everything.
+//! The outbox against a flash that loses power, and what a session says. Against the server they stand in
+//! `gateway::link::course::pair`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod faults;
-mod model;
 mod outbox;
 mod ownership;
 mod power;
-mod server;
 mod session;

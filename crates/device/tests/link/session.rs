@@ -12,19 +12,21 @@ use vitalwire_protocol::batch::{
 };
 use vitalwire_testing::flash::Flash;
 
-use crate::server::written;
-
 type InMemory = Outbox<Vec<u8>, NoFlash>;
 
 const IDENTITY: Identity<'static> = Identity { profile: "pico", firmware: "1.0.0", started_ms: 1_000 };
 const LIMITS: SessionLimits =
     SessionLimits { window_len: 100, welcome_ms_max: 10_000, ack_ms_max: 30_000, event_every_ms: 60_000 };
 
+fn written(write: impl FnOnce(&mut [u8]) -> Result<usize, BatchError>) -> Vec<u8> {
+    let mut out = vec![0; 1_024];
+    let len = write(&mut out).unwrap();
+    out.truncate(len);
+    out
+}
+
 /// Takes in a batch of one channel with these integers.
-pub(crate) fn push(
-    outbox: &mut Outbox<Vec<u8>, impl embedded_storage::nor_flash::NorFlash>,
-    values: &[i32],
-) -> u64 {
+fn push(outbox: &mut Outbox<Vec<u8>, impl embedded_storage::nor_flash::NorFlash>, values: &[i32]) -> u64 {
     let sequence = outbox.next_sequence();
     let samples = Samples { index: 0, interval_us: 50_000, delay_us: 0, scale: 0, values };
     let message = written(|out| encode_batch(sequence, sequence * 1_000, None, &[samples], out));

@@ -41,6 +41,8 @@ struct Remembered {
     live: Option<LiveRange>,
     /// The clock of its latest boot.
     clock: Option<(u64, DeviceClock)>,
+    /// What the clock of a boot has shown, in milliseconds.
+    shown: Option<(u64, u64)>,
 }
 
 /// Batches of a boot that were published at once: from `first` to `last`, without gaps.
@@ -109,6 +111,20 @@ impl Memory {
     /// Notes how a boot's clock was mapped.
     pub(super) fn note_clock(&self, device: &DeviceId, boot: u64, clock: DeviceClock) {
         self.remember(device, |device| device.clock = Some((boot, clock)));
+    }
+
+    /// Notes that the clock of a boot has shown this, in milliseconds.
+    pub(super) fn note_shown(&self, device: &DeviceId, boot: u64, shown_ms: u64) {
+        self.remember(device, |device| match &mut device.shown {
+            Some((known, latest_ms)) if *known == boot => *latest_ms = shown_ms.max(*latest_ms),
+            shown => *shown = Some((boot, shown_ms)),
+        });
+    }
+
+    /// The latest time that the clock of this boot is known to have shown, if it is the latest boot.
+    pub(super) fn shown_ms(&self, device: &DeviceId, boot: u64) -> Option<u64> {
+        let (known, shown_ms) = self.devices().get(device)?.shown?;
+        (known == boot).then_some(shown_ms)
     }
 
     /// How the clock of this boot was mapped, if it is the latest that was.

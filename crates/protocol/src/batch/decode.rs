@@ -2,6 +2,7 @@
 
 use super::channel::{Channels, read_index, read_interval, read_u32};
 use super::fields::{Fields, Reader};
+use super::scan::MESSAGE_START;
 use super::{
     BATCH_MS_MAX, BATCH_VALUES_MAX, BatchError, CHANNELS_MAX, Event, Hello, PROTOCOL_VERSION, Refused,
     SEQUENCE_MAX, Scanner, TIME_MS_MAX, Welcome, field, is_event_text, is_firmware, is_profile_name,
@@ -113,6 +114,13 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Message<'_>, usize)>, BatchError> 
     let Some(len) = Scanner::default().scan(bytes)? else { return Ok(None) };
     let Some(message) = bytes.get(..len) else { return Ok(None) };
     Ok(Some((read(message)?, len)))
+}
+
+/// Whether these bytes begin as a `Batch`, also one that [`decode`] refuses.
+#[must_use]
+pub fn begins_as_batch(bytes: &[u8]) -> bool {
+    let mut reader = Reader::new(bytes, 1);
+    bytes.first() == Some(&MESSAGE_START) && reader.unsigned("type", u64::MAX).ok() == Some(kind::BATCH)
 }
 
 /// Reads a scanned message.

@@ -3,7 +3,7 @@
 use super::{BatchError, MESSAGE_LEN_MAX, NESTING_MAX};
 
 /// The first byte of every message: an array of two.
-const MESSAGE_START: u8 = 0x82;
+pub(super) const MESSAGE_START: u8 = 0x82;
 const MESSAGE_ITEMS: usize = 2;
 
 /// Walks over the CBOR of one message as its bytes come, and remembers how far it got, so that a peer who sends byte by

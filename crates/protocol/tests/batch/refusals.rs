@@ -1,6 +1,6 @@
 //! What breaks a rule is refused where it stands; what only comes from a later version is skipped.
 
-use vitalwire_protocol::batch::{BatchError, Message, decode};
+use vitalwire_protocol::batch::{BatchError, Message, begins_as_batch, decode};
 
 use crate::stream::meaning;
 
@@ -188,4 +188,12 @@ fn a_device_holds_the_batch_that_it_sends() {
     assert!(decode(&batch(7)).is_ok());
     assert_eq!(refusal(&batch(8)), BatchError::OutOfRange { field: "oldest", at: 4 });
     assert_eq!(refusal(&batch(0)), BatchError::OutOfRange { field: "oldest", at: 4 });
+}
+
+#[test]
+fn what_begins_as_a_batch_is_known_though_it_is_refused() {
+    assert!(begins_as_batch(&batch_with(&[0x40])) && begins_as_batch(&[0x82, 0x18, 2]));
+    for other in [&[][..], &[0x82], &[0x82, 1], &[0x82, 0x61], &[0x83, 2], b"\x02\x02"] {
+        assert!(!begins_as_batch(other), "{other:?}");
+    }
 }
