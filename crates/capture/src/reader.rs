@@ -151,10 +151,13 @@ fn is_told_early(head: &[u8]) -> bool {
 
 /// A block of digits and what may follow it; where the start is missing, what a frame is made of.
 fn is_frame(head: &[u8], is_start: bool) -> bool {
-    let is_made_of = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'+'));
-    head.len() >= HEAD_LEN
-        && is_made_of(head)
-        && (!is_start || head.get(..32).is_some_and(|block| !block.contains(&b'+')))
+    let is_of_frames = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'+');
+    // However much has come, the answer depends on the same bytes.
+    let Some((block, next)) = head.get(..HEAD_LEN).and_then(|head| head.split_at_checked(HEAD_LEN - 1))
+    else {
+        return false;
+    };
+    block.iter().chain(next).all(is_of_frames) && !(is_start && block.contains(&b'+'))
 }
 
 /// `CONNECT` with the protocol's name, or `CONNACK` (MQTT 3.1.1 and 5, §3.1 and §3.2).

@@ -11,6 +11,7 @@ pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscribe;
 pub(crate) mod user;
+pub(crate) mod verify_capture;
 
 use std::process::ExitCode;
 
@@ -75,6 +76,8 @@ pub(crate) enum Command {
     Config(config::ConfigCommand),
     /// Check ports, files, permissions, clock and limits, and say what to do
     Doctor(doctor::DoctorArgs),
+    /// Tell what in captured traffic was not encrypted
+    VerifyCapture(verify_capture::VerifyCaptureArgs),
 }
 
 /// Runs what the command line asks for; its results go to `out`.
@@ -101,6 +104,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Subscribe(args) => subscribe::run(&args, out),
         Command::Config(command) => config::run(command, out),
         Command::Doctor(args) => doctor::run(&args, out),
+        Command::VerifyCapture(args) => verify_capture::run(&args, out),
     }
 }
 
