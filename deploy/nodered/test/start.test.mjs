@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ROOT, environment, startNodeRed } from './support/nodered.mjs';
 import { folder, freePort } from './support/process.mjs';
+import { server } from './support/server.mjs';
 
 const require = createRequire(import.meta.url);
 const { installFlows } = require('../lib/flow-file.js');
@@ -99,4 +100,30 @@ test('power that goes in an upgrade leaves flows that the next start replaces', 
   writeFileSync(join(home, 'flows.json'), 'one');
   assert.equal(installFlows(home, 'two'), 'installed');
   assert.equal(readFileSync(join(home, 'flows.json'), 'utf8'), 'two');
+});
+
+test('it says why it cannot reach the broker, and what to do, and the pages are there meanwhile', async (t) => {
+  const ward = await server(t);
+  const home = folder(t);
+  const env = await environment(home, ward);
+  const file = (name, text) => {
+    writeFileSync(join(home, name), text, { mode: 0o600 });
+    return join(home, name);
+  };
+  const stranger = await server(t);
+  const wrong = [
+    [{ NODERED_MQTT_PASSWORD_FILE: file('wrong', 'not the password\n') }, 'refuses node-red or the password in NODERED_MQTT_PASSWORD_FILE'],
+    [{ NODERED_MQTT_CA_FILE: stranger.certificate }, '(NODERED_MQTT_CA_FILE) does not vouch for'],
+    // Another way to write 127.0.0.1, which no certificate has.
+    [{ NODERED_MQTT_HOST: '127.1' }, 'a certificate without the name 127.1'],
+    [{ NODERED_MQTT_PORT: String(await freePort()) }, 'Nothing listens at localhost:'],
+  ];
+  for (const [change, said] of wrong) {
+    const running = startNodeRed(t, { ...env, ...change });
+    await running.said(said);
+    await running.said('Server now running');
+    assert.equal((await fetch(`http://127.0.0.1:${env.NODERED_PORT}/login`)).status, 200);
+    assert.ok(!running.text().includes('not the password'));
+    await running.stop();
+  }
 });
