@@ -30,12 +30,54 @@ fn history_shows_what_devices_of_both_protocols_sent_also_while_a_server_runs() 
         let table = stdout(&run(&["history", device, "--channel", "Pulse_Signal", "--data", data_text]));
         assert!(table.contains(&format!("Pulse_Signal of {device}")) && table.contains("60"), "{table}");
     }
+    raw_values(data_text);
+    // Nothing was measured then: an empty result, and no error.
+    let before = ["--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z", "--data", data_text];
+    for (more, shown) in [(&["--json"][..], ""), (&["--json", "--raw"], ""), (&[], "no values in this time")]
+    {
+        let answer = run(&[&["history", "patient_01"], &before[..], more].concat());
+        assert!(answer.status.success(), "{}", stderr(&answer));
+        assert!(
+            stdout(&answer).contains(shown) && (!more.is_empty() || stdout(&answer).lines().count() == 3)
+        );
+    }
     for (arguments, reason) in [
         (["history", "patient_01", "--channel", "Pulse", "--data", data_text], "there are Accelerometer/x"),
-        (["history", "nobody", "--last", "1h", "--data", data_text], "sent nothing"),
+        (
+            ["history", "patient_1", "--last", "1h", "--data", data_text],
+            "enrolled are patient_01, patient_02",
+        ),
         (["history", "patient_01", "--last", "1h", "--data", "/nowhere"], "no history in /nowhere"),
     ] {
         let refused = run(&arguments);
         assert!(!refused.status.success() && stderr(&refused).contains(reason), "{}", stderr(&refused));
     }
+}
+
+/// Every value with its digits, time, unit and uncertainty, as lines for people and for programs.
+fn raw_values(data: &str) {
+    for (device, channel, decimals) in [("patient_01", "Temperature", 3), ("patient_02", "Pulse_Signal", 3)] {
+        let asked = ["history", device, "--channel", channel, "--raw", "--data", data];
+        let text = stdout(&run(&asked));
+        assert_eq!(text.lines().count(), 62, "{text}");
+        let json = stdout(&run(&[&asked[..], &["--json"]].concat()));
+        let mut last = String::new();
+        for (line, row) in text.lines().skip(2).zip(json.lines()) {
+            let value: serde_json::Value = serde_json::from_str(row).unwrap();
+            let time = value["time"].as_str().unwrap().to_owned();
+            let digits = row.split_once(r#""value":"#).unwrap().1.split(',').next().unwrap();
+            assert_eq!(digits.split_once('.').unwrap().1.len(), decimals, "{row}");
+            for part in [time.as_str(), digits, value["unit"].as_str().unwrap(), "±"] {
+                assert!(line.contains(part), "{line} lacks {part}");
+            }
+            assert!(value["uncertainty_ms"].is_u64() && value.get("unmapped").is_none(), "{row}");
+            assert!(last <= time, "in the order of time");
+            last = time;
+        }
+        assert_eq!(json.lines().count(), 60);
+    }
+    let piped =
+        format!("{} history patient_01 --raw --data {data} | head -1", env!("CARGO_BIN_EXE_vitalwire"));
+    let output = std::process::Command::new("bash").args(["-o", "pipefail", "-c", &piped]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
 }

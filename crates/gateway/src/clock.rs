@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// to 50 and lose more over temperature.
 const DRIFT_PPM: u64 = 100;
 /// The uncertainty of times of a past boot that no earlier connection mapped: no one knows how long the device was off.
-/// They are the latest possible.
-const UNKNOWN_US: u64 = 366 * 24 * 3_600_000_000;
+/// They are the latest possible. So great an uncertainty has no other cause.
+pub(crate) const UNMAPPED_US_MIN: u64 = 366 * 24 * 3_600_000_000;
 /// The device's clock has a resolution of a millisecond.
 const RESOLUTION_US: u64 = 1_000;
 
@@ -112,7 +112,7 @@ impl DeviceClock {
 
     /// From the `Hello` of a boot that is over and that no earlier connection mapped.
     pub(crate) fn of_past(time_ms: u64, received_us: i64) -> Self {
-        Self { uncertainty_us: UNKNOWN_US, ..Self::new(time_ms, received_us, received_us) }
+        Self { uncertainty_us: UNMAPPED_US_MIN, ..Self::new(time_ms, received_us, received_us) }
     }
 
     /// What the device's clock showed when it was mapped, in milliseconds.

@@ -1,25 +1,31 @@
-//! History: the values of one channel of one device in a range of time, out of the journal, thinned to a number of
-//! points that a screen can show. It invents nothing: where samples are missing there is a gap.
+//! History: the values of one channel of one device in a range of time, out of the journal, in the order of time. They come in
+//! pages into a fold, read and decoded off the reactor, so that a day of a pulse wave takes no more memory than a minute of it.
+//! It invents nothing: where samples are missing there is a gap.
+
+mod fold;
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{
-    BUCKETS_MAX, Bucket, Buckets, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
-    JournalError, READ_ENTRIES_MAX, Stored, downsample,
+    BUCKETS_MAX, Bucket, Buckets, Downsampler, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
+    JournalError, Point,
 };
-use vitalwire_profile::{ChannelProfile, Profile};
+use vitalwire_profile::ChannelProfile;
+use vitalwire_protocol::batch::Decimal;
 
-use crate::clock::utc_us;
+use self::fold::Fold;
+use crate::clock::{UNMAPPED_US_MIN, utc_us};
 use crate::data_folder::JOURNAL;
-use crate::profiles::{PICO, Profiles, ProfilesError};
-use crate::reading::{Body, SampleBody, channel_values, number_at};
+use crate::profiles::{Profiles, ProfilesError};
 
-/// Entries that one query may read: a day of a device with 1 s batches. Past it the query is refused.
-pub const HISTORY_ENTRIES_MAX: usize = 100_000;
+/// Entries read at once. Between two reads the journal can be erased from and written back.
+const PAGE_ENTRIES: usize = 256;
 /// Neighbouring samples further apart than so many intervals have a gap between them.
 const GAP_INTERVALS: u64 = 3;
 
@@ -34,27 +40,31 @@ pub struct HistoryQuery {
     pub from: SystemTime,
     /// up to, but without, this time.
     pub to: SystemTime,
-    /// How many stretches of equal time to thin the values to, at most [`BUCKETS_MAX`].
-    pub points: u32,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// The times are in the wrong order, or no points are wanted, or too many.
-    #[error("the range must end after its beginning, and points be from 1 to {BUCKETS_MAX}")]
+    /// The times are in the wrong order.
+    #[error("the range must end after its beginning")]
     Range,
-    /// The range holds too many entries.
-    #[error("the range holds more than {HISTORY_ENTRIES_MAX} batches; ask for a shorter one")]
-    TooMany,
-    /// No profile that an entry names has such a channel.
-    #[error("no reading of the range has a channel `{wanted}`; there {}", channels_text(.known))]
+    /// Too many points, or none.
+    #[error("{points} points: there are from 1 to {BUCKETS_MAX}")]
+    Points {
+        /// What was asked for.
+        points: u32,
+    },
+    /// No profile has such a channel, or none of those that the readings name.
+    #[error("no reading can have a channel `{wanted}`; there are {}", channels_text(.known))]
     UnknownChannel {
         /// What was asked for.
         wanted: String,
-        /// Channels of the profiles that the readings name.
+        /// The channels that there are.
         known: BTreeSet<String>,
     },
+    /// The work was given up, because the program ends.
+    #[error("the program ends; ask again when it runs")]
+    Stopped,
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -64,11 +74,76 @@ pub enum HistoryError {
 }
 
 fn channels_text(known: &BTreeSet<String>) -> String {
-    let names: Vec<&str> = known.iter().map(String::as_str).collect();
-    if names.is_empty() { "is no reading at all".to_owned() } else { format!("are {}", names.join(", ")) }
+    known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// What a data folder's journal holds, also while a server writes it.
+/// Some values of the channel, in the order of time, all of one profile.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// What the device's profile says of the channel.
+    pub channel: &'a ChannelProfile,
+    /// The longest time from value to value that a batch has said so far, in microseconds.
+    pub interval_us: u32,
+    /// At least one.
+    pub values: &'a [Value],
+}
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// When it was measured: UTC, microseconds since 1970.
+    pub time_us: i64,
+    /// How far off `time_us` may be, to either side.
+    pub uncertainty_us: u64,
+    /// What was measured.
+    pub number: Number,
+}
+
+impl Value {
+    /// No one knows when it was measured: `time_us` is the latest possible (PROTOCOL.md §4.2.5).
+    #[must_use]
+    pub fn is_unmapped(&self) -> bool {
+        self.uncertainty_us >= UNMAPPED_US_MIN
+    }
+}
+
+/// A number with every digit that the device sent; `Display` prints it so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Number(Digits);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Digits {
+    Decimal(Decimal),
+    /// Of a sample of AES-CBC frames.
+    Text(Bytes),
+}
+
+impl Number {
+    /// The nearest `f64`.
+    #[must_use]
+    pub fn to_f64(&self) -> f64 {
+        match &self.0 {
+            Digits::Decimal(decimal) => decimal.to_f64(),
+            Digits::Text(text) => text_of(text).parse().unwrap_or(f64::NAN),
+        }
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Digits::Decimal(decimal) => decimal.fmt(f),
+            Digits::Text(text) => f.pad(text_of(text)),
+        }
+    }
+}
+
+/// The texts of samples were checked to be numbers in ASCII before they were kept.
+fn text_of(text: &[u8]) -> &str {
+    std::str::from_utf8(text).unwrap_or_default()
+}
+
+/// What a data folder's journal holds, also while a server writes it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct History {
     file: HistoryFile,
@@ -88,7 +163,15 @@ impl History {
         Self { file, profiles }
     }
 
-    /// The newest gaps in what a device sent, at most `limit`.
+    /// Whether the journal holds, or held, anything of the device that was not erased.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn knows(&self, device: &DeviceId) -> Result<bool, JournalError> {
+        self.file.knows(device).await
+    }
+
+    /// The gaps in what a device sent, the newest first, at most `limit`.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -96,73 +179,72 @@ impl History {
         self.file.gaps(device, limit).await
     }
 
-    /// The values of a channel in a range of time, thinned. Empty when the device sent nothing then.
+    /// Folds the values of a range, page by page, in the order of time. `step` may block, as a pipe does: it runs on a thread
+    /// for that, and holds nothing of the journal meanwhile. `ControlFlow::Break` ends it.
+    ///
+    /// A fold sees at least what was committed when it began, and has at most some thousand values in memory. Batches of two
+    /// boots may overlap by the uncertainty of their clocks; their values are merged. Only when more than
+    /// 65,536 overlap, some come after later ones.
     ///
     /// # Errors
-    /// A range that makes no sense or is too long, a channel that the device's profile lacks; or the journal cannot be read.
-    pub async fn query(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
+    /// A range that makes no sense, a channel that no profile has, or not that of the range's readings; or the journal cannot
+    /// be read.
+    pub async fn fold<S, F>(&self, query: &HistoryQuery, state: S, step: F) -> Result<S, HistoryError>
+    where
+        S: Send + 'static,
+        F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()> + Send + 'static,
+    {
         let (from_us, to_us) = (utc_us(query.from), utc_us(query.to));
-        if from_us >= to_us || !(1..=BUCKETS_MAX).contains(&query.points) {
+        if from_us >= to_us {
             return Err(HistoryError::Range);
         }
-        let (mut values, mut after, mut read) = (Vec::new(), None, 0);
-        let mut interval_us = 0;
-        let mut known = BTreeSet::new();
-        loop {
-            let page =
-                EntriesQuery { device: query.device.clone(), from_us, to_us, limit: READ_ENTRIES_MAX, after };
-            let entries = self.file.history(page).await?;
-            let Some(last) = entries.last() else { break };
-            after = Some(HistoryCursor::after(last));
-            read += entries.len();
-            if read > HISTORY_ENTRIES_MAX {
-                return Err(HistoryError::TooMany);
-            }
-            for stored in &entries {
-                let Some((profile, body)) = read_entry(&self.profiles, stored) else { continue };
-                match profile.channel_named(&query.channel) {
-                    Some(channel) => {
-                        let (found, interval) = values_of(channel, stored, &body);
-                        interval_us = interval_us.max(interval);
-                        values.extend(found);
-                    }
-                    None => known.extend(profile.channels().iter().map(|channel| channel.name.clone())),
-                }
-            }
-        }
-        if values.is_empty() && !known.is_empty() {
+        let known = self.profiles.channels();
+        if !known.contains(&query.channel) {
             return Err(HistoryError::UnknownChannel { wanted: query.channel.clone(), known });
         }
-        // Batches of two boots may overlap by the uncertainty of their clocks.
-        values.sort_by_key(|(time_us, _)| *time_us);
-        let gap_us = u64::from(interval_us) * GAP_INTERVALS;
-        Ok(downsample(values, Buckets { from_us, to_us, count: query.points, gap_us }))
-    }
-}
-
-/// An entry's body with its profile. An entry that cannot be read has none.
-fn read_entry(profiles: &Profiles, stored: &Stored) -> Option<(Arc<Profile>, Body)> {
-    let body = Body::parse(&stored.entry.body).ok()?;
-    let name = match &body {
-        Body::Batch { profile, .. } => profile.as_str(),
-        Body::Samples { .. } => PICO,
-    };
-    Some((profiles.find(name)?, body))
-}
-
-/// The values of a channel in an entry, with their times, and the interval between them: a batch says it, frames come at
-/// the profile's rate.
-fn values_of(channel: &ChannelProfile, stored: &Stored, body: &Body) -> (Vec<(i64, f64)>, u32) {
-    let (first_us, index) = (stored.entry.first_us, channel.index);
-    match body {
-        Body::Batch { message, .. } => channel_values(message, first_us, index),
-        Body::Samples { samples, .. } => {
-            // The paper's channels are those of its profile, in order.
-            let value = |sample: &SampleBody| {
-                let value = number_at(&sample.text, usize::from(index))?;
-                Some((first_us.saturating_add_unsigned(sample.offset_us), value))
+        let mut fold = Fold::new(query.channel.clone(), from_us..to_us, self.profiles.clone(), state, step);
+        let mut after = None;
+        loop {
+            let page =
+                EntriesQuery { device: query.device.clone(), from_us, to_us, limit: PAGE_ENTRIES, after };
+            let entries = self.file.history(page).await?;
+            after = entries.last().map(HistoryCursor::after);
+            let is_last = entries.is_empty();
+            let work = move || {
+                fold.take(entries);
+                fold
             };
-            (samples.iter().filter_map(value).collect(), channel.interval_us())
+            fold = tokio::task::spawn_blocking(work).await.map_err(|_| HistoryError::Stopped)?;
+            if is_last || fold.is_ended() {
+                return fold.finish();
+            }
         }
     }
+
+    /// The values of a range, thinned to so many stretches of equal time, at most [`BUCKETS_MAX`]. Empty when the device sent
+    /// nothing then.
+    ///
+    /// # Errors
+    /// As [`History::fold`]; or a number of points that makes no sense.
+    pub async fn buckets(&self, query: &HistoryQuery, points: u32) -> Result<Vec<Bucket>, HistoryError> {
+        if !(1..=BUCKETS_MAX).contains(&points) {
+            return Err(HistoryError::Points { points });
+        }
+        let buckets = Buckets { from_us: utc_us(query.from), to_us: utc_us(query.to), count: points };
+        let thin = |downsampler: &mut Downsampler, page: &Page<'_>| {
+            let gap_us = u64::from(page.interval_us) * GAP_INTERVALS;
+            for value in page.values {
+                let Value { time_us, uncertainty_us, ref number } = *value;
+                downsampler.add(Point { time_us, uncertainty_us, value: number.to_f64() }, gap_us);
+            }
+            ControlFlow::Continue(())
+        };
+        Ok(self.fold(query, Downsampler::new(buckets), thin).await?.finish())
+    }
+}
+
+/// Whether no one knows when some of the values of a bucket were measured: its time is the latest possible.
+#[must_use]
+pub fn is_unmapped(bucket: &Bucket) -> bool {
+    bucket.uncertainty_us >= UNMAPPED_US_MIN
 }

@@ -41,7 +41,7 @@ mod topics;
 pub use data_folder::server_lock;
 pub use event::{DeviceEvent, Event, ServerEvent, Status};
 pub use feed::{Feed, FeedItem, FeedReader};
-pub use history::{HISTORY_ENTRIES_MAX, History, HistoryError, HistoryQuery};
+pub use history::{History, HistoryError, HistoryQuery, Number, Page, Value, is_unmapped};
 pub use limits::Limits;
 pub use metrics::Stats;
 pub use profiles::ProfilesError;

@@ -1,6 +1,6 @@
 //! The profiles that devices may name: those built in, and the data folder's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -68,6 +68,11 @@ impl Profiles {
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Profile>> {
         self.0.get(name).cloned()
+    }
+
+    /// The names of all channels of all profiles.
+    pub(crate) fn channels(&self) -> BTreeSet<String> {
+        self.0.values().flat_map(|profile| profile.channels()).map(|channel| channel.name.clone()).collect()
     }
 
     /// The profile of devices that send the paper's frames.

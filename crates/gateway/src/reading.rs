@@ -11,7 +11,7 @@ use vitalwire_profile::ChannelProfile;
 
 pub(crate) use batch::{BatchSpan, BatchValues, ChannelValues, channel_values};
 pub(crate) use body::{Body, SampleBody, batch_body, samples_body};
-pub(crate) use sample::{SampleText, number_at};
+pub(crate) use sample::{SampleText, number_at, text_at};
 
 use crate::topics::SourceRef;
 

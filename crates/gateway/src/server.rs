@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vitalwire_access::{DeviceId, Proxies};
+use vitalwire_access::Proxies;
 use vitalwire_broker::bind_advice;
-use vitalwire_journal::{Bucket, Gap, Health, Journal, JournalError, JournalLimits};
+use vitalwire_journal::{Health, Journal, JournalError, JournalLimits};
 use vitalwire_registry::{Directory, DirectoryWatch, Logins, MasterKey, Registry, RegistryError};
 
 use crate::admission::Admissions;
@@ -21,7 +21,7 @@ use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
 use crate::event::ServerEvent;
 use crate::feed::Feed;
-use crate::history::{History, HistoryError, HistoryQuery};
+use crate::history::History;
 use crate::identify::Identifier;
 use crate::intake::Intake;
 use crate::limits::Limits;
@@ -189,23 +189,8 @@ impl Server {
         self.context.metrics.stats()
     }
 
-    /// The values of a channel in a range of time, thinned.
-    ///
-    /// # Errors
-    /// A range that makes no sense or is too long; or the journal cannot be read.
-    pub async fn history(&self, query: &HistoryQuery) -> Result<Vec<Bucket>, HistoryError> {
-        self.history_reader().query(query).await
-    }
-
-    /// The newest gaps in what a device sent, at most `limit`.
-    ///
-    /// # Errors
-    /// The journal cannot be read.
-    pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>, JournalError> {
-        self.history_reader().gaps(device, limit).await
-    }
-
-    fn history_reader(&self) -> History {
+    /// What devices measured, and the gaps in it, out of the journal.
+    pub fn history(&self) -> History {
         History::new(self.context.intake.file(), self.context.profiles.clone())
     }
 

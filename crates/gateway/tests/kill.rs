@@ -131,9 +131,8 @@ async fn samples_of(clinic: &Clinic, device: &LinkDevice) -> u64 {
         channel: "Temperature".into(),
         from: SystemTime::now() - Duration::from_secs(24 * 3_600),
         to: SystemTime::now() + Duration::from_secs(3_600),
-        points: 1,
     };
-    clinic.server().history(&query).await.unwrap().iter().map(|found| found.samples).sum()
+    clinic.server().history().buckets(&query, 1).await.unwrap().iter().map(|found| found.samples).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,7 +186,7 @@ async fn what_was_acknowledged_survives_every_kill_and_is_there_once() {
             "{acknowledged} acknowledged, {held} held, {sent} sent"
         );
         assert_eq!(samples_of(&clinic, &device).await, held * 20, "each batch is in the history once");
-        let gaps = clinic.server().gaps(&device.id.parse().unwrap(), 1).await.unwrap();
+        let gaps = clinic.server().history().gaps(&device.id.parse().unwrap(), 1).await.unwrap();
         assert!(gaps.is_empty(), "nothing is missing");
     }
     let sum: u64 = acknowledged.iter().map(|(acknowledged, _)| acknowledged).sum();

@@ -65,9 +65,8 @@ async fn a_batch_is_published_acknowledged_and_in_the_history() {
         channel: "Temperature".into(),
         from: time - Duration::from_secs(60),
         to: time + Duration::from_secs(60),
-        points: 1,
     };
-    let buckets = clinic.server().history(&query).await.unwrap();
+    let buckets = clinic.server().history().buckets(&query, 1).await.unwrap();
     assert_eq!(buckets.len(), 1);
     assert_eq!((buckets[0].samples, buckets[0].min, buckets[0].max), (3, 36.6, 36.7));
 }
@@ -146,7 +145,7 @@ async fn a_gap_is_on_record_and_does_not_hold_the_acknowledgement_back() {
     connection.send(&batch(8)).await;
     connection.acknowledged(8).await;
     assert!(events.value("vitalwire/v1/d/event").await.contains("batches-lost"));
-    let gaps = clinic.server().gaps(&"d".parse().unwrap(), 10).await.unwrap();
+    let gaps = clinic.server().history().gaps(&"d".parse().unwrap(), 10).await.unwrap();
     let ranges: Vec<_> = gaps.iter().map(|gap| (gap.first, gap.last, gap.state)).collect();
     assert!(ranges.contains(&(2, 3, GapState::GivenUp)), "{ranges:?}");
     assert!(ranges.contains(&(5, 7, GapState::GivenUp)), "{ranges:?}");
@@ -675,10 +674,9 @@ async fn an_erased_device_leaves_nothing_and_the_record_says_so() {
         channel: "Temperature".into(),
         from: SystemTime::now() - Duration::from_secs(3_600),
         to: SystemTime::now() + Duration::from_secs(3_600),
-        points: 1,
     };
-    assert!(clinic.server().history(&query("d")).await.unwrap().is_empty());
-    assert_eq!(clinic.server().history(&query("other")).await.unwrap()[0].samples, 3);
+    assert!(clinic.server().history().buckets(&query("d"), 1).await.unwrap().is_empty());
+    assert_eq!(clinic.server().history().buckets(&query("other"), 1).await.unwrap()[0].samples, 3);
     let [is_there, other_is_there] = messages.map(|message| is_in_a_file(&clinic.data(), &message));
     assert!(!is_there, "a file still holds what the device sent");
     assert!(other_is_there, "the search finds what is there");

@@ -41,7 +41,7 @@ mod writer;
 pub use boot_clock::BootClock;
 pub use clock::{Clock, Moment, system_clock};
 pub use disk::free_bytes;
-pub use downsample::{BUCKETS_MAX, Bucket, Buckets, downsample};
+pub use downsample::{BUCKETS_MAX, Bucket, Buckets, Downsampler, Point};
 pub use entry::{
     Assurance, BODY_BYTES_MAX, Entry, Outcome, Refusal, SEQUENCE_FIRST, SEQUENCE_MAX, SPAN_US_MAX, Stored,
 };

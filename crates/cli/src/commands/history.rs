@@ -1,7 +1,8 @@
 //! `vitalwire history`: what a device measured, out of the journal, also while a server writes it. Changes nothing.
 
+mod raw;
+
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -9,22 +10,38 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{Bucket, Gap, GapState, History, HistoryQuery};
+use vitalwire_gateway::{Bucket, Gap, GapState, History, HistoryQuery, is_unmapped};
 
+use crate::args::DataArgs;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
-  vitalwire history bed_07 --data ./data                               # body temperature of the last hour
-  vitalwire history bed_07 --channel Pulse_Signal --last 10s --points 200 --data ./data
-  vitalwire history bed_07 --from 2026-11-24T21:00:00Z --to 2026-11-24T22:00:00Z --json --data ./data
+  vitalwire history bed_07 --data ./data
+  vitalwire history bed_07 --channel Pulse_Signal --last 10s --points 200 \\
+      --data ./data
+  vitalwire history bed_07 --from 2026-11-24T21:00:00Z \\
+      --to 2026-11-24T22:00:00Z --json --data ./data
+  vitalwire history bed_07 --channel Pulse_Signal --last 1d --raw --json \\
+      --data ./data > bed_07.jsonl
 
-Thins the values to so many stretches of equal time, each with its least, mean and greatest value and how many there are. A line
-`· · ·` stands where readings are missing; what a device lost for good is listed below. Times are UTC. With --json one object a
-stretch, one a line. It holds patients' values: mind where you pipe it.";
+Thins the values to so many stretches of equal time, each with its least, mean
+and greatest value and how many there are. A line `· · ·` stands where readings
+are missing; what a device lost for good is listed below.
+
+With --raw all values, each with the digits that the device sent, and how far
+off its time may be. A day of a pulse wave is many millions of lines.
+
+Times are UTC. `at the latest` marks those that no one could map to UTC: the
+values were measured then or before. With --json one object a line. A range
+without values gives an empty result and exit status 0.
+
+It shows patients' values: mind where you pipe it.";
 
 /// Gaps that are listed.
 const GAPS_SHOWN: usize = 20;
+/// Devices that are named when another one was asked for.
+const DEVICES_NAMED: usize = 8;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Arguments of `vitalwire history`.
@@ -46,20 +63,22 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
     to: Option<SystemTime>,
     /// How many stretches
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 30, conflicts_with = "raw")]
     points: u32,
+    /// All values as they were sent, instead of stretches
+    #[arg(long)]
+    raw: bool,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
-    /// The data folder
-    #[arg(long, value_name = "DIR", env = "VITALWIRE_DATA", hide_env_values = true)]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 /// Runs `vitalwire history`.
 ///
 /// # Errors
-/// When there is no journal, the range makes no sense, or the device has no such channel.
+/// When there is no journal, the range makes no sense, or there is no such device or channel.
 pub(crate) fn run(args: &HistoryArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().build().context("cannot start the event loop")?;
@@ -68,36 +87,51 @@ pub(crate) fn run(args: &HistoryArgs, out: &mut Output<'_>) -> anyhow::Result<Ex
         Some(from) => from,
         None => to.checked_sub(args.last).context("--last reaches further back than time does")?,
     };
-    let query = HistoryQuery {
-        device: args.device.clone(),
-        channel: args.channel.clone(),
-        from,
-        to,
-        points: args.points,
-    };
-    let (buckets, gaps) = runtime.block_on(async {
-        let history = History::open(&args.data).with_context(|| {
-            format!("no history in {} (a server that ran there makes it)", args.data.display())
-        })?;
-        let buckets = history.query(&query).await?;
-        anyhow::Ok((buckets, history.gaps(&args.device, GAPS_SHOWN).await?))
-    })?;
-    if buckets.is_empty() && gaps.is_empty() {
-        bail!(
-            "{} sent nothing from {} to {}",
-            args.device,
-            humantime::format_rfc3339_seconds(from),
-            humantime::format_rfc3339_seconds(to)
-        );
-    }
-    if args.json {
-        for bucket in &buckets {
-            writeln!(out, "{}", serde_json::to_string(&Row::from(bucket))?)?;
+    let query = HistoryQuery { device: args.device.clone(), channel: args.channel.clone(), from, to };
+    runtime.block_on(async {
+        let folder = args.data.data.display();
+        let history = History::open(&args.data.data)
+            .with_context(|| format!("no history in {folder} (a server that ran there makes it)"))?;
+        if !history.knows(&args.device).await? {
+            check_enrolled(args)?;
         }
-    } else {
-        write!(out, "{}", table(args, &buckets, &gaps))?;
-    }
+        if args.raw {
+            return raw::write(&history, &query, args.json, out).await;
+        }
+        let buckets = history.buckets(&query, args.points).await?;
+        if args.json {
+            for bucket in &buckets {
+                writeln!(out, "{}", serde_json::to_string(&Row::from(bucket))?)?;
+            }
+        } else {
+            let gaps = history.gaps(&args.device, GAPS_SHOWN).await?;
+            write!(out, "{}", table(args, &buckets, &gaps))?;
+        }
+        Ok(())
+    })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A device that the journal does not know may have sent nothing yet; or its name is misspelt.
+fn check_enrolled(args: &HistoryArgs) -> anyhow::Result<()> {
+    let device = &args.device;
+    let registry = args.data.open().with_context(|| {
+        format!("the journal has nothing of {device}, and whether it is enrolled cannot be looked up")
+    })?;
+    let directory = registry.directory()?;
+    if directory.devices.contains_key(device) {
+        return Ok(());
+    }
+    let names: Vec<&str> = directory.devices.keys().map(DeviceId::as_str).collect();
+    let known = match names.len() {
+        0 => "none is enrolled".to_owned(),
+        count if count > DEVICES_NAMED => {
+            let named = names.get(..DEVICES_NAMED).unwrap_or_default().join(", ");
+            format!("enrolled are {named} and {} more", count - DEVICES_NAMED)
+        }
+        _ => format!("enrolled are {}", names.join(", ")),
+    };
+    bail!("there is no device {device}, and there never was one that sent anything; {known}")
 }
 
 /// A stretch of time for other programs.
@@ -108,6 +142,9 @@ struct Row {
     min: f64,
     mean: f64,
     max: f64,
+    uncertainty_ms: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unmapped: bool,
     gap_before: bool,
     gap_within: bool,
 }
@@ -115,7 +152,18 @@ struct Row {
 impl From<&Bucket> for Row {
     fn from(bucket: &Bucket) -> Self {
         let Bucket { start_us, samples, min, mean, max, gap_before, gap_within, .. } = *bucket;
-        Self { start: time(start_us), samples, min, mean, max, gap_before, gap_within }
+        let (uncertainty_ms, unmapped) = (bucket.uncertainty_us.div_ceil(1_000), is_unmapped(bucket));
+        Self {
+            start: time(start_us),
+            samples,
+            min,
+            mean,
+            max,
+            uncertainty_ms,
+            unmapped,
+            gap_before,
+            gap_within,
+        }
     }
 }
 
@@ -131,16 +179,20 @@ fn table(args: &HistoryArgs, buckets: &[Bucket], gaps: &[Gap]) -> String {
     let mut line =
         |arguments: std::fmt::Arguments<'_>| writeln!(text, "{arguments}").expect("a String takes all");
     line(format_args!("{} of {}", args.channel, args.device));
-    line(format_args!("{:<24}  {:>10} {:>10} {:>10} {:>8}", "from (UTC)", "min", "mean", "max", "samples"));
+    line(format_args!("{:<24} {:>9} {:>9} {:>9} {:>8}", "from (UTC)", "min", "mean", "max", "samples"));
+    if buckets.is_empty() {
+        line(format_args!("no values in this time"));
+    }
     for bucket in buckets {
         if bucket.gap_before {
             line(format_args!("· · ·"));
         }
         let Bucket { min, mean, max, samples, .. } = bucket;
         let bar = bar((mean - lowest) / (highest - lowest).max(f64::EPSILON));
-        let mark = if bucket.gap_within { " with gaps" } else { "" };
+        let gaps = if bucket.gap_within { " gaps" } else { "" };
+        let latest = if is_unmapped(bucket) { " at the latest" } else { "" };
         line(format_args!(
-            "{:<24}  {min:>10.3} {mean:>10.3} {max:>10.3} {samples:>8} {bar}{mark}",
+            "{:<24} {min:>9.3} {mean:>9.3} {max:>9.3} {samples:>8} {bar}{gaps}{latest}",
             time(bucket.start_us)
         ));
     }

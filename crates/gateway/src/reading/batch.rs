@@ -146,17 +146,22 @@ fn values(
     })
 }
 
-/// The values of one channel in a batch message whose first value was measured at `first_us`, with their times (UTC,
-/// microseconds), and the channel's interval in microseconds. For history, which wants no other channel.
-pub(crate) fn channel_values(message: &[u8], first_us: i64, index: u8) -> (Vec<(i64, f64)>, u32) {
-    let Ok(Some((Message::Batch(batch), _))) = decode(message) else { return (Vec::new(), 0) };
+/// Hands out the values of one channel in a batch message whose first value was measured at `first_us`, each with its time
+/// (UTC, microseconds); gives the channel's interval. For history, which wants no other channel.
+pub(crate) fn channel_values(
+    message: &[u8],
+    first_us: i64,
+    index: u8,
+    mut take: impl FnMut(i64, Decimal),
+) -> u32 {
+    let Ok(Some((Message::Batch(batch), _))) = decode(message) else { return 0 };
     let span = BatchSpan::of(&batch);
-    let Some(channel) = batch.channels().find(|channel| channel.index == index) else {
-        return (Vec::new(), 0);
-    };
+    let Some(channel) = batch.channels().find(|channel| channel.index == index) else { return 0 };
     let ChannelData { delay_us, interval_us, scale, values: digits, .. } = channel;
-    let value = |(offset_us, value): (u64, Decimal)| (span.utc_us(first_us, offset_us), value.to_f64());
-    (values(delay_us, interval_us, scale, digits).map(value).collect(), interval_us)
+    for (offset_us, value) in values(delay_us, interval_us, scale, digits) {
+        take(span.utc_us(first_us, offset_us), value);
+    }
+    interval_us
 }
 
 #[cfg(test)]

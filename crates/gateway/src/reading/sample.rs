@@ -10,9 +10,14 @@ fn texts(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == SEPARATOR)
 }
 
-/// The value at this place of a sample's text.
+/// The number at this place of a sample's text.
 pub(crate) fn number_at(text: &[u8], place: usize) -> Option<f64> {
     std::str::from_utf8(texts(text).nth(place)?).ok()?.parse().ok()
+}
+
+/// The value at this place of a sample's text, sharing its memory.
+pub(crate) fn text_at(text: &Bytes, place: usize) -> Option<Bytes> {
+    texts(text).nth(place).map(|value| text.slice_ref(value))
 }
 
 /// The seven values in the order of [`Channel::ALL`], with commas between them.
