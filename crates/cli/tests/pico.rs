@@ -5,57 +5,13 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{Read, Write};
 use std::process::Stdio;
-use std::thread;
 
-use rustix::fs::{Mode, OFlags};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use support::screen::Screen;
 use support::{Data, Serve, vitalwire};
-use vitalwire_testing::program::{Lines, Running, wait};
+use vitalwire_testing::program::{Lines, Running};
 
 const PASSWORD: &str = "a good password";
-
-/// The program on a terminal.
-struct Pico {
-    running: Running,
-    keys: File,
-}
-
-impl Pico {
-    fn start(arguments: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let size = Winsize { ws_row: 30, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&master, size).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let terminal =
-            File::from(rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap());
-        let mut command = vitalwire();
-        command.args(["simulate", "pico"]).args(arguments).env("TERM", "xterm-256color");
-        let child = command
-            .stdin(terminal.try_clone().unwrap())
-            .stdout(terminal.try_clone().unwrap())
-            .stderr(terminal)
-            .spawn()
-            .unwrap();
-        let keys = File::from(master);
-        let mut screen = keys.try_clone().unwrap();
-        // Somebody must look, or the program could not draw. It ends with the terminal.
-        thread::spawn(move || {
-            let mut bytes = [0; 4_096];
-            while screen.read(&mut bytes).is_ok_and(|len| len > 0) {}
-        });
-        Self { running: Running(child), keys }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-    }
-}
 
 /// A subscriber of everything.
 struct Subscriber {
@@ -110,7 +66,9 @@ fn keys_change_what_a_subscriber_sees_and_a_cut_network_costs_no_batch() {
     data.must(&["device", "provision", "bed_07", "--bin", identity]);
     let serve = Serve::start(&data.folder());
     let subscriber = Subscriber::start(&serve);
-    let mut pico = Pico::start(&["--identity", identity, "--server", serve.address("devices")]);
+    let mut command = vitalwire();
+    command.args(["simulate", "pico", "--identity", identity, "--server", serve.address("devices")]);
+    let mut pico = Screen::start(command, 80, 24);
     subscriber.status("online");
     subscriber.value("Physiological_Data/Temperature", |celsius| celsius > 35.0);
     pico.press("2222222222");
@@ -146,5 +104,5 @@ fn keys_change_what_a_subscriber_sees_and_a_cut_network_costs_no_batch() {
     pico.press("s");
     subscriber.status("online");
     pico.press("q");
-    assert!(wait(&mut pico.running.0).success());
+    assert!(pico.ended().success());
 }

@@ -72,7 +72,7 @@ const PRINTING: [&str; 22] = [
 ];
 
 /// Commands that have tests of their own below or elsewhere, or print nothing to standard output.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "device add",
     "device erase",
     "device provision",
@@ -85,6 +85,7 @@ const ELSEWHERE: [&str; 12] = [
     "subscribe",
     "user add",
     "user password",
+    "verify-capture",
 ];
 
 fn words(line: &str, data: &Data) -> Vec<String> {

@@ -19,9 +19,9 @@ use crate::output::{Output, OutputError, even_if_closed, note};
 
 const EXAMPLES: &str = "\
 Examples:
-  tcpdump -i any -w ward.pcap 'tcp port 9998 or tcp port 8883'   # Ctrl-C ends it
+  tcpdump -i any -w ward.pcap 'tcp port 9998 or tcp port 8883'   # then Ctrl-C
   vitalwire verify-capture ward.pcap --data ./data
-  vitalwire verify-capture ward.pcap0 ward.pcap1 --json | jq '.flows[] | .verdict'
+  vitalwire verify-capture ward.pcap0 ward.pcap1 --json | jq '.flows[].verdict'
   vitalwire verify-capture everything.pcapng --port 9998 --port 8883
 
 Reads pcap and pcapng files; several are one capture in the order given. Looks
@@ -29,8 +29,8 @@ for topics and the JSON of samples; with --data also for names of devices and
 users, link ids, and keys as they are, in hexadecimal digits and in Base64. It
 cannot look for passwords, of which only hashes are stored, nor for values.
 
-Exit status: 0 all was encrypted and nothing was found; 1 something was found, or
-not all of it is shown to be encrypted (unknown protocols, packets that are
+Exit status: 0 all was encrypted and nothing was found; 1 something was found,
+or not all of it is shown to be encrypted (unknown protocols, packets that are
 missing); 2 a file cannot be read.";
 
 /// Arguments of `vitalwire verify-capture`.

@@ -1,6 +1,8 @@
 //! What the tests of the real binary share: running it, a data folder, a server that is ready. Waits for facts, never
 //! for time.
 
+pub mod screen;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
