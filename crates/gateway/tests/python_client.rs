@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use vitalwire_gateway::Limits;
 use vitalwire_testing::PATIENCE;
 use vitalwire_testing::clinic::{Clinic, Subscriber};
-use vitalwire_testing::link::LinkDevice;
+use vitalwire_testing::link::{LinkDevice, batch_of};
 
 const BOOT: &str = "0123456789abcdef";
 const BATCH_MS: u32 = 200;
@@ -181,4 +181,39 @@ async fn a_past_boots_batches_are_delivered_before_those_of_the_present_one() {
     let past = moments(&mut readings, BOOT, made).await;
     let present = moments(&mut readings, next, 2).await;
     assert!(past.values().chain(present.values()).all(|times| *times == 1), "{past:?} {present:?}");
+}
+
+#[tokio::test]
+async fn a_client_gives_a_batch_up_that_is_refused_three_times_and_delivers_the_rest() {
+    let clinic = clinic().await;
+    let device = clinic.enrol_link("d").await;
+    let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/event", "vitalwire/v1/d/reading"]).await;
+    let folder = clinic.folder.path();
+    // What an earlier run left: the second batch has a channel that the profile lacks.
+    let batches = [(1, 0), (2, 9), (3, 0)].map(|(sequence, index)| {
+        let message = batch_of(sequence, 1, &[(index, 50_000, &[36_600])], None);
+        let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
+        (sequence.to_string(), hex.into())
+    });
+    let batches: serde_json::Map<String, serde_json::Value> = batches.into_iter().collect();
+    let outbox = serde_json::json!({ BOOT: { "next": 4, "time_ms": 1, "batches": batches } });
+    std::fs::write(folder.join("outbox"), outbox.to_string()).unwrap();
+    let said = Client::start(folder, &device, &["--boot", BOOT, "--batches", "3"]).finish().await;
+    let refusals: Vec<_> = said.iter().filter(|line| line.starts_with("refused")).collect();
+    assert_eq!(
+        refusals,
+        ["refused 2, 1 times, code 3", "refused 2, 2 times, code 3", "refused 2, 3 times, code 3"]
+    );
+    assert_eq!(said.iter().filter(|line| *line == "sent 2 again").count(), 3, "{said:?}");
+    assert_eq!(said.last().unwrap(), "acknowledged 3");
+    let (mut is_told, mut taken) = (false, Vec::new());
+    while !is_told || taken.len() < 2 {
+        let (topic, payload) = subscriber.next().await;
+        let payload: serde_json::Value = serde_json::from_str(&payload).unwrap();
+        is_told |= payload["detail"].as_str().is_some_and(|detail| detail.contains("(code 6)"));
+        if topic.ends_with("/reading") {
+            taken.push(payload["sequence"].as_u64().unwrap());
+        }
+    }
+    assert_eq!(taken, [1, 3]);
 }

@@ -28,6 +28,7 @@ async fn what_is_measured_arrives_as_it_was_and_is_acknowledged() {
     let all = BatchCount { batches: report.batches.made.batches, samples: 800 };
     assert_eq!((report.batches.made, report.batches.acknowledged), (all, all));
     assert_eq!(report.batches.held(), BatchCount::default());
+    server.check().await;
     let journal = server.journal.lock().unwrap();
     assert_eq!(journal.complaints, [""; 0]);
     assert!(journal.sessions.iter().all(|session| session == "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256"));
@@ -107,6 +108,7 @@ async fn connections_cut_at_random_bytes_two_hundred_times_lose_nothing() {
     let running = Running::start(&config);
     running.until("all connections are cut", |_| proxy.cuts.load(Ordering::Relaxed) >= CUTS).await;
     let (report, observer) = running.stopped().await;
+    server.check().await;
     let journal = server.journal.lock().unwrap();
     assert_eq!(journal.complaints, [""; 0]);
     assert!(report.reconnects + report.connect_errors >= CUTS - 4, "{report}");

@@ -1,4 +1,4 @@
-//! Devices on the secure link, over real sockets, against an OpenSSL server with a journal.
+//! Devices on the secure link, over real sockets, against the real gateway and against servers that misbehave.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod bad_server;

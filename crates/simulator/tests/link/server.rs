@@ -1,5 +1,5 @@
-//! A server for devices on the secure link: OpenSSL, as the gateway has it, and a journal in memory. It insists on
-//! PROTOCOL.md §4.2 and can be told to misbehave.
+//! The real gateway, behind a relay that has the devices' keys: it notes what both sides say, and can misbehave as no gateway
+//! does. What it notes as held is what the gateway said it holds; [`Server::check`] compares that with the gateway's journal.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -13,9 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_openssl::SslStream;
-use vitalwire_protocol::batch::{
-    BatchError, MESSAGE_LEN_MAX, Message, Welcome, decode, encode_ack, encode_welcome,
-};
+use vitalwire_journal::{HistoryCursor, HistoryFile, HistoryQuery};
+use vitalwire_protocol::batch::{Batch, BatchError, MESSAGE_LEN_MAX, Message, decode};
+use vitalwire_testing::clinic::Clinic;
+use vitalwire_testing::link::{Connection, LinkDevice};
 
 /// One channel of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +31,12 @@ pub(crate) struct Channel {
 /// What is known of one boot.
 #[derive(Debug, Default)]
 pub(crate) struct Boot {
+    /// What the gateway said it holds.
     pub(crate) batches: BTreeMap<u64, Vec<Channel>>,
+    /// What it will not wait for any more.
     pub(crate) given_up: BTreeSet<u64>,
+    /// What came, held or not.
+    came: BTreeMap<u64, Vec<Channel>>,
     settled: u64,
 }
 
@@ -72,9 +77,9 @@ impl Journal {
 /// What a connection is met with.
 #[derive(Clone, Debug)]
 pub(crate) enum Manner {
-    /// Welcomes, acknowledges every batch; after the `Welcome` it says this.
+    /// The gateway; after its `Welcome` this is said.
     Good(Vec<u8>),
-    /// Never acknowledges.
+    /// The gateway, whose acknowledgements do not arrive.
     Silent,
     /// Says this instead of a handshake.
     NoTls(Vec<u8>),
@@ -87,6 +92,9 @@ pub(crate) struct Server {
     pub(crate) journal: Arc<Mutex<Journal>>,
     /// Counts what happens, so that a test can wait for it.
     pub(crate) changed: watch::Receiver<u64>,
+    clinic: Clinic,
+    /// Name at the gateway and PSK identity here.
+    devices: BTreeMap<String, LinkDevice>,
     accepting: JoinHandle<()>,
 }
 
@@ -100,6 +108,7 @@ struct Shared {
     context: SslContext,
     journal: Arc<Mutex<Journal>>,
     changes: watch::Sender<u64>,
+    devices: BTreeMap<String, LinkDevice>,
     /// For the connections to come; the last for all that follow.
     manners: Mutex<VecDeque<Manner>>,
 }
@@ -107,6 +116,11 @@ struct Shared {
 impl Server {
     /// Knows these keys; meets its connections with these manners, the last of them for ever.
     pub(crate) async fn start(keys: Vec<(String, [u8; 32])>, manners: Vec<Manner>) -> Self {
+        let clinic = Clinic::open().await;
+        let mut devices = BTreeMap::new();
+        for (number, (identity, _)) in keys.iter().enumerate() {
+            devices.insert(identity.clone(), clinic.enrol_link(&format!("device_{number}")).await);
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let journal = Arc::new(Mutex::new(Journal::default()));
@@ -115,6 +129,7 @@ impl Server {
             context: context(keys),
             journal: Arc::clone(&journal),
             changes,
+            devices: devices.clone(),
             manners: Mutex::new(manners.into()),
         });
         let accepting = tokio::spawn(async move {
@@ -124,7 +139,7 @@ impl Server {
                 tokio::spawn(Arc::clone(&shared).serve(stream));
             }
         });
-        Self { address, journal, changed, accepting }
+        Self { address, journal, changed, clinic, devices, accepting }
     }
 
     /// Waits until the journal is so.
@@ -136,6 +151,57 @@ impl Server {
         });
         assert!(waited.await.is_ok(), "{what}: {:?}", self.journal.lock().unwrap());
     }
+}
+
+impl Server {
+    /// The gateway's journal holds what it said it holds, value by value, and nothing else came into it.
+    pub(crate) async fn check(&self) {
+        let file = HistoryFile::open(&self.clinic.data().join("journal.db")).unwrap();
+        for (identity, device) in &self.devices {
+            let mut held: BTreeMap<(u64, u64), Vec<Channel>> = BTreeMap::new();
+            let mut query = HistoryQuery {
+                device: device.id.parse().unwrap(),
+                from_us: i64::MIN,
+                to_us: i64::MAX,
+                limit: usize::MAX,
+                after: None,
+            };
+            loop {
+                let page = file.history(query.clone()).await.unwrap();
+                let Some(last) = page.last() else { break };
+                query.after = Some(HistoryCursor::after(last));
+                for stored in &page {
+                    // The name of the profile, `pico`, as a CBOR text, and the message.
+                    let message = stored.entry.body.strip_prefix(b"\x64pico").unwrap();
+                    let Ok(Some((Message::Batch(batch), _))) = decode(message) else { panic!("no batch") };
+                    let place = (stored.entry.boot, stored.entry.sequence);
+                    assert!(held.insert(place, channels_of(&batch)).is_none(), "{place:?} is there twice");
+                }
+            }
+            let journal = self.journal.lock().unwrap();
+            let boots = journal.boots.iter().filter(|((known, _), _)| known == identity);
+            for ((_, boot), known) in boots {
+                for (sequence, channels) in &known.batches {
+                    assert_eq!(held.get(&(*boot, *sequence)), Some(channels), "batch {sequence} of {boot:x}");
+                }
+            }
+            for ((boot, sequence), channels) in &held {
+                let known = &journal.boots[&(identity.clone(), *boot)];
+                assert_eq!(known.came.get(sequence), Some(channels), "batch {sequence} of {boot:x}");
+            }
+        }
+    }
+}
+
+fn channels_of(batch: &Batch<'_>) -> Vec<Channel> {
+    let channel = |channel: vitalwire_protocol::batch::ChannelData<'_>| Channel {
+        index: channel.index,
+        first_us: batch.time_ms * 1_000 + u64::from(channel.delay_us),
+        interval_us: channel.interval_us,
+        scale: channel.scale,
+        values: channel.values.collect(),
+    };
+    batch.channels().map(channel).collect()
 }
 
 fn context(keys: Vec<(String, [u8; 32])>) -> SslContext {
@@ -188,7 +254,14 @@ impl Shared {
         let identity = ssl.ex_data(identity_index()).cloned().unwrap();
         let session = format!("{} {}", ssl.version_str(), ssl.current_cipher().unwrap().name());
         self.note(|journal| journal.sessions.push(session));
-        if let Ok(true) = self.converse(&mut tls, &identity, &manner).await {
+        let closed = match &manner {
+            Manner::Rude(bytes) => self.be_rude(&mut tls, bytes).await,
+            _ => {
+                let gateway = self.devices[&identity].shake().await;
+                self.relay(&mut tls, gateway, &identity, &manner).await
+            }
+        };
+        if let Ok(true) = closed {
             self.note(|journal| journal.closed_well += 1);
         }
     }
@@ -198,39 +271,91 @@ impl Shared {
         self.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Until the connection ends; true if the device closed it in order.
-    async fn converse(&self, tls: &mut Tls, identity: &str, manner: &Manner) -> io::Result<bool> {
-        let (mut inbox, mut boot, mut last) = (Vec::new(), None, 0);
+    /// Says this to a `Hello`.
+    async fn be_rude(&self, tls: &mut Tls, bytes: &[u8]) -> io::Result<bool> {
         let mut buffer = [0; 4_096];
-        loop {
-            let len = tls.read(&mut buffer).await?;
-            if len == 0 {
-                let _ = tls.shutdown().await;
-                return Ok(inbox.is_empty());
+        let mut is_said = false;
+        while tls.read(&mut buffer).await? > 0 {
+            if !std::mem::replace(&mut is_said, true) {
+                tls.write_all(bytes).await?;
+                tls.flush().await?;
             }
-            inbox.extend_from_slice(&buffer[..len]);
-            let mut answer = Vec::new();
-            while let Some((message, len)) = decode(&inbox).expect("devices send well-formed messages") {
-                self.take(&message, identity, (&mut boot, &mut last), manner, &mut answer);
-                inbox.drain(..len);
-            }
-            tls.write_all(&answer).await?;
-            tls.flush().await?;
         }
+        Ok(false)
     }
 
-    fn take(
+    /// Carries messages until the connection ends; true if the device closed it in order.
+    async fn relay(
         &self,
-        message: &Message<'_>,
+        tls: &mut Tls,
+        mut gateway: Connection,
         identity: &str,
-        (boot, last): (&mut Option<u64>, &mut u64),
         manner: &Manner,
-        answer: &mut Vec<u8>,
-    ) {
-        let key = |boot: &Option<u64>| (identity.to_owned(), boot.unwrap_or_default());
-        self.note(|journal| match message {
+    ) -> io::Result<bool> {
+        let mut said = Said { identity: identity.to_owned(), boot: None, last: 0 };
+        let (mut from_device, mut from_gateway) = (Vec::new(), Vec::new());
+        let (mut up, mut down) = ([0; 4_096], [0; 4_096]);
+        loop {
+            tokio::select! {
+                len = tls.read(&mut up) => {
+                    let len = len?;
+                    if len == 0 {
+                        let _ = tls.shutdown().await;
+                        let _ = gateway.stream.shutdown().await;
+                        return Ok(from_device.is_empty());
+                    }
+                    from_device.extend_from_slice(&up[..len]);
+                    while let Some((message, len)) = decode(&from_device).expect("devices send well-formed messages") {
+                        self.note(|journal| said.by_device(journal, &message));
+                        from_device.drain(..len);
+                    }
+                    gateway.stream.write_all(&up[..len]).await?;
+                    gateway.stream.flush().await?;
+                }
+                len = gateway.stream.read(&mut down) => {
+                    let len = len.unwrap_or(0);
+                    if len == 0 {
+                        let _ = tls.shutdown().await;
+                        return Ok(false);
+                    }
+                    from_gateway.extend_from_slice(&down[..len]);
+                    let mut answer = Vec::new();
+                    while let Some((message, len)) = decode(&from_gateway).expect("so does the gateway") {
+                        let is_ack = matches!(message, Message::Ack { .. });
+                        if !(is_ack && matches!(manner, Manner::Silent)) {
+                            answer.extend_from_slice(&from_gateway[..len]);
+                            self.note(|journal| said.by_gateway(journal, &message));
+                        }
+                        if let (Message::Welcome(_), Manner::Good(more)) = (&message, manner) {
+                            answer.extend_from_slice(more);
+                        }
+                        from_gateway.drain(..len);
+                    }
+                    tls.write_all(&answer).await?;
+                    tls.flush().await?;
+                }
+            }
+        }
+    }
+}
+
+/// What was said in a connection so far.
+struct Said {
+    identity: String,
+    boot: Option<u64>,
+    last: u64,
+}
+
+impl Said {
+    fn boot<'j>(&self, journal: &'j mut Journal) -> &'j mut Boot {
+        let boot = self.boot.unwrap_or_default();
+        journal.boots.entry((self.identity.clone(), boot)).or_default()
+    }
+
+    fn by_device(&mut self, journal: &mut Journal, message: &Message<'_>) {
+        match message {
             Message::Hello(hello) => {
-                if boot.replace(hello.boot).is_some() {
+                if self.boot.replace(hello.boot).is_some() {
                     journal.complaints.push("a second Hello".to_owned());
                 }
                 journal.hellos.push(Seen {
@@ -239,66 +364,52 @@ impl Shared {
                     past: hello.past,
                     oldest: hello.oldest,
                 });
-                let known = journal.boots.entry(key(boot)).or_default();
-                known.give_up_below(hello.oldest.unwrap_or(1));
-                let settled = known.settled;
-                let welcome =
-                    Welcome { utc_ms: 1_795_556_251_123, sequence: (settled > 0).then_some(settled) };
-                match manner {
-                    Manner::Rude(bytes) => answer.extend_from_slice(bytes),
-                    Manner::Good(more) => {
-                        answer.extend(written(|out| encode_welcome(&welcome, out)));
-                        answer.extend_from_slice(more);
-                    }
-                    _ => answer.extend(written(|out| encode_welcome(&welcome, out))),
-                }
             }
             Message::Batch(batch) => {
-                if batch.sequence <= *last {
-                    journal.complaints.push(format!("batch {} after {last}", batch.sequence));
+                let sequence = batch.sequence;
+                if sequence <= self.last {
+                    journal.complaints.push(format!("batch {sequence} after {}", self.last));
                 }
-                *last = batch.sequence;
+                self.last = sequence;
                 journal.told += u64::from(batch.oldest.is_some());
-                let known = journal.boots.entry(key(boot)).or_default();
-                known.give_up_below(batch.oldest.unwrap_or(1));
-                let channels = batch.channels().map(|channel| Channel {
-                    index: channel.index,
-                    first_us: batch.time_ms * 1_000 + u64::from(channel.delay_us),
-                    interval_us: channel.interval_us,
-                    scale: channel.scale,
-                    values: channel.values.collect(),
-                });
-                let channels: Vec<Channel> = channels.collect();
-                let before = known.batches.insert(batch.sequence, channels.clone());
+                let channels = channels_of(batch);
+                let known = self.boot(journal);
+                let was_gone = known.given_up.contains(&sequence);
+                let before = known.came.insert(sequence, channels.clone());
                 if before.as_ref().is_some_and(|before| *before != channels) {
-                    journal.complaints.push(format!("batch {} came twice and differs", batch.sequence));
+                    journal.complaints.push(format!("batch {sequence} came twice and differs"));
+                }
+                if was_gone {
+                    journal.complaints.push(format!("batch {sequence} was said to be gone"));
                 }
                 journal.resent += u64::from(before.is_some());
-                let known = journal.boots.entry(key(boot)).or_default();
-                known.settle();
-                if known.given_up.contains(&batch.sequence) {
-                    journal.complaints.push(format!("batch {} was said to be gone", batch.sequence));
-                } else if matches!(manner, Manner::Good(_)) && known.settled > 0 {
-                    answer.extend(written(|out| encode_ack(known.settled, out)));
-                }
             }
             Message::Event(event) => journal.events.push(event.code),
             other => journal.complaints.push(format!("a device sent {other:?}")),
-        });
-    }
-}
-
-impl Boot {
-    fn give_up_below(&mut self, oldest: u64) {
-        let missing = (1..oldest).filter(|sequence| !self.batches.contains_key(sequence));
-        self.given_up.extend(missing);
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        while self.batches.contains_key(&(self.settled + 1)) || self.given_up.contains(&(self.settled + 1)) {
-            self.settled += 1;
         }
+    }
+
+    fn by_gateway(&self, journal: &mut Journal, message: &Message<'_>) {
+        match message {
+            Message::Welcome(welcome) => self.settled(journal, welcome.sequence.unwrap_or(0)),
+            Message::Ack { sequence } => self.settled(journal, *sequence),
+            Message::Refused(refused) => {
+                journal.complaints.push(format!("the gateway refuses it: {}", refused.text));
+            }
+            other => journal.complaints.push(format!("the gateway sent {other:?}")),
+        }
+    }
+
+    /// The gateway holds what came up to here, and waits for nothing else.
+    fn settled(&self, journal: &mut Journal, sequence: u64) {
+        let known = self.boot(journal);
+        for sequence in known.settled + 1..=sequence {
+            match known.came.get(&sequence) {
+                Some(channels) => drop(known.batches.insert(sequence, channels.clone())),
+                None => drop(known.given_up.insert(sequence)),
+            }
+        }
+        known.settled = known.settled.max(sequence);
     }
 }
 
