@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use vitalwire_journal::BootClock;
+
 /// How far a device's quartz and the server's may drift apart, in parts per million: cheap quartzes are specified
 /// to 50 and lose more over temperature.
 const DRIFT_PPM: u64 = 100;
@@ -113,6 +115,17 @@ impl DeviceClock {
     /// From the `Hello` of a boot that is over and that no earlier connection mapped.
     pub(crate) fn of_past(time_ms: u64, received_us: i64) -> Self {
         Self { uncertainty_us: UNMAPPED_US_MIN, ..Self::new(time_ms, received_us, received_us) }
+    }
+
+    /// As the journal keeps it.
+    pub(crate) fn kept(&self, mapped_us: i64) -> BootClock {
+        let Self { offset_us, uncertainty_us, set_at_us } = *self;
+        BootClock { offset_us, uncertainty_us, set_at_us, mapped_us }
+    }
+
+    pub(crate) fn from_kept(kept: BootClock) -> Self {
+        let BootClock { offset_us, uncertainty_us, set_at_us, mapped_us: _ } = kept;
+        Self { offset_us, uncertainty_us, set_at_us }
     }
 
     /// What the device's clock showed when it was mapped, in milliseconds.

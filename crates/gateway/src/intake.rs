@@ -200,9 +200,10 @@ impl Intake {
         self.journal.give_up(device, boot, below).await
     }
 
-    /// Notes how a boot's clock was mapped.
-    pub(crate) fn note_clock(&self, device: &DeviceId, boot: u64, clock: DeviceClock) {
+    /// Notes how a boot's clock was mapped; the journal keeps it across restarts.
+    pub(crate) async fn note_clock(&self, device: &DeviceId, boot: u64, clock: DeviceClock, mapped_us: i64) {
         self.memory.note_clock(device, boot, clock);
+        self.journal.note_clock(device, boot, clock.kept(mapped_us)).await;
     }
 
     /// Notes that the clock of a device's present boot has shown this, in milliseconds.
@@ -215,9 +216,12 @@ impl Intake {
         self.memory.shown_ms(device, boot)
     }
 
-    /// How the clock of this boot was mapped, if it is the latest that was.
-    pub(crate) fn clock_of(&self, device: &DeviceId, boot: u64) -> Option<DeviceClock> {
-        self.memory.clock_of(device, boot)
+    /// How the clock of this boot was mapped, if that is remembered: of the latest boot also while the journal cannot be read.
+    pub(crate) async fn clock_of(&self, device: &DeviceId, boot: u64) -> Option<DeviceClock> {
+        match self.memory.clock_of(device, boot) {
+            Some(clock) => Some(clock),
+            None => self.journal.boot_clock(device, boot).await.ok().flatten().map(DeviceClock::from_kept),
+        }
     }
 }
 

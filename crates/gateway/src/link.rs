@@ -120,7 +120,7 @@ impl Link<'_> {
         loop {
             if let Some((message, len)) = decode(&self.inbox)? {
                 let greeted = match message {
-                    Message::Hello(hello) => self.understand(&hello)?,
+                    Message::Hello(hello) => self.understand(&hello).await?,
                     other => return Err(Cause::OutOfTurn { what: name_of(&other) }),
                 };
                 self.inbox.advance(len);
@@ -130,24 +130,25 @@ impl Link<'_> {
         }
     }
 
-    fn understand(&self, hello: &Hello<'_>) -> Result<Greeted, Cause> {
+    async fn understand(&self, hello: &Hello<'_>) -> Result<Greeted, Cause> {
         let profiles = &self.arrival.context.profiles;
         let profile =
             profiles.find(hello.profile).ok_or_else(|| Cause::UnknownProfile(hello.profile.to_owned()))?;
         let (intake, device) = (&self.arrival.context.intake, self.identity.id());
-        let clock_before = intake.clock_of(device, hello.boot);
+        let mapped = ServerClock::read();
+        let clock_before = intake.clock_of(device, hello.boot).await;
         if !hello.past {
             let mapped_ms = clock_before.map(|clock| clock.set_at_ms());
             check_boot(hello.time_ms, intake.shown_ms(device, hello.boot).max(mapped_ms))?;
         }
-        let mapped = ServerClock::read();
+        let clock = self.clock(hello, clock_before, mapped.utc_us).await;
         let source = Arc::new(Source::new(&self.identity.topics, &profile));
         let opening = Opening {
             boot: hello.boot,
             past: hello.past,
             time_ms: hello.time_ms,
             oldest: hello.oldest,
-            clock: self.clock(hello, mapped.utc_us),
+            clock,
             mapped,
             profile: profile.name().to_owned(),
             channels: source.channels().fold(0, |bits, (channel, _)| bits | 1 << channel.index),
@@ -156,14 +157,12 @@ impl Link<'_> {
         Ok(Greeted { source, opening, clock_before, firmware: hello.firmware.to_owned() })
     }
 
-    fn clock(&self, hello: &Hello<'_>, now_us: i64) -> DeviceClock {
-        let (intake, device) = (&self.arrival.context.intake, self.identity.id());
+    async fn clock(&self, hello: &Hello<'_>, known: Option<DeviceClock>, now_us: i64) -> DeviceClock {
         if hello.past {
-            let known = intake.clock_of(device, hello.boot);
             return known.unwrap_or_else(|| DeviceClock::of_past(hello.time_ms, now_us));
         }
         let clock = DeviceClock::new(hello.time_ms, self.begun_us, now_us);
-        intake.note_clock(device, hello.boot, clock);
+        self.arrival.context.intake.note_clock(self.identity.id(), hello.boot, clock, now_us).await;
         clock
     }
 

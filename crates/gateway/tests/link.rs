@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use vitalwire_gateway::{GapState, HistoryQuery};
+use vitalwire_gateway::{GapState, HistoryQuery, Limits, is_unmapped};
 use vitalwire_protocol::batch::refusal_code::{
     BAD_MESSAGE, BOOT_USED_TWICE, OTHER_BATCH_HELD, SEQUENCE_BACK, SPAN_TOO_LONG, UNKNOWN_CHANNEL,
     UNKNOWN_PROFILE,
@@ -77,7 +77,7 @@ async fn a_new_kind_of_device_needs_a_profile_and_no_code() {
     std::fs::create_dir(clinic.data().join("profiles")).unwrap();
     let clip = include_str!("../../profile/profiles/spo2-clip.toml");
     std::fs::write(clinic.data().join("profiles/clip.toml"), clip).unwrap();
-    clinic.start(vitalwire_gateway::Limits::default(), None).await;
+    clinic.start(Limits::default(), None).await;
     let device = clinic.enrol_link("d").await;
     let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/#"]).await;
     let mut connection = device.shake().await;
@@ -173,6 +173,35 @@ async fn times_of_a_past_boot_keep_their_mapping_or_say_that_they_have_none() {
     }
     let a_day_ms = 24 * 3_600_000;
     assert!(uncertainties[0] < a_day_ms && uncertainties[1] > 300 * a_day_ms, "{uncertainties:?}");
+}
+
+#[tokio::test]
+async fn the_mapping_of_a_past_boot_outlives_the_server_and_what_has_none_is_marked_in_the_history() {
+    let mut clinic = Clinic::open().await;
+    let mut device = clinic.enrol_link("d").await;
+    for boot in [BOOT, BOOT + 1] {
+        drop(device.greet(boot).await);
+    }
+    clinic.stop().await;
+    clinic.start(Limits::default(), None).await;
+    device.address = clinic.server().addresses().devices;
+    for boot in [BOOT, BOOT + 1, BOOT + 2] {
+        let mut connection = device.shake().await;
+        let past =
+            Hello { boot, profile: "pico", firmware: "t", time_ms: HELLO_MS, oldest: Some(1), past: true };
+        connection.send(&hello_of(&past)).await;
+        assert_eq!(connection.answer().await, Answer::Welcome(None));
+        connection.send(&batch_of(1, HELLO_MS - 5_000, &[(0, 50_000, &[36_600])], None)).await;
+        connection.acknowledged(1).await;
+        let query = HistoryQuery {
+            device: "d".parse().unwrap(),
+            channel: "Temperature".into(),
+            from: SystemTime::now() - Duration::from_secs(3_600),
+            to: SystemTime::now() + Duration::from_secs(3_600),
+        };
+        let marked = clinic.server().history().buckets(&query, 1).await.unwrap();
+        assert_eq!(is_unmapped(&marked[0]), boot == BOOT + 2, "{boot:x}");
+    }
 }
 
 #[tokio::test]
@@ -335,7 +364,7 @@ async fn an_ordinary_restart_publishes_nothing_twice() {
     connection.send(&batch(1)).await;
     connection.acknowledged(1).await;
     clinic.stop().await;
-    clinic.start(vitalwire_gateway::Limits::default(), None).await;
+    clinic.start(Limits::default(), None).await;
     let mut subscriber = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
     let device = LinkDevice { address: clinic.server().addresses().devices, ..device };
     let (mut connection, held) = device.greet(BOOT).await;

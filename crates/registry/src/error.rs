@@ -118,6 +118,9 @@ pub enum RegistryError {
         /// How long was waited, in milliseconds.
         waited_ms: u64,
     },
+    /// There is no room for a change.
+    #[error("the disk of the registry is full, so nothing was changed; free space on it and try again")]
+    DiskFull,
     /// SQLite failed.
     #[error("the registry's database failed: {0}")]
     Database(rusqlite::Error),
@@ -216,6 +219,7 @@ pub enum RegistryError {
 impl From<rusqlite::Error> for RegistryError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
             Some(rusqlite::ErrorCode::DatabaseBusy) => Self::Busy { waited_ms: BUSY_TIMEOUT_MS },
             _ => Self::Database(error),
         }

@@ -16,6 +16,7 @@ mod device_store;
 mod directory;
 mod erasure;
 mod error;
+mod full_disk;
 mod hex;
 mod kdf;
 mod key;

@@ -14,6 +14,7 @@ use crate::actor;
 use crate::audit::LoginFold;
 use crate::change::Change;
 use crate::error::{RegistryError, Result};
+use crate::full_disk;
 use crate::key::MasterKey;
 use crate::private_file::{self, Privacy, file_error};
 use crate::schema;
@@ -33,6 +34,8 @@ pub struct Registry {
     data: PathBuf,
     /// Device and inode of the file that was opened.
     identity: (u64, u64),
+    /// The disk is full, and the connection is to a copy in memory.
+    is_copy: bool,
 }
 
 impl fmt::Debug for Registry {
@@ -69,12 +72,13 @@ impl Registry {
     ///
     /// # Errors
     /// When there is none, when this is not the master key it was made with, when others can reach folder or file, or
-    /// when a newer program wrote it.
+    /// when a newer program wrote it. On a full disk it can be read all the same; each change is then
+    /// [`RegistryError::DiskFull`] until [`Registry::follow_file`] finds room.
     pub fn open(data: &Path, master: &MasterKey) -> Result<Self> {
-        Self::open_with(data, Sealer::new(master))
+        Self::open_with(data, Sealer::new(master), true)
     }
 
-    fn open_with(data: &Path, sealer: Sealer) -> Result<Self> {
+    fn open_with(data: &Path, sealer: Sealer, may_copy: bool) -> Result<Self> {
         let path = data.join(DATABASE_FILE);
         let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => RegistryError::Absent { folder: data.to_owned() },
@@ -85,18 +89,26 @@ impl Registry {
         }
         private_file::check_folder(data)?;
         private_file::check(&path, &metadata, Privacy::File)?;
-        let connection = schema::connect(&path)?;
-        schema::check(&connection, &path)?;
-        let check_value: Vec<u8> =
-            connection.query_row("SELECT check_value FROM registry", [], |row| row.get(0))?;
-        if !sealer.opens_check_value(&check_value) {
-            return Err(RegistryError::WrongMasterKey { database: path });
-        }
         let actor = actor::of_this_process();
-        schema::update(&connection, &path, &sealer, &actor)?;
-        schema::use_wal(&connection)?;
+        let opened = open_file(&path, &sealer, &actor);
+        let (connection, is_copy) = match opened {
+            Err(error) if full_disk::is_cause_of(&error, &path) && may_copy => {
+                let copy = full_disk::copy_to_memory(&path)?;
+                check_key(&copy, &path, &sealer)?;
+                tracing::error!(
+                    "the disk of the registry is full: it is read, and nothing in it can be changed"
+                );
+                (copy, true)
+            }
+            opened => (opened?, false),
+        };
         let (identity, data) = (identity(&metadata), data.to_owned());
-        Ok(Self { connection, sealer, actor, logins: RefCell::default(), identity, data })
+        Ok(Self { connection, sealer, actor, logins: RefCell::default(), identity, data, is_copy })
+    }
+
+    /// A copy in memory takes no change.
+    fn check_room(&self) -> Result<()> {
+        if self.is_copy { Err(RegistryError::DiskFull) } else { Ok(()) }
     }
 
     /// Runs one transaction that takes the write lock first, and stamps what it changes with the next version.
@@ -104,6 +116,7 @@ impl Registry {
         &self,
         apply: impl FnOnce(&Change<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.check_room()?;
         let change = Change::begin(&self.connection, &self.sealer, &self.actor)?;
         let result = apply(&change)?;
         change.commit()?;
@@ -112,11 +125,13 @@ impl Registry {
 
     /// Runs a change and takes it back: whether it would succeed.
     pub(crate) fn rehearse<T>(&self, apply: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
+        self.check_room()?;
         apply(&Change::begin(&self.connection, &self.sealer, &self.actor)?)
     }
 
     /// Runs one transaction that adds to the audit log and changes nothing else.
     pub(crate) fn append_only(&self, apply: impl FnOnce(&Change<'_>) -> Result<()>) -> Result<()> {
+        self.check_room()?;
         let change = Change::begin_log(&self.connection, &self.sealer, &self.actor)?;
         apply(&change)?;
         change.commit()
@@ -130,17 +145,23 @@ impl Registry {
         self
     }
 
-    /// If another file lies in the place of the one that is open (a restored backup), opens that one; tells whether so.
+    /// If another file lies in the place of the one that is open (a restored backup), opens that one, as it does when a full disk
+    /// has room again; tells whether so.
     /// Who keeps a registry open for long calls this before a change, or the change goes into the file that is gone.
     ///
     /// # Errors
     /// As [`Registry::open`]; then the file that was open stays open.
     pub fn follow_file(&mut self) -> Result<bool> {
         let there = std::fs::metadata(self.data.join(DATABASE_FILE));
-        if there.is_ok_and(|metadata| identity(&metadata) == self.identity) {
+        if !self.is_copy && there.is_ok_and(|metadata| identity(&metadata) == self.identity) {
             return Ok(false);
         }
-        let mut next = Self::open_with(&self.data, self.sealer.clone())?;
+        let mut next = match Self::open_with(&self.data, self.sealer.clone(), false) {
+            Err(error) if self.is_copy && full_disk::is_cause_of(&error, &self.data.join(DATABASE_FILE)) => {
+                return Ok(false);
+            }
+            next => next?,
+        };
         next.actor.clone_from(&self.actor);
         next.logins = RefCell::new(self.logins.take());
         *self = next;
@@ -154,6 +175,25 @@ impl Drop for Registry {
             tracing::error!(%error, "logins that were counted are missing in the audit log");
         }
     }
+}
+
+/// Connects to a file that is ours, and brings it up to date.
+fn open_file(path: &Path, sealer: &Sealer, actor: &str) -> Result<Connection> {
+    let connection = schema::connect(path)?;
+    check_key(&connection, path, sealer)?;
+    schema::update(&connection, path, sealer, actor)?;
+    schema::use_wal(&connection)?;
+    Ok(connection)
+}
+
+fn check_key(connection: &Connection, path: &Path, sealer: &Sealer) -> Result<()> {
+    schema::check(connection, path)?;
+    let check_value: Vec<u8> =
+        connection.query_row("SELECT check_value FROM registry", [], |row| row.get(0))?;
+    if sealer.opens_check_value(&check_value) {
+        return Ok(());
+    }
+    Err(RegistryError::WrongMasterKey { database: path.to_owned() })
 }
 
 fn look_at(path: &Path) -> Result<Metadata> {

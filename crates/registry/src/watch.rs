@@ -163,7 +163,9 @@ impl Watcher {
 
     fn try_look(&mut self) -> Result<()> {
         if self.registry.follow_file()? {
-            tracing::warn!("the registry's file was replaced; the new one is used");
+            tracing::warn!(
+                "the registry's file was replaced, or its disk has room again: it is read from the beginning"
+            );
             // Should the load fail, the next look does it: this connection has no data version that is seen.
             self.seen = None;
         }

@@ -137,12 +137,13 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     // What is taken or erased is overwritten.
     connection.pragma_update(None, "secure_delete", "ON")?;
     let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if format != 0 && format != FORMAT {
-        return Ok(format);
+    // Only a new file is written to: what is there must also be read from a full disk.
+    if format == 0 {
+        connection.execute_batch(TABLES)?;
+        connection.pragma_update(None, "user_version", FORMAT)?;
+        return Ok(FORMAT);
     }
-    connection.execute_batch(TABLES)?;
-    connection.pragma_update(None, "user_version", FORMAT)?;
-    Ok(FORMAT)
+    Ok(format)
 }
 
 fn decode<T: serde::de::DeserializeOwned>(client: &str, body: &[u8]) -> Vec<T> {
