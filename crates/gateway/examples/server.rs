@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let server = Server::start(config).await?;
     let psk: String = link.psk.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("identity: {}\npsk: {psk}\n{:?}", link.id, server.addresses());
+    println!("identity: {}\npsk: {psk}\n{:?}", link.id, server.handle().addresses());
     tokio::signal::ctrl_c().await?;
     // Hands on and acknowledges what was received.
     server.stop().await;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use vitalwire_access::{DeviceId, PROXY_PREFIX_LEN, ProxyPrefix};
+use tracing::Span;
+use tracing::field::display;
+use vitalwire_access::{PROXY_PREFIX_LEN, ProxyPrefix};
 use vitalwire_protocol::{Detected, detect};
 
 use crate::admission::Admission;
@@ -21,26 +23,28 @@ use crate::{frames, link};
 /// Serves one accepted connection until its end.
 pub(crate) async fn serve(
     mut stream: TcpStream,
-    mut peer: SocketAddr,
+    peer: SocketAddr,
     admission: Admission,
     lease: Lease,
     context: Arc<Context>,
 ) {
     let deadline = tokio::time::Instant::now() + context.limits.first_frame_timeout;
     let mut arrival = Arrival { peer, lease: &lease, admission: &admission, context: &context };
-    let (device, cause) = match arrival.before(deadline, source(&arrival, &mut stream)).await {
+    let cause = match arrival.before(deadline, source(&arrival, &mut stream)).await {
         Ok(source) => {
-            (peer, arrival.peer) = (source, source);
+            if source != peer {
+                Span::current().record("source", display(source));
+                arrival.peer = source;
+            }
             speak(&arrival, stream, deadline).await
         }
-        Err(cause) => (None, cause),
+        Err(cause) => cause,
     };
     context.metrics.ended(cause.label());
-    let device = device.as_ref().map_or("-", |id| id.as_str());
     if cause.is_ordinary() {
-        tracing::info!(%peer, device, %cause, "connection ended");
+        tracing::info!(%cause, "connection ended");
     } else {
-        tracing::warn!(%peer, device, %cause, "connection ended");
+        tracing::warn!(%cause, "connection ended");
     }
 }
 
@@ -60,11 +64,7 @@ async fn source(arrival: &Arrival<'_>, stream: &mut TcpStream) -> Result<SocketA
 }
 
 /// Finds out what the peer speaks, and speaks it to the end of the connection.
-async fn speak(
-    arrival: &Arrival<'_>,
-    stream: TcpStream,
-    deadline: tokio::time::Instant,
-) -> (Option<DeviceId>, Cause) {
+async fn speak(arrival: &Arrival<'_>, stream: TcpStream, deadline: tokio::time::Instant) -> Cause {
     // Steps are boxed, here and in both protocols, so that a connection takes memory for its present one only: what
     // thousands of them do is wait.
     match arrival.before(deadline, first_byte(&stream)).await {
@@ -72,12 +72,11 @@ async fn speak(
         Ok(_) => match Box::pin(arrival.before(deadline, frames::identify(arrival, &stream))).await {
             Ok(greeting) => {
                 arrival.admission.identified();
-                let device = greeting.identity.id().clone();
-                (Some(device), Box::pin(frames::run_session(arrival, &stream, greeting)).await)
+                Box::pin(frames::run_session(arrival, &stream, greeting)).await
             }
-            Err(cause) => (None, cause),
+            Err(cause) => cause,
         },
-        Err(cause) => (None, cause),
+        Err(cause) => cause,
     }
 }
 

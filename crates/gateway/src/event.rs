@@ -151,14 +151,14 @@ impl Event {
         json.to_string()
     }
 
-    /// Writes it to the log. What needs no one's attention is no warning.
+    /// Writes it to the log, whose span says of which connection. What needs no one's attention is no warning.
     pub(crate) fn log(&self) {
         match self {
-            Self::Device { device, peer, what, .. } if what.needs_attention() => {
-                tracing::warn!(%device, %peer, kind = what.kind(), detail = %what, "device event");
+            Self::Device { what, .. } if what.needs_attention() => {
+                tracing::warn!(kind = what.kind(), detail = %what, "device event");
             }
-            Self::Device { device, peer, what, .. } => {
-                tracing::info!(%device, %peer, kind = what.kind(), detail = %what, "device event");
+            Self::Device { what, .. } => {
+                tracing::info!(kind = what.kind(), detail = %what, "device event");
             }
             // The journal has its own lines.
             Self::Server { what, .. } => tracing::debug!(kind = what.kind(), detail = %what, "server event"),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tokio::net::TcpStream;
+use tracing::Span;
+use tracing::field::display;
 use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_variant};
 
 use crate::arrival::{Arrival, DRAIN_MAX, DRAIN_WAIT};
@@ -73,6 +75,7 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     let identity = Arc::clone(&greeting.identity);
     let Some(secret) = identity.device().cbc_secret().cloned() else { return IdentifyError::Revoked.into() };
     context.metrics.identified.inc();
+    Span::current().record("device", display(identity.id()));
     let entered = tokio::select! {
         entered = context.sessions.enter(identity.credential(), arrival.lease) => entered,
         ending = arrival.lease.ended() => return ending.into(),
@@ -93,7 +96,8 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
         context.metrics.takeovers.inc();
         context.tell(&identity, DeviceEvent::TakenOver);
     }
-    tracing::info!(peer = %arrival.peer, device = %identity.id(), variant = %greeting.variant, "device connected");
+    Span::current().record("session", session.number());
+    tracing::info!(variant = %greeting.variant, "device connected");
     context.device_online(&identity, stream.local_addr().ok());
     let decoder = Box::new(FrameDecoder::new(&secret, greeting.variant));
     let source = Arc::new(Source::new(&identity.topics, &context.profiles.pico()));

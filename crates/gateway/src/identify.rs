@@ -223,6 +223,11 @@ impl Identifier {
         (directory.devices.len(), directory.version)
     }
 
+    /// All devices that are known now, by name.
+    pub(crate) fn enrolled(&self) -> Vec<DeviceId> {
+        self.directory.borrow().devices.keys().cloned().collect()
+    }
+
     /// Whether the credential is still accepted.
     pub(crate) fn is_current(&self, credential: &Credential) -> bool {
         credential.is_current(&self.directory.borrow())

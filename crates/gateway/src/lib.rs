@@ -47,5 +47,5 @@ pub use metrics::Stats;
 pub use profiles::ProfilesError;
 pub use publisher::{BrokerChoice, BrokerUrlError, ExternalBroker, PublisherError};
 pub use reading::{Reading, ReadingValue};
-pub use server::{Addresses, Server, ServerConfig, ServerError};
-pub use vitalwire_journal::{Assurance, BUCKETS_MAX, Bucket, Gap, GapState, JournalLimits};
+pub use server::{Addresses, DeviceState, Server, ServerConfig, ServerError, ServerHandle, ServerHealth};
+pub use vitalwire_journal::{Assurance, BUCKETS_MAX, Bucket, Gap, GapState, Health, JournalLimits};

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
-use vitalwire_access::DeviceId;
+use tracing::Span;
+use tracing::field::display;
 use vitalwire_protocol::batch::{Hello, Message, decode, encode_refused};
 
 use self::conversation::Conversation;
@@ -27,28 +28,24 @@ use crate::topics::{Source, SourceRef};
 /// Bytes taken out of TLS at once: a record. On the stack, so an idle connection holds none.
 const READ_LEN: usize = 16 * 1024;
 
-/// Serves a connection whose first byte is TLS's; whose it was, and the cause of its end.
-pub(crate) async fn serve(
-    arrival: &Arrival<'_>,
-    stream: TcpStream,
-    deadline: tokio::time::Instant,
-) -> (Option<DeviceId>, Cause) {
+/// Serves a connection whose first byte is TLS's; the cause of its end.
+pub(crate) async fn serve(arrival: &Arrival<'_>, stream: TcpStream, deadline: tokio::time::Instant) -> Cause {
     let begun_us = utc_us(SystemTime::now());
     // Acknowledgements are short and wanted at once.
     let _ = stream.set_nodelay(true);
     let context = arrival.context;
     let (secured, proven) = match Box::pin(arrival.before(deadline, context.acceptor.accept(stream))).await {
         Ok(accepted) => accepted,
-        Err(cause) => return (None, cause),
+        Err(cause) => return cause,
     };
     let identity = match context.identifier.confirm_link(&proven.link.device, proven.id, arrival.peer) {
         Ok(identity) => identity,
-        Err(error) => return (None, error.into()),
+        Err(error) => return error.into(),
     };
     arrival.admission.identified();
     context.metrics.identified.inc();
+    Span::current().record("device", display(identity.id()));
     note_use(arrival, &identity, &proven);
-    let device = identity.id().clone();
     let mut link = Link { arrival, identity, secured, inbox: BytesMut::new(), begun_us };
     let cause = match Box::pin(link.greet(deadline)).await {
         Ok(greeted) => link.run_session(greeted).await,
@@ -61,7 +58,7 @@ pub(crate) async fn serve(
         context.tell(&link.identity, event);
     }
     Box::pin(link.secured.close()).await;
-    (Some(device), cause)
+    cause
 }
 
 /// The first use of a new key ends the overlap with the old one.
@@ -175,6 +172,7 @@ impl Link<'_> {
             context.metrics.takeovers.inc();
         }
         let identity = Arc::clone(&self.identity);
+        Span::current().record("session", session.number());
         let cause = self.hold_session(&session, greeted).await;
         // Also when it never was online itself: the connection that it replaced said nothing at its end.
         if session.is_held() {
@@ -193,10 +191,7 @@ impl Link<'_> {
         if let Some(ending) = arrival.lease.cause() {
             return ending.into();
         }
-        let identity = Arc::clone(&self.identity);
         tracing::info!(
-            peer = %arrival.peer,
-            device = %identity.id(),
             profile = greeted.source.profile.name(),
             firmware = greeted.firmware,
             "device connected"

@@ -1,5 +1,8 @@
 //! The server: starts registry watch, journal, broker, publisher, listener and metrics, and stops them in order.
 
+mod addresses;
+mod handle;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, error_span};
 use vitalwire_access::Proxies;
 use vitalwire_broker::bind_advice;
 use vitalwire_journal::{Health, Journal, JournalError, JournalLimits};
@@ -21,16 +25,18 @@ use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
 use crate::event::ServerEvent;
 use crate::feed::Feed;
-use crate::history::History;
 use crate::identify::Identifier;
 use crate::intake::Intake;
 use crate::limits::Limits;
-use crate::metrics::{Metrics, Stats};
+use crate::metrics::Metrics;
 use crate::profiles::{Profiles, ProfilesError};
 use crate::publisher::{BrokerChoice, Publisher, PublisherError, Surroundings};
 use crate::session::Sessions;
 use crate::tls::Acceptor;
 use crate::{backfill, erasure, http, listener};
+
+pub use self::addresses::Addresses;
+pub use self::handle::{DeviceState, ServerHandle, ServerHealth};
 
 /// A session under an old key ends at most so long after the overlap's deadline.
 const STALE_CHECK: Duration = Duration::from_secs(10);
@@ -57,21 +63,6 @@ pub struct ServerConfig {
     pub journal: JournalLimits,
     /// Milliseconds of values in a batch, asked of every device on the secure link; what they are set to when absent.
     pub batch_ms: Option<u32>,
-}
-
-/// Where a running server listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// For devices.
-    pub devices: SocketAddr,
-    /// MQTT in plain.
-    pub mqtt: Option<SocketAddr>,
-    /// MQTT over TLS.
-    pub mqtt_tls: Option<SocketAddr>,
-    /// MQTT over WebSocket.
-    pub mqtt_websocket: Option<SocketAddr>,
-    /// Metrics and health.
-    pub metrics: Option<SocketAddr>,
 }
 
 /// Why a server did not start.
@@ -109,7 +100,7 @@ pub enum ServerError {
 /// A running server. [`Server::stop`] ends it in order; dropping it aborts the listener.
 pub struct Server {
     context: Arc<Context>,
-    addresses: Addresses,
+    handle: ServerHandle,
     connections: TaskTracker,
     services: TaskTracker,
     watch: DirectoryWatch,
@@ -175,23 +166,14 @@ impl Server {
             services.spawn(http::run(listener, Arc::clone(&context)));
         }
         let stale_sessions = tokio::spawn(end_stale_sessions(directory, Arc::clone(&context.sessions)));
-        Ok(Self { context, addresses, connections, services, watch, stale_sessions })
+        let handle = ServerHandle::new(Arc::clone(&context), addresses);
+        Ok(Self { context, handle, connections, services, watch, stale_sessions })
     }
 
-    /// Where it listens; with the ports that the system chose.
-    pub fn addresses(&self) -> Addresses {
-        self.addresses
-    }
-
-    /// Counts since the start.
-    pub fn stats(&self) -> Stats {
-        self.context.refresh_gauges();
-        self.context.metrics.stats()
-    }
-
-    /// What devices measured, and the gaps in it, out of the journal.
-    pub fn history(&self) -> History {
-        History::new(self.context.intake.file(), self.context.profiles.clone())
+    /// Asks it, also from elsewhere.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
     }
 
     /// Stops: accepts no more, takes what devices have sent already, publishes that they are offline, and
@@ -232,10 +214,11 @@ fn start_services(
     directory: &watch::Receiver<Arc<Directory>>,
     logins: Arc<Logins>,
 ) {
-    services.spawn(backfill::run(Arc::clone(context)));
-    services.spawn(tell_health(Arc::clone(context)));
-    services.spawn(erasure::run(directory.clone(), Arc::clone(context)));
-    services.spawn(record_logins(logins, Arc::clone(context)));
+    let context = || Arc::clone(context);
+    services.spawn(backfill::run(context()).instrument(error_span!("backfill")));
+    services.spawn(tell_health(context()).instrument(error_span!("health")));
+    services.spawn(erasure::run(directory.clone(), context()).instrument(error_span!("erasure")));
+    services.spawn(record_logins(logins, context()).instrument(error_span!("logins")));
 }
 
 fn bind_error(

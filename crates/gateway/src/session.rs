@@ -6,7 +6,7 @@
 //! a device that lost its Wi-Fi comes back. A newcomer waits (unread, so nothing is lost) until one of the
 //! two is certain.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -139,6 +139,11 @@ impl Sessions {
         tokio::time::timeout(patience, ended).await.is_ok()
     }
 
+    /// Which devices are connected.
+    pub(crate) fn connected(&self) -> HashSet<DeviceId> {
+        self.table().sessions.keys().cloned().collect()
+    }
+
     /// Devices connected.
     pub(crate) fn count(&self) -> usize {
         self.table().sessions.len()
@@ -196,6 +201,11 @@ impl Entry {
 }
 
 impl Session {
+    /// Tells it from other sessions since the start, in the log.
+    pub(crate) fn number(&self) -> u64 {
+        self.entry.number
+    }
+
     /// Notes that the device delivered a reading `now`.
     pub(crate) fn delivered(&self, now: Instant) {
         *self.entry.delivered.lock().unwrap_or_else(PoisonError::into_inner) = now;

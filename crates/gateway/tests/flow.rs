@@ -5,10 +5,11 @@
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
-use vitalwire_gateway::Limits;
+use vitalwire_gateway::{FeedItem, Health, Limits};
 use vitalwire_protocol::Variant;
 use vitalwire_testing::PATIENCE;
 use vitalwire_testing::clinic::{Clinic, closes, send};
+use vitalwire_testing::link::batch;
 use vitalwire_testing::paper::{JSON, eleven_topics};
 
 #[tokio::test]
@@ -218,4 +219,35 @@ async fn health_and_metrics_are_served() {
         tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(expected), "{path}: {answer}");
     }
+}
+
+#[tokio::test]
+async fn a_handle_tells_what_the_server_knows() {
+    let mut clinic = Clinic::open().await;
+    let (framed, linked) = (clinic.enrol("framed").await, clinic.enrol_link("linked").await);
+    let handle = clinic.server();
+    let mut feed = handle.feed().subscribe("test");
+    let (mut connection, _) = linked.greet(1).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    let Some(FeedItem::Status(status)) = feed.next().await else { panic!("a status") };
+    assert_eq!((status.device.as_str(), status.is_online), ("linked", true));
+    let Some(FeedItem::Reading(reading)) = feed.next().await else { panic!("a reading") };
+    let values = reading.values();
+    assert_eq!((reading.device().as_str(), reading.sequence(), values.len()), ("linked", 1, 20));
+    assert_eq!((values[0].channel.name.as_str(), values[0].value), ("Temperature", 36.001));
+    assert_eq!(values[19].time_us - values[0].time_us, 19 * 50_000);
+    let states: Vec<_> =
+        handle.devices().into_iter().map(|state| (state.device.to_string(), state.is_connected)).collect();
+    assert_eq!(states, [(framed.id, false), (linked.id, true)]);
+    let health = handle.health();
+    assert!(health.journal == Health::Ok && health.is_broker_connected && !health.is_stopping);
+    clinic.stop().await;
+    assert!(handle.health().is_stopping);
+    let mut last = None;
+    while let Some(item) = feed.next().await {
+        last = Some(item);
+    }
+    let Some(FeedItem::Status(status)) = last else { panic!("it left last") };
+    assert!(!status.is_online);
 }

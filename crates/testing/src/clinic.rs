@@ -14,7 +14,9 @@ pub use subscriber::Subscriber;
 use tempfile::TempDir;
 use vitalwire_access::{DeviceId, Proxies, Role, Scope};
 use vitalwire_broker::BrokerConfig;
-use vitalwire_gateway::{BrokerChoice, ExternalBroker, JournalLimits, Limits, Server, ServerConfig, Stats};
+use vitalwire_gateway::{
+    BrokerChoice, ExternalBroker, JournalLimits, Limits, Server, ServerConfig, ServerHandle, Stats,
+};
 use vitalwire_registry::{DeviceKey, MasterKey, Registry};
 
 use crate::link::LinkDevice;
@@ -115,8 +117,8 @@ impl Clinic {
     }
 
     /// The server, which must run.
-    pub fn server(&self) -> &Server {
-        self.server.as_ref().unwrap()
+    pub fn server(&self) -> ServerHandle {
+        self.server.as_ref().unwrap().handle()
     }
 
     /// Stops the server in the orderly way.

@@ -129,7 +129,7 @@ async fn serve(
         started = Server::start(config) => started?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    if let Err(error) = even_if_closed(announce(&server.addresses(), data, log_format, out)) {
+    if let Err(error) = even_if_closed(announce(&server.handle().addresses(), data, log_format, out)) {
         // Devices are served all the same.
         tracing::warn!(%error, "the line `listening …` could not be written");
     }

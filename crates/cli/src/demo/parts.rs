@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
-use vitalwire_gateway::{Addresses, Server, ServerConfig};
+use vitalwire_gateway::{Addresses, Server, ServerConfig, ServerHandle};
 use vitalwire_simulator::fleet::{FleetConfig, FleetObserver, FleetReport, run_fleet};
 
 use crate::signals::asked_to_stop;
@@ -49,7 +49,7 @@ impl ServerThread {
                 match Server::start(config).await {
                     Ok(server) => {
                         // No one waits any more only when the demonstration has ended.
-                        let _ = ready.send(Ok(server.addresses()));
+                        let _ = ready.send(Ok(server.handle()));
                         halt.cancelled().await;
                         server.stop().await;
                     }
@@ -61,8 +61,8 @@ impl ServerThread {
             runtime.shutdown_background();
             Ok(())
         })?;
-        let addresses = wait.recv().context("the server ended before it was ready")??;
-        Ok(Self { addresses, stop, thread })
+        let handle: ServerHandle = wait.recv().context("the server ended before it was ready")??;
+        Ok(Self { addresses: handle.addresses(), stop, thread })
     }
 
     /// Stops it in order.

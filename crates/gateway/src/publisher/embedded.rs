@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinHandle;
+use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
 use vitalwire_broker::{Broker, BrokerAddresses, BrokerConfig, BrokerError};
 use vitalwire_registry::Logins;
@@ -40,7 +41,7 @@ impl Embedded {
         mark_all_offline(&broker).await;
         metrics.broker_connected.set(1);
         let reader = feed.subscribe_publisher(WAITING_BYTES_MAX, WhenFull::Wait);
-        let task = tokio::spawn(run(reader, Arc::clone(&broker)));
+        let task = tokio::spawn(run(reader, Arc::clone(&broker)).instrument(error_span!("publisher")));
         Ok(Self { broker, task: Mutex::new(Some(task)) })
     }
 

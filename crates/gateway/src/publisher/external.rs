@@ -8,6 +8,7 @@ use std::time::Duration;
 use rumqttc::{MqttOptions, TlsConfiguration, Transport};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
 
 use super::client_id;
@@ -133,11 +134,11 @@ impl External {
         let options = broker.options(&client_id)?;
         let shared = Arc::new(Shared::new(bytes_max, metrics.clone()));
         let tasks = TaskTracker::new();
-        let address = format!("{}:{}", broker.host, broker.port);
+        let span = error_span!("publisher", broker = format!("{}:{}", broker.host, broker.port));
         let statuses = Statuses::new(options.clone(), tasks.clone());
         let reader = feed.subscribe_publisher(bytes_max, WhenFull::DropOldest);
         let collector = Collector::new(reader, Arc::clone(&shared), statuses);
-        tasks.spawn(Sender::new(collector, options, address).run());
+        tasks.spawn(Sender::new(collector, options).run().instrument(span));
         Ok(Self { shared, tasks, feed: feed.clone() })
     }
 

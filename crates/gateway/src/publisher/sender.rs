@@ -25,17 +25,16 @@ pub(super) struct Sender {
     shared: Arc<Shared>,
     collector: Collector,
     options: MqttOptions,
-    address: String,
 }
 
 impl Sender {
-    pub(super) fn new(collector: Collector, options: MqttOptions, address: String) -> Self {
-        Self { shared: Arc::clone(collector.shared()), collector, options, address }
+    pub(super) fn new(collector: Collector, options: MqttOptions) -> Self {
+        Self { shared: Arc::clone(collector.shared()), collector, options }
     }
 
     pub(super) async fn run(self) {
-        let Self { shared, mut collector, options, address } = self;
-        let mut connection = Connection { shared: Arc::clone(&shared), address, is_failing: false };
+        let Self { shared, mut collector, options } = self;
+        let mut connection = Connection { shared: Arc::clone(&shared), is_failing: false };
         let stop = shared.stop.clone();
         let mut delay = RECONNECT_DELAY_MIN;
         loop {
@@ -62,7 +61,6 @@ impl Sender {
 /// What is known of the connection to the broker.
 struct Connection {
     shared: Arc<Shared>,
-    address: String,
     /// Whether the present failure has been reported.
     is_failing: bool,
 }
@@ -98,14 +96,14 @@ impl Connection {
         self.shared.connected.store(true, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(1);
         let waiting = self.shared.queue().items.len();
-        tracing::info!(broker = self.address, waiting, "broker connected");
+        tracing::info!(waiting, "broker connected");
     }
 
     fn report(&mut self, error: &ConnectionError) {
         self.shared.connected.store(false, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(0);
         if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(broker = self.address, %error, "broker away: readings wait in the journal until it is back");
+            tracing::error!(%error, "broker away: readings wait in the journal until it is back");
         }
     }
 }

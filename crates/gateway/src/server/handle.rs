@@ -1,0 +1,89 @@
+//! What a running server can be asked, by whoever runs beside it in this process: the command line's demonstration, tests, and
+//! later the dashboard.
+
+use std::sync::Arc;
+
+use vitalwire_access::DeviceId;
+use vitalwire_journal::Health;
+
+use crate::context::Context;
+use crate::feed::Feed;
+use crate::history::History;
+use crate::metrics::Stats;
+use crate::server::addresses::Addresses;
+
+/// Asks a running server. Cheap to clone; it does not keep the server running, and after the stop it answers with what was.
+#[derive(Clone)]
+pub struct ServerHandle {
+    context: Arc<Context>,
+    addresses: Addresses,
+}
+
+/// A device that is enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceState {
+    /// Which.
+    pub device: DeviceId,
+    /// Whether it has a connection now.
+    pub is_connected: bool,
+}
+
+/// How a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerHealth {
+    /// Whether the journal takes entries. While it takes none, nothing is acknowledged.
+    pub journal: Health,
+    /// Whether the MQTT broker takes messages. While it is away, readings wait in the journal.
+    pub is_broker_connected: bool,
+    /// Whether it stops, or has stopped.
+    pub is_stopping: bool,
+}
+
+impl ServerHandle {
+    pub(super) fn new(context: Arc<Context>, addresses: Addresses) -> Self {
+        Self { context, addresses }
+    }
+
+    /// Where the server listens; with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// All enrolled devices, by name.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceState> {
+        let connected = self.context.sessions.connected();
+        let state = |device: DeviceId| DeviceState { is_connected: connected.contains(&device), device };
+        self.context.identifier.enrolled().into_iter().map(state).collect()
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        self.context.feed.clone()
+    }
+
+    /// How it is now.
+    #[must_use]
+    pub fn health(&self) -> ServerHealth {
+        ServerHealth {
+            journal: self.context.intake.health().borrow().clone(),
+            is_broker_connected: self.context.publisher.is_connected(),
+            is_stopping: self.context.stop.is_cancelled(),
+        }
+    }
+
+    /// Counts since the start.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.context.refresh_gauges();
+        self.context.metrics.stats()
+    }
+
+    /// What devices measured, and the gaps in it, out of the journal.
+    #[must_use]
+    pub fn history(&self) -> History {
+        History::new(self.context.intake.file(), self.context.profiles.clone())
+    }
+}
