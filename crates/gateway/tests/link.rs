@@ -452,6 +452,26 @@ async fn a_boot_whose_clock_goes_back_is_refused_and_nothing_of_it_is_acknowledg
 }
 
 #[tokio::test]
+async fn a_boot_used_twice_is_known_after_a_restart_of_the_server_too() {
+    let mut clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    clinic.stop().await;
+    clinic.start(vitalwire_gateway::Limits::default(), None).await;
+    let device = LinkDevice { address: clinic.server().addresses().devices, ..device };
+    let mut connection = device.shake().await;
+    let again =
+        Hello { boot: BOOT, profile: "pico", firmware: "t", time_ms: 2_000, oldest: Some(1), past: false };
+    connection.send(&hello_of(&again)).await;
+    connection.refuses("a clock that went back", BOOT_USED_TWICE, None).await;
+    // Another number is welcome.
+    let (_, held) = device.greet(BOOT + 1).await;
+    assert_eq!(held, None);
+}
+
+#[tokio::test]
 async fn another_batch_under_a_held_number_is_refused_and_not_acknowledged() {
     let clinic = Clinic::open().await;
     let device = clinic.enrol_link("d").await;
