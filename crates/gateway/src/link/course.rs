@@ -5,6 +5,7 @@
 //! happened and when (`handle_…`), and does what [`Course::poll`] says. So tests step it through years and faults
 //! (`course/pair.rs`). It never looks at a value: a batch is an `M` that it hands back at its turn.
 
+mod action;
 mod notices;
 #[cfg(test)]
 mod pair;
@@ -23,10 +24,12 @@ use self::notices::Notices;
 use super::refusal::{MESSAGE_LEN_MAX, Refusal};
 use crate::arrival::{DRAIN_MAX, DRAIN_WAIT};
 use crate::cause::Cause;
-use crate::clock::{DeviceClock, Mapped, ServerClock};
+use crate::clock::{DeviceClock, ServerClock};
 use crate::event::DeviceEvent;
 use crate::lease::Ending;
 use crate::reading::BatchSpan;
+
+pub(super) use self::action::{Action, Answer, Fate, Place, Wait};
 
 /// Batches on their way to the disk; with so many the device is not read until one is there.
 pub(super) const PENDING_MAX: usize = 64;
@@ -60,70 +63,6 @@ pub(super) struct CourseLimits {
     pub(super) idle_timeout: Duration,
     /// Until an answer is written: past it the device does not read.
     pub(super) send_timeout: Duration,
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub(super) enum Action<M> {
-    /// Ask the journal up to where it holds the boot, and tell [`Course::handle_held`].
-    AskHeld,
-    /// Have the journal note that nothing below `below` will come, and tell [`Course::handle_given_up`].
-    GiveUp { below: u64 },
-    /// Write the message in `out`, by this moment; tell [`Course::handle_send_failed`] if that fails.
-    Send { what: Answer, by: Instant },
-    /// The device is welcome: it is online.
-    Online,
-    /// Take this batch, and tell [`Course::handle_settled`] what became of it.
-    Take(M),
-    /// Whoever watches over the device is told.
-    Tell(DeviceEvent),
-    /// Nothing, until something happens.
-    Wait(Wait),
-    /// Close the connection.
-    End(Cause),
-}
-
-/// What the server says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Welcome,
-    Configure,
-    Ack,
-    Refused,
-}
-
-/// What is waited for, beside batches that are on their way to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wait {
-    /// [`Course::poll`] has something to do at this moment, if nothing happens before.
-    pub(super) until: Option<Instant>,
-    /// The device's next message, or bytes of it.
-    pub(super) messages: bool,
-    /// That the journal takes entries.
-    pub(super) journal: bool,
-    /// That the connection has to go.
-    pub(super) lease: bool,
-}
-
-/// What became of a batch that was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is on the disk.
-    Held,
-    /// Another batch with its boot and number is.
-    OtherIsHeld,
-    /// The journal did not take it: the device has to send it again.
-    Owed,
-}
-
-/// A batch's place in time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) mapped: Mapped,
-    /// When it was received: UTC, microseconds since 1970.
-    pub(super) received_us: i64,
-    /// The device did not wait for `Welcome`: the journal may hold it.
-    pub(super) may_be_held: bool,
 }
 
 /// A batch whose turn has not come.
