@@ -3,30 +3,25 @@
 
 mod conversation;
 mod course;
+mod greeting;
 mod refusal;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tracing::Span;
 use tracing::field::display;
-use vitalwire_protocol::batch::{Hello, Message, decode, encode_refused};
 
 use self::conversation::Conversation;
-use self::course::{Opening, check_boot, name_of};
-use self::refusal::Refusal;
+use self::greeting::{Greeted, Link};
 use crate::arrival::Arrival;
 use crate::cause::Cause;
-use crate::clock::{DeviceClock, ServerClock, utc_us};
+use crate::clock::utc_us;
 use crate::identify::{IdentifyError, Identity};
 use crate::session::{Entered, Session};
-use crate::tls::{Proven, Secured};
-use crate::topics::{Source, SourceRef};
-
-/// Bytes taken out of TLS at once: a record. On the stack, so an idle connection holds none.
-const READ_LEN: usize = 16 * 1024;
+use crate::tls::Proven;
 
 /// Serves a connection whose first byte is TLS's; the cause of its end.
 pub(crate) async fn serve(arrival: &Arrival<'_>, stream: TcpStream, deadline: tokio::time::Instant) -> Cause {
@@ -70,99 +65,7 @@ fn note_use(arrival: &Arrival<'_>, identity: &Identity, proven: &Proven) {
     }
 }
 
-/// A secured connection and what it has sent so far.
-struct Link<'a> {
-    arrival: &'a Arrival<'a>,
-    identity: Arc<Identity>,
-    secured: Secured,
-    /// Received and not yet a whole message: at most one message and one record.
-    inbox: BytesMut,
-    /// When the connection's first byte came.
-    begun_us: i64,
-}
-
-/// What a `Hello` said.
-struct Greeted {
-    source: SourceRef,
-    opening: Opening,
-    /// How the boot's clock was mapped before.
-    clock_before: Option<DeviceClock>,
-    firmware: String,
-}
-
 impl Link<'_> {
-    async fn receive(&mut self) -> Result<usize, Cause> {
-        let inbox = &mut self.inbox;
-        match self.secured.receive::<READ_LEN>(|bytes| inbox.extend_from_slice(bytes)).await {
-            Ok(0) => Err(Cause::Closed { mid_message: !self.inbox.is_empty() }),
-            Ok(len) => Ok(len),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Tells a device whose `Hello` was not accepted why, if that is the device's fault and it listens.
-    async fn refuse(&mut self, cause: &Cause) {
-        let Some(refusal) = Refusal::of_hello(cause) else { return };
-        let mut out = [0; refusal::MESSAGE_LEN_MAX];
-        let text = refusal.text(cause);
-        if let Ok(len) = encode_refused(&refusal.message(&text), &mut out) {
-            let sent = self.secured.send(out.get(..len).unwrap_or_default());
-            let _ = tokio::time::timeout(self.arrival.context.limits.ack_timeout, sent).await;
-        }
-    }
-
-    /// Waits for the device's `Hello`.
-    async fn greet(&mut self, deadline: tokio::time::Instant) -> Result<Greeted, Cause> {
-        let arrival = self.arrival;
-        loop {
-            if let Some((message, len)) = decode(&self.inbox)? {
-                let greeted = match message {
-                    Message::Hello(hello) => self.understand(&hello).await?,
-                    other => return Err(Cause::OutOfTurn { what: name_of(&other) }),
-                };
-                self.inbox.advance(len);
-                return Ok(greeted);
-            }
-            arrival.before(deadline, self.receive()).await?;
-        }
-    }
-
-    async fn understand(&self, hello: &Hello<'_>) -> Result<Greeted, Cause> {
-        let profiles = &self.arrival.context.profiles;
-        let profile =
-            profiles.find(hello.profile).ok_or_else(|| Cause::UnknownProfile(hello.profile.to_owned()))?;
-        let (intake, device) = (&self.arrival.context.intake, self.identity.id());
-        let mapped = ServerClock::read();
-        let clock_before = intake.clock_of(device, hello.boot).await;
-        if !hello.past {
-            let mapped_ms = clock_before.map(|clock| clock.set_at_ms());
-            check_boot(hello.time_ms, intake.shown_ms(device, hello.boot).max(mapped_ms))?;
-        }
-        let clock = self.clock(hello, clock_before, mapped.utc_us).await;
-        let source = Arc::new(Source::new(&self.identity.topics, &profile));
-        let opening = Opening {
-            boot: hello.boot,
-            past: hello.past,
-            time_ms: hello.time_ms,
-            oldest: hello.oldest,
-            clock,
-            mapped,
-            profile: profile.name().to_owned(),
-            channels: source.channels().fold(0, |bits, (channel, _)| bits | 1 << channel.index),
-            batch_ms: self.arrival.context.batch_ms,
-        };
-        Ok(Greeted { source, opening, clock_before, firmware: hello.firmware.to_owned() })
-    }
-
-    async fn clock(&self, hello: &Hello<'_>, known: Option<DeviceClock>, now_us: i64) -> DeviceClock {
-        if hello.past {
-            return known.unwrap_or_else(|| DeviceClock::of_past(hello.time_ms, now_us));
-        }
-        let clock = DeviceClock::new(hello.time_ms, self.begun_us, now_us);
-        self.arrival.context.intake.note_clock(self.identity.id(), hello.boot, clock, now_us).await;
-        clock
-    }
-
     /// Takes the device's session from whoever has it, and serves it; the cause of its end.
     async fn run_session(&mut self, greeted: Greeted) -> Cause {
         let arrival = self.arrival;

@@ -12,7 +12,7 @@ use vitalwire_journal::{Health, Outcome};
 use vitalwire_protocol::batch::{begins_as_batch, decode};
 
 use super::course::{Action, Answer, Course, CourseLimits, Fate, Wait};
-use super::{Greeted, Link};
+use super::greeting::{Greeted, Link};
 use crate::cause::Cause;
 use crate::clock::{DeviceClock, ServerClock};
 use crate::intake::{Duplicate, Receipt};
