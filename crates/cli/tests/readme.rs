@@ -53,7 +53,7 @@ type Line = (&'static str, &'static [(&'static str, &'static str)], Step);
 
 /// Every line of the indented blocks without its comment, what must differ in it here, and what is done.
 const LINES: &[Line] = &[
-    ("cargo run --release -- demo", &[("cargo run --release --", "vitalwire")], Demo),
+    ("cargo run -- demo", &[("cargo run --", "vitalwire")], Demo),
     // It is this test's own caller.
     ("./scripts/test", &[], Leave),
     (
