@@ -2,27 +2,27 @@
 //! pages into a fold, read and decoded off the reactor, so that a day of a pulse wave takes no more memory than a minute of it.
 //! It invents nothing: where samples are missing there is a gap.
 
+mod error;
 mod fold;
+mod value;
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{
     BUCKETS_MAX, Bucket, Buckets, Downsampler, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
     JournalError, Point,
 };
-use vitalwire_profile::ChannelProfile;
-use vitalwire_protocol::batch::Decimal;
+
+pub use self::error::HistoryError;
+pub use self::value::{Number, Page, Value};
 
 use self::fold::Fold;
 use crate::clock::{UNMAPPED_US_MIN, utc_us};
 use crate::data_folder::JOURNAL;
-use crate::profiles::{Profiles, ProfilesError};
+use crate::profiles::Profiles;
 
 /// Entries read at once. Between two reads the journal can be erased from and written back.
 const PAGE_ENTRIES: usize = 256;
@@ -40,107 +40,6 @@ pub struct HistoryQuery {
     pub from: SystemTime,
     /// up to, but without, this time.
     pub to: SystemTime,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
-    /// The times are in the wrong order.
-    #[error("the range must end after its beginning")]
-    Range,
-    /// Too many points, or none.
-    #[error("{points} points: there are from 1 to {BUCKETS_MAX}")]
-    Points {
-        /// What was asked for.
-        points: u32,
-    },
-    /// No profile has such a channel, or none of those that the readings name.
-    #[error("no reading can have a channel `{wanted}`; there are {}", channels_text(.known))]
-    UnknownChannel {
-        /// What was asked for.
-        wanted: String,
-        /// The channels that there are.
-        known: BTreeSet<String>,
-    },
-    /// The work was given up, because the program ends.
-    #[error("the program ends; ask again when it runs")]
-    Stopped,
-    /// The journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The devices' profiles.
-    #[error(transparent)]
-    Profiles(#[from] ProfilesError),
-}
-
-fn channels_text(known: &BTreeSet<String>) -> String {
-    known.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-}
-
-/// Some values of the channel, in the order of time, all of one profile.
-#[derive(Debug)]
-pub struct Page<'a> {
-    /// What the device's profile says of the channel.
-    pub channel: &'a ChannelProfile,
-    /// The longest time from value to value that a batch has said so far, in microseconds.
-    pub interval_us: u32,
-    /// At least one.
-    pub values: &'a [Value],
-}
-
-/// One value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Value {
-    /// When it was measured: UTC, microseconds since 1970.
-    pub time_us: i64,
-    /// How far off `time_us` may be, to either side.
-    pub uncertainty_us: u64,
-    /// What was measured.
-    pub number: Number,
-}
-
-impl Value {
-    /// No one knows when it was measured: `time_us` is the latest possible (PROTOCOL.md §4.2.5).
-    #[must_use]
-    pub fn is_unmapped(&self) -> bool {
-        self.uncertainty_us >= UNMAPPED_US_MIN
-    }
-}
-
-/// A number with every digit that the device sent; `Display` prints it so.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Number(Digits);
-
-#[derive(Clone, Debug, PartialEq)]
-enum Digits {
-    Decimal(Decimal),
-    /// Of a sample of AES-CBC frames.
-    Text(Bytes),
-}
-
-impl Number {
-    /// The nearest `f64`.
-    #[must_use]
-    pub fn to_f64(&self) -> f64 {
-        match &self.0 {
-            Digits::Decimal(decimal) => decimal.to_f64(),
-            Digits::Text(text) => text_of(text).parse().unwrap_or(f64::NAN),
-        }
-    }
-}
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Digits::Decimal(decimal) => decimal.fmt(f),
-            Digits::Text(text) => f.pad(text_of(text)),
-        }
-    }
-}
-
-/// The texts of samples were checked to be numbers in ASCII before they were kept.
-fn text_of(text: &[u8]) -> &str {
-    std::str::from_utf8(text).unwrap_or_default()
 }
 
 /// What a data folder's journal holds, also while a server writes it. Cheap to clone.

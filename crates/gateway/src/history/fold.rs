@@ -8,7 +8,8 @@ use std::sync::Arc;
 use vitalwire_journal::Stored;
 use vitalwire_profile::{ChannelProfile, Profile};
 
-use super::{Digits, HistoryError, Number, Page, Value};
+use super::error::HistoryError;
+use super::value::{Digits, Number, Page, Value};
 use crate::profiles::{PICO, Profiles};
 use crate::reading::{Body, channel_values, text_at};
 
