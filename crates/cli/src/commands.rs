@@ -7,6 +7,7 @@ pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod journal;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscribe;
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     Audit(audit::AuditCommand),
     /// Show what a device measured, out of the journal
     History(history::HistoryArgs),
+    /// Show how the journal is; say that its clock is right
+    #[command(subcommand)]
+    Journal(journal::JournalCommand),
     /// Run software devices against a gateway
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),
@@ -100,6 +104,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::User(command) => user::run(command, out),
         Command::Audit(command) => audit::run(command, out),
         Command::History(args) => history::run(&args, out),
+        Command::Journal(command) => journal::run(command, out),
         Command::Simulate(command) => simulate::run(command, out),
         Command::Subscribe(args) => subscribe::run(&args, out),
         Command::Config(command) => config::run(command, out),

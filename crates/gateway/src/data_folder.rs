@@ -14,3 +14,9 @@ pub(crate) const BROKER_CLIENT_ID: &str = "broker-client-id";
 pub fn server_lock(data: &Path) -> PathBuf {
     data.join(format!("{JOURNAL}.lock"))
 }
+
+/// The journal's file.
+#[must_use]
+pub fn journal_file(data: &Path) -> PathBuf {
+    data.join(JOURNAL)
+}

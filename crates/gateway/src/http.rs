@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use vitalwire_journal::Health;
 
 use crate::context::Context;
 
@@ -34,12 +35,17 @@ async fn metrics(State(context): State<Arc<Context>>) -> impl IntoResponse {
 
 async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
     let away = !context.publisher.is_connected();
-    let journal_failing = !context.intake.is_healthy();
+    let health = context.intake.health().borrow().clone();
     if context.stop.is_cancelled() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
     } else if away {
         (StatusCode::SERVICE_UNAVAILABLE, "the MQTT broker is away; readings wait in the journal\n")
-    } else if journal_failing {
+    } else if matches!(health, Health::Full { held_by: None, .. }) {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the disk of the journal is full: live readings go on, nothing is acknowledged; free space on it\n",
+        )
+    } else if health != Health::Ok {
         (
             StatusCode::SERVICE_UNAVAILABLE,
             "the journal takes no entries (see the log); nothing is acknowledged\n",

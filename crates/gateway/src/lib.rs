@@ -38,7 +38,7 @@ mod ticket;
 mod tls;
 mod topics;
 
-pub use data_folder::server_lock;
+pub use data_folder::{journal_file, server_lock};
 pub use event::{DeviceEvent, Event, ServerEvent, Status};
 pub use feed::{Feed, FeedItem, FeedReader};
 pub use history::{History, HistoryError, HistoryQuery, Number, Page, Value, is_unmapped};
@@ -48,4 +48,7 @@ pub use profiles::ProfilesError;
 pub use publisher::{BrokerChoice, BrokerUrlError, ExternalBroker, PublisherError};
 pub use reading::{Reading, ReadingValue};
 pub use server::{Addresses, DeviceState, Server, ServerConfig, ServerError, ServerHandle, ServerHealth};
-pub use vitalwire_journal::{Assurance, BUCKETS_MAX, Bucket, Gap, GapState, Health, JournalLimits};
+pub use vitalwire_journal::{
+    Assurance, BUCKETS_MAX, Bucket, Gap, GapState, Health, HistoryFile, JournalLimits, JournalStatus,
+    STEADY_US, Suspension, confirm_clock, free_bytes,
+};

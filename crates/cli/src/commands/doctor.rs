@@ -18,8 +18,8 @@ Examples:
   vitalwire doctor --data ./data
   vitalwire doctor --data ./data --json | jq '.[] | select(.state != \"ok\")'
 
-Exit status 0 when `serve` will run, though something may deserve a look (!),
-and 1 when it will not (✗).";
+Exit status 0 when `serve` will run and keep what devices send, though something
+may deserve a look (!), and 1 when it will not (✗).";
 
 /// Arguments of `vitalwire doctor`.
 #[derive(Debug, Args)]
@@ -104,6 +104,7 @@ fn look(args: &DoctorArgs) -> Vec<Finding> {
         findings.push(warn("data", "no data folder was named: --data DIR looks at its files and keys too"));
         return findings;
     }
+    findings.push(checks::disk(&settings.data));
     findings.extend(checks::data_folder(&settings.data, settings.master_key.as_deref()));
     if let BrokerSettings::Embedded { tls, .. } = &settings.broker {
         findings.push(checks::certificate(tls.as_ref()));

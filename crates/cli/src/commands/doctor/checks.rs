@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use vitalwire_broker::{TlsIdentity, bind_advice};
-use vitalwire_gateway::server_lock;
+use vitalwire_gateway::{free_bytes, journal_file, server_lock};
 use vitalwire_registry::{Directory, RegistryError};
 
 use super::{Finding, fail, ok, warn};
@@ -24,6 +24,9 @@ const CLOCK_WATCHED: Duration = Duration::from_millis(50);
 const CLOCK_STEP_MAX: Duration = Duration::from_millis(50);
 /// Below this many open files a ward's devices do not fit.
 const OPEN_FILES_WANTED: u64 = 4_096;
+/// With less a commit fails; with less than the other it soon will.
+const DISK_BYTES_MIN: u64 = 1 << 20;
+const DISK_BYTES_WARN: u64 = 64 << 20;
 /// Renewing takes people time.
 const CERTIFICATE_DAYS_WARN: i32 = 30;
 
@@ -110,6 +113,24 @@ fn port(name: &str, address: SocketAddr, server: Option<&Process>) -> Finding {
                  there (as root, doctor says which). Stop it, or choose another"
             ),
         ),
+    }
+}
+
+/// Room for what devices send: without it a server serves what is live, and acknowledges nothing.
+pub(super) fn disk(folder: &Path) -> Finding {
+    let shown = folder.display();
+    match free_bytes(&journal_file(folder)) {
+        None => warn("disk", format!("how much room the disk of {shown} has cannot be found out")),
+        Some(free) if free < DISK_BYTES_MIN => fail(
+            "disk",
+            format!(
+                "the disk of {shown} is full: `serve` shows live readings, and acknowledges and keeps nothing; free some"
+            ),
+        ),
+        Some(free) if free < DISK_BYTES_WARN => {
+            warn("disk", format!("the disk of {shown} has only {} MiB left: free some", free >> 20))
+        }
+        Some(free) => ok("disk", format!("{} MiB free on the disk of {shown}", free >> 20)),
     }
 }
 
