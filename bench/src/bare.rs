@@ -1,4 +1,4 @@
-//! What OpenSSL can do: a loop that accepts connections, shakes hands with one pre-shared key for everybody, and waits
+//! What OpenSSL can do: a loop that accepts connections, shakes hands with one pre-shared key for everyone, and waits
 //! for the client's end. Same cipher, group and runtime as our server, and nothing else of it.
 
 use std::net::Ipv4Addr;

@@ -305,7 +305,7 @@ def main():
     parser.add_argument("address", help="HOST:PORT of the server")
     parser.add_argument("key", type=pathlib.Path, help="file with the lines `identity: …` and `psk: …`")
     parser.add_argument("--outbox", type=pathlib.Path, default="vitalwire.outbox", help="where batches are kept")
-    parser.add_argument("--batches", type=int, default=10, help="how many this boot shall have made in all")
+    parser.add_argument("--batches", type=int, default=10, help="how many this boot makes in all")
     parser.add_argument("--boot", help="another boot than this computer's, 16 hexadecimal digits")
     parser.add_argument("--cut-after", type=int, help="lose the connection right after sending this batch")
     arguments = parser.parse_args()

@@ -110,7 +110,7 @@ impl Clock for Still {
     }
 }
 
-/// Draws the same for ever, so that a save can be sealed beforehand.
+/// Draws the same for ever, so that a save can be sealed before.
 struct Same;
 
 impl Same {

@@ -1,4 +1,4 @@
-//! Full TLS handshakes of our server, beside a bare loop around OpenSSL with one key for everybody.
+//! Full TLS handshakes of our server, beside a bare loop around OpenSSL with one key for everyone.
 
 use std::path::Path;
 use std::time::Duration;

@@ -29,7 +29,7 @@ pub(crate) struct Gate {
     pub(crate) sessions_per_user_max: usize,
 }
 
-/// Why somebody is not let in.
+/// Why someone is not let in.
 enum Refusal {
     NoCredentials,
     Login(LoginRefusal),

@@ -105,7 +105,7 @@ fn a_folder_that_may_not_be_looked_into_is_told() {
     let folder = data.folder();
     let parent = folder.parent().unwrap();
     fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).unwrap();
-    // Where somebody else may run it.
+    // Where someone else may run it.
     let program = parent.join("vitalwire");
     fs::copy(env!("CARGO_BIN_EXE_vitalwire"), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();

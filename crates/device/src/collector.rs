@@ -115,7 +115,7 @@ pub struct Collector<'d, N, C, M: RawMutex, R, F> {
     pub firmware: &'d str,
     /// What the recorder fills.
     pub shared: &'d Shared<M, R, F>,
-    /// Where everybody sees how it goes.
+    /// Where everyone sees how it goes.
     pub status: &'d Status<M>,
     /// The clock.
     pub clock: C,

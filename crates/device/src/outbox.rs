@@ -180,7 +180,7 @@ impl<R: AsRef<[u8]> + AsMut<[u8]>, F: NorFlash> Outbox<R, F> {
     }
 
     /// Moves batches to flash until all are there, or a second sector would have to be erased. Erasing keeps the processor for longer
-    /// than from one value to the next: called after each batch, this keeps up, and no erasure comes upon another.
+    /// than from one value to the next: called after each batch, this keeps up, and no erasure follows another at once.
     pub fn save_some(&mut self) {
         let mut may_erase = true;
         while let Some(oldest) = self.oldest_for_flash() {

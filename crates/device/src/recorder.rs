@@ -267,7 +267,7 @@ where
         self.want_movement(batcher);
     }
 
-    /// Tells the movement sensor's watcher when somebody looks.
+    /// Tells the movement sensor's watcher when someone looks.
     fn want_movement(&self, batcher: &Batcher<&mut [i32; VALUES_MAX]>) {
         let axes = [Channel::AccelX, Channel::AccelY, Channel::AccelZ];
         let looks = axes.iter().filter_map(|axis| batcher.schedule(*axis as u8));

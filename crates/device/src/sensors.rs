@@ -26,9 +26,9 @@ pub use watch::{watch_movement, watch_temperature};
 pub const MOVEMENT_AGE_MS_MAX: u64 = 150;
 /// What the thermometer said is good for so long, in milliseconds: it measures once a second.
 pub const TEMPERATURE_AGE_MS_MAX: u64 = 1_500;
-/// How often the movement sensor is read unless somebody wants it oftener, in microseconds.
+/// How often the movement sensor is read unless someone wants it more often, in microseconds.
 const MOVEMENT_EVERY_US_MAX: u32 = 50_000;
-/// How long before somebody wants it, in microseconds: a reading takes less than 1 ms.
+/// How long before someone wants it, in microseconds: a reading takes less than 1 ms.
 const MOVEMENT_LEAD_US: u64 = 5_000;
 
 /// The sensors of the device; the name is what an event calls it.
@@ -75,7 +75,7 @@ struct Latest {
     movement_wanted: Wanted,
 }
 
-/// When somebody takes the movement: at one moment, and then at an even pace.
+/// When someone takes the movement: at one moment, and then at an even pace.
 #[derive(Clone, Copy)]
 struct Wanted {
     at_us: u64,
@@ -123,14 +123,14 @@ impl<M: RawMutex> Readings<M> {
         self.update(|latest| latest.body_temperature_milli = Some((at_us, milli)));
     }
 
-    /// Somebody takes the movement at this moment, and then so often, in microseconds; more often than the sensor measures is no
+    /// Someone takes the movement at this moment, and then so often, in microseconds; more often than the sensor measures is no
     /// use.
     pub(crate) fn want_movement(&self, at_us: u64, every_us: u32) {
         let every_us = every_us.clamp(SAMPLE_US, MOVEMENT_EVERY_US_MAX);
         self.update(|latest| latest.movement_wanted = Wanted { at_us, every_us });
     }
 
-    /// When the movement sensor is to be read next, after now: soon before somebody takes what it says.
+    /// When the movement sensor is to be read next, after now: soon before someone takes what it says.
     fn movement_due_us(&self, now_us: u64) -> u64 {
         let Wanted { at_us, every_us } = self.latest.lock(Cell::get).movement_wanted;
         let read_us = at_us.saturating_sub(MOVEMENT_LEAD_US);

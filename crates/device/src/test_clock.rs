@@ -1,4 +1,4 @@
-//! The tests' clock: tokio's, which stands still while somebody works and jumps when everybody waits.
+//! The tests' clock: tokio's, which stands still while someone works and jumps when everyone waits.
 
 use tokio::time::{Duration, Instant, sleep_until};
 

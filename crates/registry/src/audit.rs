@@ -46,11 +46,11 @@ pub enum AuditKind {
     DeviceRotated,
     /// A device used its fresh key, and the one before was forgotten.
     RotationConfirmed,
-    /// A device's key was shown to somebody.
+    /// A device's key was shown to someone.
     KeyShown,
     /// A device was taken out of service.
     DeviceRevoked,
-    /// Somebody asked for what a device sent to be erased.
+    /// Someone asked for what a device sent to be erased.
     ErasureRequested,
     /// What a device sent was erased.
     DeviceErased,
@@ -187,7 +187,7 @@ impl Tail {
         actor: &str,
         (kind, subject, detail): (AuditKind, &str, &str),
     ) -> Result<()> {
-        // A record that somebody added may stand beyond the end; it must not keep a device from being revoked.
+        // A record that someone added may stand beyond the end; it must not keep a device from being revoked.
         let mut statement = connection.prepare_cached("SELECT coalesce(max(sequence), 0) FROM audit")?;
         let last: i64 = statement.query_row([], |row| row.get(0))?;
         let sequence = last.max(self.records).saturating_add(1);
@@ -253,7 +253,7 @@ fn chain(
     sealer.audit_chain(&parts)
 }
 
-/// One line of at most `len_max` bytes: a name that somebody made up at a login can be anything.
+/// One line of at most `len_max` bytes: a name that someone made up at a login can be anything.
 fn clean(text: &str, len_max: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(len_max));
     for character in text.chars() {

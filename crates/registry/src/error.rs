@@ -78,7 +78,7 @@ pub enum RegistryError {
         /// What they should be.
         wanted: &'static str,
     },
-    /// Somebody else owns the file or folder.
+    /// Someone else owns the file or folder.
     #[error(
         "{} belongs to user id {owner}, and this program runs as {ours}; run it as the owner, or: chown {ours} '{}'",
         path.display(), path.display()
@@ -156,7 +156,7 @@ pub enum RegistryError {
         /// What is wrong with its row.
         cause: BrokenCause,
     },
-    /// Somebody enrolled the device again meanwhile.
+    /// Someone enrolled the device again meanwhile.
     #[error("device {0} was enrolled for another protocol meanwhile; try again")]
     ProtocolChanged(DeviceId),
     /// Another device holds the same key, and frames carry no name: the two could not be told apart.

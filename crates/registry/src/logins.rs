@@ -29,7 +29,7 @@ const RECORDS_WAITING_MAX: usize = 1_024;
 /// Account under which logins with impossible names are counted.
 const IMPOSSIBLE: &str = "";
 
-/// Somebody logged in, or was not let in.
+/// Someone logged in, or was not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The name that was given; any text when not accepted.
@@ -40,7 +40,7 @@ pub struct Login {
     pub accepted: bool,
 }
 
-/// Why somebody is not let in. Peers are told the same for the first two: it must not show which names exist.
+/// Why someone is not let in. Peers are told the same for the first two: it must not show which names exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LoginRefusal {
     /// There is no such user, or it has another password.
@@ -172,7 +172,7 @@ impl Logins {
         let _ = self.records.try_send(Login { user: user.to_owned(), peer, accepted });
     }
 
-    /// The logins from now on, for whoever keeps the record; `None` when somebody has them already. What is not taken in
+    /// The logins from now on, for whoever keeps the record; `None` when someone has them already. What is not taken in
     /// time is dropped.
     #[must_use]
     pub fn records(&self) -> Option<mpsc::Receiver<Login>> {

@@ -61,7 +61,7 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N]> {
 }
 
 /// A fresh device key and IV: 16 printable ASCII characters each, as the paper's key files hold them, of 64 symbols. The
-/// key thus has 96 bits of entropy, and so has the IV, which is secret too.
+/// key therefore has 96 bits of entropy, and so has the IV, which is secret too.
 pub(crate) fn generate_cbc_secret() -> Result<CbcSecret> {
     let mut key = printable()?;
     let mut iv = printable()?;

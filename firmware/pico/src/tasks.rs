@@ -35,7 +35,7 @@ bind_interrupts!(pub(crate) struct Irqs {
     USBCTRL_IRQ => embassy_rp::usb::InterruptHandler<USB>;
 });
 
-/// How often somebody looks how far the stack grew.
+/// How often someone looks how far the stack grew.
 const STACK_EACH_MS: u64 = 60_000;
 static ABOVE: InterruptExecutor = InterruptExecutor::new();
 

@@ -70,7 +70,7 @@ pub(crate) fn start() {
     unsafe {
         interrupt::TIMER_IRQ_0.enable();
     }
-    // Somebody may wait already.
+    // Someone may wait already.
     interrupt::TIMER_IRQ_0.pend();
 }
 

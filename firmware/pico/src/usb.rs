@@ -54,7 +54,7 @@ pub(crate) async fn serve(
     match join(device.run(), copy(class)).await {}
 }
 
-/// Copies the log to the port whenever somebody reads it.
+/// Copies the log to the port whenever someone reads it.
 async fn copy<'d, D: embassy_usb::driver::Driver<'d>>(mut class: CdcAcmClass<'d, D>) -> ! {
     loop {
         class.wait_connection().await;

@@ -176,6 +176,6 @@ fn line(record: &AuditRecord) -> String {
     let subject = if subject.is_empty() { "-" } else { subject };
     let by = format!("{sequence:>6}  {time}  {kind:18}  {subject:20}  by {actor}");
     let line = if detail.is_empty() { by } else { format!("{by}: {detail}") };
-    // A record that somebody forged must not steer the terminal.
+    // A record that someone forged must not steer the terminal.
     line.replace(char::is_control, "\u{fffd}")
 }

@@ -1,4 +1,4 @@
-//! What the subscriber has seen: counts, delays and, when somebody looks, the latest values. Counts only what came
+//! What the subscriber has seen: counts, delays and, when someone looks, the latest values. Counts only what came
 //! out of the broker's socket.
 
 use std::collections::{HashMap, VecDeque};

@@ -39,7 +39,7 @@ impl Screen {
         let keys = File::from(master);
         let drawn = Arc::new(Mutex::new(Vec::new()));
         let (mut screen, kept) = (keys.try_clone().unwrap(), Arc::clone(&drawn));
-        // Somebody must look, or the program could not draw. It ends with the terminal.
+        // Someone must look, or the program could not draw. It ends with the terminal.
         thread::spawn(move || {
             let mut bytes = [0; 4_096];
             while let Ok(len @ 1..) = screen.read(&mut bytes) {

@@ -11,7 +11,7 @@ use super::link::Link;
 use super::parser::Event;
 use super::{LINKS_MAX, SEEN_MAX, SeenNetwork, VERSION_LEN_MAX};
 
-/// Tasks that wait at once for the network to go or for somebody to connect; with more, each wakes the others for nothing.
+/// Tasks that wait at once for the network to go or for someone to connect; with more, each wakes the others for nothing.
 const WATCHERS_MAX: usize = 4;
 
 pub(super) struct Core {

@@ -59,7 +59,7 @@ fn with_value(line: &[u8]) -> Option<Event<'_>> {
 }
 
 /// `ecn,"name",rssi,"mac",…)`. The name is sent as it is, so that it may hold quotes and commas; what follows it holds no
-/// text but the address. Hence the name ends before the last `",number,"`.
+/// text but the address. So the name ends before the last `",number,"`.
 fn network(line: &[u8]) -> Option<Event<'_>> {
     let (ecn, line) = split_once(line, b",\"")?;
     let name_len = line.windows(2).rposition(|pair| pair == b",\"")?;

@@ -114,7 +114,7 @@ impl Link {
         }
     }
 
-    /// `n,CONNECT`. Says whether somebody new waits to be accepted.
+    /// `n,CONNECT`. Says whether someone new waits to be accepted.
     pub(super) fn connected(&mut self, listening: bool) -> bool {
         if self.stage == Stage::Opening {
             self.open = true;

@@ -66,7 +66,7 @@ pub struct Shared<M: RawMutex, R, F> {
     /// What the server wants, until the recorder takes it; several messages become one.
     settings: Mutex<M, Cell<Option<Settings>>>,
     configured: Signal<M, ()>,
-    /// The recorder shall finish, and has finished.
+    /// The recorder is asked to finish, and has finished.
     finish: Mutex<M, Cell<bool>>,
     finished: Signal<M, ()>,
     /// There may be more to send.

@@ -160,7 +160,7 @@ async fn a_stall_is_a_gap_and_no_value_is_of_another_moment() {
         let (clock, readings, shared) = (TestClock::new(), Readings::<NoopRawMutex>::new(), shared());
         let mut memory = Memory::new();
         let plan = Plan { pulse_interval_us: interval_us, ..Plan::BATCHES };
-        // The recorder shares its executor with somebody who works for too long.
+        // The recorder shares its executor with someone who works for too long.
         let story = async {
             for stall_ms in stalls_ms.into_iter().cycle().take(40) {
                 clock.wait_ms(1_501).await;

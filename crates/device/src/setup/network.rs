@@ -31,7 +31,7 @@ const CLOSE_MS_MAX: u64 = 2_000;
 const RETRY_MS: u64 = 1_000;
 /// The modem is asked so often whether it still is as it was set up, in milliseconds.
 const CHECK_EVERY_MS: u64 = 20_000;
-/// Questions in a row without an answer, or with a wrong one: one may be lost, and the page shall not go for that.
+/// Questions in a row without an answer, or with a wrong one: one may be lost, and the page must not go for that.
 const CHECK_FAILURES_MAX: u32 = 2;
 /// After a save, in milliseconds: what the modem took to send is on its way to the phone.
 const SAVED_MS: u64 = 500;

@@ -166,7 +166,7 @@ fn what_another_firmware_wrote_is_there_after_this_one_wrote() {
     for head in seeds {
         assert!(holds(&flash, &[head, &body[1..]].concat()));
     }
-    // Until somebody replaces it.
+    // Until someone replaces it.
     let mut store = self::store(flash);
     assert_eq!((store.seed(), store.owner()), (Some([3; 32]), Some([4; 16])));
     store.save(&settings(1)).unwrap();

@@ -28,7 +28,7 @@ pub enum LoginKind {
     Device,
     /// An MQTT user was let in.
     User,
-    /// Somebody was not let in.
+    /// Someone was not let in.
     Refused,
 }
 

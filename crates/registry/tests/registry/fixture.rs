@@ -35,7 +35,7 @@ impl Fixture {
         Registry::open(&self.data(), &self.master).unwrap()
     }
 
-    /// Somebody who edits the file by hand.
+    /// Someone who edits the file by hand.
     pub(crate) fn tamper(&self, sql: &str) {
         let connection = rusqlite::Connection::open(self.database()).unwrap();
         connection.execute_batch(sql).unwrap();

@@ -1,4 +1,4 @@
-//! What somebody outside sees of a running desk device, and what they can do to it: turn the patient's knobs, cut the network,
+//! What someone outside sees of a running desk device, and what they can do to it: turn the patient's knobs, cut the network,
 //! move the switch. Clones are of the same device; they may be used from any thread.
 
 use std::collections::VecDeque;

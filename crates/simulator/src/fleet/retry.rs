@@ -14,7 +14,7 @@ pub const RETRY_AFTER_MS_MAX: u32 = 5_000;
 /// sooner (an unknown key, a device that is connected already) counts as a failed try.
 pub const SETTLED_AFTER_MS: u32 = 2_000;
 
-/// Software devices are quicker than wearables: somebody waits in front of them.
+/// Software devices are quicker than wearables: someone waits in front of them.
 pub(super) const LIMITS: BackoffLimits = BackoffLimits {
     retry_ms_min: RETRY_AFTER_MS_MIN,
     retry_ms_max: RETRY_AFTER_MS_MAX,

@@ -27,7 +27,7 @@ pub(super) enum News {
     Data { link: usize, id: u64, bytes: Vec<u8>, from: Option<SocketAddr> },
     /// The other side closed.
     Closed { link: usize, id: u64 },
-    /// Somebody connected.
+    /// Someone connected.
     Incoming { stream: TcpStream, from: SocketAddr },
     /// Connecting ended, or did not begin because the host has no address.
     Connected { link: usize, stream: io::Result<TcpStream>, known: bool },

@@ -51,17 +51,17 @@ async fn bytes_arrive_both_ways_at_once_however_the_line_cuts_them() {
 
 #[tokio::test]
 async fn says_why_it_could_not_connect() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     for surroundings in both_firmwares() {
         let says_no_ip = surroundings.firmware == Firmware::At1;
         with_modem(surroundings, async |driver, _| {
             driver.start().await.unwrap();
-            let early = driver.connect("127.0.0.1", nobody.port()).await.err();
+            let early = driver.connect("127.0.0.1", closed.port()).await.err();
             let expected = if says_no_ip { ConnectError::NotJoined } else { ConnectError::Unreachable };
             assert_eq!(early, Some(expected));
             driver.join(super::NAME, super::PASSWORD).await.unwrap();
             for _ in 0..2 * LINKS_MAX {
-                let refused = driver.connect("127.0.0.1", nobody.port()).await.err();
+                let refused = driver.connect("127.0.0.1", closed.port()).await.err();
                 assert_eq!(refused, Some(ConnectError::Unreachable));
             }
             // No name server has to be asked for this: a label has at most 63 characters.
