@@ -2,7 +2,7 @@
 //! 43 MB when values were collected; `HISTORY_HOURS=24 cargo test -p vitalwire-gateway --test history_memory` for a day.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::path::Path;
 use std::process::Command;
