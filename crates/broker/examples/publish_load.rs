@@ -16,6 +16,7 @@
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
 use vitalwire_access::{PasswordHash, Role, Scope};
 use vitalwire_broker::{Broker, BrokerConfig};
 use vitalwire_registry::{Directory, Logins, User};

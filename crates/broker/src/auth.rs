@@ -1,21 +1,23 @@
 //! Who may log in, and what it may do then: the broker crate asks here. Names and passwords are checked by the registry's
 //! [`Logins`]; here is what MQTT adds: wills, client ids, sessions. There are no anonymous clients; no password is kept.
 
-use crate::acl;
-use crate::connections::{Admitted, CONNECTION, Connection, Connections};
-use crate::counters::Counters;
-use crate::wills::Wills;
-use mqtt5::broker::auth::{AuthProvider, AuthResult};
-use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
-use mqtt5_protocol::packet::connect::ConnectPacket;
-use mqtt5_protocol::protocol::v5::reason_codes::ReasonCode;
 use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
+use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
+use mqtt5_protocol::packet::connect::ConnectPacket;
+use mqtt5_protocol::protocol::v5::reason_codes::ReasonCode;
 use tracing::{info, warn};
 use vitalwire_access::Role;
 use vitalwire_registry::{LoginRefusal, Logins, User};
+
+use crate::acl;
+use crate::connections::{Admitted, CONNECTION, Connection, Connections};
+use crate::counters::Counters;
+use crate::wills::Wills;
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

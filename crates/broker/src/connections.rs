@@ -3,16 +3,18 @@
 //! A client id belongs to the user who uses it: while a connection or a stored session has it, another user can neither
 //! take the connection over nor read the session's queue.
 
-use crate::wake::Cut;
-use mqtt5::types::WillMessage;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use mqtt5::types::WillMessage;
 use tokio::sync::Notify;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 use vitalwire_registry::{Directory, User};
+
+use crate::wake::Cut;
 
 tokio::task_local! {
     /// The connection that the current task serves; how the broker crate's callbacks learn whom they are asked about.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
 use tracing::warn;
 
 /// One warning about full queues in this long, however many messages are dropped.

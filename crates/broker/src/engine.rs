@@ -2,6 +2,24 @@
 //! need neither, so its router, its session store and its client handler are driven directly, and no port is open but
 //! ours.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt5::broker::config::BrokerConfig as MqttConfig;
+use mqtt5::broker::resource_monitor::{ResourceLimits, ResourceMonitor};
+use mqtt5::broker::router::MessageRouter;
+use mqtt5::broker::storage::{
+    DynamicStorage, MemoryBackend, QueueLimits as HardLimits, RetainedMessage, StorageBackend,
+};
+use mqtt5::broker::sys_topics::BrokerStats as MqttStats;
+use mqtt5_protocol::packet::publish::PublishPacket;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+use vitalwire_registry::Logins;
+
 use crate::BrokerLimits;
 use crate::auth::Gate;
 use crate::connections::{Caps, Connections};
@@ -11,22 +29,6 @@ use crate::events::Events;
 use crate::revoke;
 use crate::storage::{self, QueueLimits, Retained, Storage};
 use crate::wills::Wills;
-use mqtt5::broker::config::BrokerConfig as MqttConfig;
-use mqtt5::broker::resource_monitor::{ResourceLimits, ResourceMonitor};
-use mqtt5::broker::router::MessageRouter;
-use mqtt5::broker::storage::{
-    DynamicStorage, MemoryBackend, QueueLimits as HardLimits, RetainedMessage, StorageBackend,
-};
-use mqtt5::broker::sys_topics::BrokerStats as MqttStats;
-use mqtt5_protocol::packet::publish::PublishPacket;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::warn;
-use vitalwire_registry::Logins;
 
 /// Messages that wait for one connected client, each of QoS 0 and of QoS 1. When it is full, QoS 0 messages are dropped
 /// and QoS 1 messages go to the session's queue. A thousand devices at 20 Hz make 160,000 messages a second, so a subscriber

@@ -1,16 +1,18 @@
 //! What the broker crate tells us while it works: which sessions and retained messages changed, for storage; and each
 //! publication of a client, to take out what the broker crate added about its sender.
 
-use crate::storage::Storage;
-use crate::wills::Wills;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+
 use mqtt5::broker::events::{
     BrokerEventHandler, ClientConnectEvent, ClientDisconnectEvent, ClientPublishEvent, ClientSubscribeEvent,
     ClientUnsubscribeEvent, PublishAction, RetainedSetEvent,
 };
 use mqtt5_protocol::packet::publish::PublishPacket;
-use std::future::{Future, ready};
-use std::pin::Pin;
-use std::sync::Arc;
+
+use crate::storage::Storage;
+use crate::wills::Wills;
 
 type Done<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

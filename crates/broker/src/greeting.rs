@@ -1,17 +1,19 @@
 //! What comes before the first byte of MQTT: a proxy's header, the TLS handshake, the WebSocket handshake. It ends with a
 //! stream and a place in the table of connections, under the address of who really connected.
 
-use crate::connections::{Entry, Full, Place};
-use crate::websocket::{self, WebSocketBytes};
-use openssl::ssl::{Ssl, SslAcceptor};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
+
+use openssl::ssl::{Ssl, SslAcceptor};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 use vitalwire_access::{Origins, PROXY_PREFIX_LEN, Proxies, ProxyError, ProxyPrefix};
+
+use crate::connections::{Entry, Full, Place};
+use crate::websocket::{self, WebSocketBytes};
 
 /// Why a connection did not come as far as MQTT.
 #[derive(Debug, thiserror::Error)]

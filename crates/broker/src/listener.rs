@@ -1,22 +1,24 @@
 //! Accepting clients: plain TCP, TLS, WebSocket. Each loop survives whatever a peer does; caps and deadlines are set here,
 //! before a byte is read. What the bytes mean is the broker crate's business.
 
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt5::broker::client_handler::ClientHandler;
+use mqtt5::broker::transport::BrokerTransport;
+use openssl::ssl::SslAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tracing::{Instrument, debug, warn};
+use vitalwire_access::{Origins, Proxies};
+
 use crate::connections::{CONNECTION, Entry};
 use crate::engine::Engine;
 use crate::error::BrokerError;
 use crate::greeting::{Admitted, GreetingError, Newcomer};
 use crate::stream::GatheringStream;
-use mqtt5::broker::client_handler::ClientHandler;
-use mqtt5::broker::transport::BrokerTransport;
-use openssl::ssl::SslAcceptor;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tracing::{Instrument, debug, warn};
-use vitalwire_access::{Origins, Proxies};
 
 /// First pause after a failed accept; it doubles until [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);

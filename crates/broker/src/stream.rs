@@ -4,17 +4,19 @@
 //! The broker writes every packet on its own and then goes back to reading; the delay is driven by that read, so neither
 //! a second task nor a second copy through a pipe is needed.
 
-use crate::wake::Cut;
-use mqtt5::broker::transport::WebSocketTransport;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use mqtt5::broker::transport::WebSocketTransport;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
+
+use crate::wake::Cut;
 
 /// How long the first byte of a write waits for more; the runtime's timer rounds it up to one or two milliseconds. When
 /// many readings fall into one wake-up it makes no difference to no delay at all (measured, examples/publish_load.rs);
@@ -225,8 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> WebSocketTranspo
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio::io::AsyncReadExt;
+
+    use super::*;
 
     const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 

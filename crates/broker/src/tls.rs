@@ -1,5 +1,11 @@
 //! The broker's certificate: loading it, and making a self-signed one. It opens no socket.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
 use openssl::asn1::{Asn1Integer, Asn1Time};
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
@@ -12,11 +18,6 @@ use openssl::ssl::{
 };
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
 
 /// Validity of a self-signed certificate; clients refuse server certificates that are valid longer.
 const VALIDITY_DAYS: u32 = 825;
@@ -204,8 +205,9 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), TlsError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
 
     fn made() -> (tempfile::TempDir, TlsIdentity) {
         let dir = tempfile::tempdir().unwrap();

@@ -1,12 +1,13 @@
 //! MQTT over WebSocket: the handshake (path `/mqtt`, subprotocol `mqtt`, MQTT 5 §6), and its binary messages as a plain
 //! byte stream. Message boundaries mean nothing to MQTT.
 
-use bytes::{Buf, Bytes};
-use futures_util::{Sink, Stream};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;

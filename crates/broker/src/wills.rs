@@ -1,12 +1,14 @@
 //! Publishes wills in place of the broker crate, which would add the sender's user name and client id to them as user
 //! properties, for every subscriber to see. It decides nothing: the access rules were asked before.
 
-use crate::connections::{CONNECTION, Connection};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::types::WillMessage;
 use mqtt5_protocol::packet::publish::PublishPacket;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::connections::{CONNECTION, Connection};
 
 /// Wills that wait for their delay. Each belongs to a stored session, so their number is limited as those are; an entry
 /// goes when the will is due, when its client comes back, or when it left in good order.

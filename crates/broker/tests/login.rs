@@ -5,6 +5,7 @@
 mod support;
 
 use std::time::{Duration, Instant};
+
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -4,10 +4,11 @@
 
 mod support;
 
+use std::net::SocketAddr;
+
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use std::net::SocketAddr;
 use support::*;
 use vitalwire_testing::mosquitto::{client, run};
 use vitalwire_testing::{PASSWORD, PATIENCE, until};

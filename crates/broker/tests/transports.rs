@@ -4,10 +4,11 @@
 
 mod support;
 
-use futures_util::{SinkExt, StreamExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
 use support::*;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;

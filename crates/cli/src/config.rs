@@ -12,16 +12,15 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+pub(crate) use args::SettingArgs;
+pub(crate) use table::{Names, Setting, settings};
+pub(crate) use template::{lowercase, template, wrap};
 use vitalwire_access::{Origins, Proxies};
 use vitalwire_broker::BrokerLimits;
 use vitalwire_gateway::{JournalLimits, Limits};
 
 use crate::listen::Listen;
 use crate::mqtt::MqttUrl;
-
-pub(crate) use args::SettingArgs;
-pub(crate) use table::{Names, Setting, settings};
-pub(crate) use template::{lowercase, template, wrap};
 
 /// Name of the settings file in the data folder.
 pub(crate) const FILE_NAME: &str = "vitalwire.toml";

@@ -16,17 +16,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parts::{FleetThread, ServerThread};
+use report::{Percentiles, Report};
+use setup::Setup;
+use subscriber::SubscriberThread;
+use tally::Tally;
 use tokio_util::sync::CancellationToken;
 use vitalwire_protocol::Variant;
 use vitalwire_registry::Protocol;
 use vitalwire_simulator::fleet::{FleetConfig, FleetDevice, FleetObserver, FleetReport};
 
 use crate::limits;
-use parts::{FleetThread, ServerThread};
-use report::{Percentiles, Report};
-use setup::Setup;
-use subscriber::SubscriberThread;
-use tally::Tally;
 
 /// After the last device has stopped, how long nothing may arrive before the rest counts as lost.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);

@@ -7,12 +7,12 @@ use std::ops::Range;
 
 use anyhow::Context;
 use qrcode::{Color, EcLevel, QrCode};
+pub(crate) use setup::{NETWORK, page_url, setup_label, wifi_code};
 use vitalwire_access::DeviceId;
 use vitalwire_registry::Link;
 use zeroize::Zeroizing;
 
 use crate::output::{Output, OutputError};
-pub(crate) use setup::{NETWORK, page_url, setup_label, wifi_code};
 
 /// Light modules around the code, as QR readers need them (ISO/IEC 18004 §6.3.8).
 const QUIET_MODULES: usize = 4;

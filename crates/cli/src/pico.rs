@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event, KeyEventKind};
+use keys::Menu;
+use view::Picture;
 use vitalwire_simulator::desk::DeskHandle;
 
 use crate::terminal::{Screen, is_quit};
-use keys::Menu;
-use view::Picture;
 
 /// How often the screen is drawn: smooth for the eye, a few percent of one core.
 const FRAME: Duration = Duration::from_millis(66);

@@ -187,8 +187,9 @@ impl Drop for Admission {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tokio_util::sync::CancellationToken;
+
+    use super::*;
 
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));

@@ -17,9 +17,8 @@ use vitalwire_journal::{
 };
 
 pub use self::error::HistoryError;
-pub use self::value::{Number, Page, Value};
-
 use self::fold::Fold;
+pub use self::value::{Number, Page, Value};
 use crate::clock::{UNMAPPED_US_MIN, utc_us};
 use crate::data_folder::JOURNAL;
 use crate::profiles::Profiles;

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+pub(crate) use comparison::Duplicate;
+pub(crate) use group::Group;
 use tokio::sync::watch;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{
@@ -26,9 +28,6 @@ use crate::measurement::Measurement;
 use crate::metrics::Metrics;
 use crate::reading::{Reading, Values};
 use crate::ticket::{Claims, Delivery, Ticket};
-
-pub(crate) use comparison::Duplicate;
-pub(crate) use group::Group;
 
 /// See the module.
 pub(crate) struct Intake {

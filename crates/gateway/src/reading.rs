@@ -5,13 +5,12 @@ pub(crate) mod batch;
 mod body;
 mod sample;
 
-use vitalwire_access::DeviceId;
-use vitalwire_journal::Assurance;
-use vitalwire_profile::ChannelProfile;
-
 pub(crate) use batch::{BatchSpan, BatchValues, ChannelValues, channel_values};
 pub(crate) use body::{Body, SampleBody, batch_body, samples_body};
 pub(crate) use sample::{SampleText, number_at, text_at};
+use vitalwire_access::DeviceId;
+use vitalwire_journal::Assurance;
+use vitalwire_profile::ChannelProfile;
 
 use crate::topics::SourceRef;
 

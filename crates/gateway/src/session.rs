@@ -233,9 +233,10 @@ impl Drop for Session {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use vitalwire_protocol::CbcSecret;
     use vitalwire_registry::{Device, DeviceKey};
+
+    use super::*;
 
     fn device(generation: u32) -> Credential {
         let key = DeviceKey::AesCbc(CbcSecret::new([1; 16], [2; 16]));

@@ -83,8 +83,9 @@ impl Source {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use vitalwire_protocol::Channel;
+
+    use super::*;
 
     #[test]
     fn topics_are_the_papers() {

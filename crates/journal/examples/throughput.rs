@@ -2,13 +2,14 @@
 //! to a plain file with one fdatasync for each group. It writes to a folder that goes away.
 //! `cargo run --release -p vitalwire-journal --example throughput -- [entries a second] [seconds] [devices] [body bytes]`
 
-use hdrhistogram::Histogram;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
 use tokio::sync::mpsc;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{Assurance, Entry, Journal, JournalLimits, Outcome};

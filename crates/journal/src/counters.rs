@@ -1,11 +1,12 @@
 //! What the writer counts, for metrics. Numbers only: no device, no value.
 
-use crate::entry::Outcome;
-use crate::retention::Removed;
-use crate::steady::Suspension;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::entry::Outcome;
+use crate::retention::Removed;
+use crate::steady::Suspension;
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {

@@ -1,10 +1,12 @@
 //! The disk under a journal: how much room it has, and which failures are its own.
 
-use crate::entry::Refusal;
-use crate::error::JournalError;
-use rusqlite::ErrorCode;
 use std::io;
 use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::entry::Refusal;
+use crate::error::JournalError;
 
 /// With less room than this a failure to open the files is taken for a full disk: their shared index alone takes 32 KiB.
 const ROOM_BYTES_MIN: u64 = 256 << 10;

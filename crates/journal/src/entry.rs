@@ -1,8 +1,9 @@
 //! What the journal keeps: one batch of one device as it came, with the few facts needed to find, order and judge it.
 //! It never looks into the body.
 
-use bytes::Bytes;
 use std::fmt;
+
+use bytes::Bytes;
 use vitalwire_access::DeviceId;
 
 /// The longest body, in bytes.

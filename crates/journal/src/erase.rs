@@ -1,11 +1,13 @@
 //! Erasing a device: its entries leave every query, and their bytes leave the files. What the file system, a snapshot or
 //! a backup keeps of former blocks is beyond it.
 
+use std::path::Path;
+
+use rusqlite::params;
+use vitalwire_access::DeviceId;
+
 use crate::error::{JournalError, Result};
 use crate::ledger::Ledger;
-use rusqlite::params;
-use std::path::Path;
-use vitalwire_access::DeviceId;
 
 /// How many entries are overwritten in one transaction.
 const SLICE_ENTRIES: i64 = 1_024;

@@ -1,9 +1,10 @@
 //! What can go wrong with a journal, other than an entry not being kept (that is [`crate::Refusal`]).
 
-use crate::entry::Refusal;
-use crate::limits::{BYTES_MIN, READERS_MAX};
 use std::io;
 use std::path::PathBuf;
+
+use crate::entry::Refusal;
+use crate::limits::{BYTES_MIN, READERS_MAX};
 
 /// The result of this crate's calls.
 pub type Result<T, E = JournalError> = std::result::Result<T, E>;

@@ -1,10 +1,12 @@
 //! Whether the journal can be written: a state that others watch, and when to try a failing disk again.
 
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::ErrorCode;
+use tokio::sync::watch;
+
 use crate::entry::Refusal;
 use crate::limits::RETRY_MS;
-use rusqlite::ErrorCode;
-use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::watch;
 
 /// Whether the journal takes entries.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,15 +1,17 @@
 //! A journal for reading only, also while another process has it open for writing. It never changes the file, and sees
 //! each time what was committed by then.
 
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use vitalwire_access::DeviceId;
+
 use crate::entry::Stored;
 use crate::error::{JournalError, Result};
 use crate::query::{self, Gap, HistoryQuery};
 use crate::read_pool::ReadPool;
 use crate::schema;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use vitalwire_access::DeviceId;
 
 /// Queries at once, of a reader that is not the writer's own.
 const READS_MAX: usize = 2;

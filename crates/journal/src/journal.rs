@@ -1,5 +1,17 @@
 //! The journal as its users hold it: a handle that is cheap to clone, over one writing thread and a few reading ones.
 
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use vitalwire_access::DeviceId;
+
 use crate::boot_clock::BootClock;
 use crate::clock::{Clock, system_clock};
 use crate::counters::Counters;
@@ -16,16 +28,6 @@ use crate::reader::{Reader, ReaderLag, lag_of};
 use crate::readers::ReaderTable;
 use crate::steady::Suspension;
 use crate::writer::{self, Announce, Append, Command};
-use std::fmt;
-use std::future::Future;
-use std::path::Path;
-use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
-use std::thread::JoinHandle;
-use tokio::sync::{mpsc, oneshot, watch};
-use vitalwire_access::DeviceId;
 
 /// Resolves after the commit. Dropping it does not take the entry back.
 #[derive(Debug)]

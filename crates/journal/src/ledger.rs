@@ -5,8 +5,13 @@ mod boots;
 mod clock;
 mod gaps;
 
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
 pub(crate) use boots::CLOCKS_WAITING_MAX;
 pub(crate) use clock::read_clock;
+use rusqlite::{Connection, OptionalExtension, params};
+use vitalwire_access::DeviceId;
 
 use crate::boot_clock::BootClock;
 use crate::entry::{Entry, Outcome, Refusal};
@@ -14,10 +19,6 @@ use crate::error::Result;
 use crate::limits::JournalLimits;
 use crate::schema;
 use crate::stream::{Offer, Stream};
-use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use vitalwire_access::DeviceId;
 
 /// The most sequences and device numbers held in memory; past that all are forgotten and read again as they are needed.
 const STREAMS_CACHED_MAX: usize = 200_000;

@@ -1,6 +1,14 @@
 //! Opening the journal's files, and waiting for a disk that has no room for them: a server must start all the same, serve
 //! what is live, and go on by itself when there is room.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::time::timeout_at;
+
 use crate::clock::Clock;
 use crate::disk::refusal_at_start;
 use crate::entry::{Outcome, Refusal};
@@ -12,12 +20,6 @@ use crate::readers::ReaderTable;
 use crate::schema;
 use crate::steady::Steady;
 use crate::writer::Command;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
-use tokio::time::timeout_at;
 
 /// What the writer works on.
 pub(crate) struct Opened {

@@ -1,10 +1,11 @@
 //! What can be asked of the file: entries after a position, a device's history by time, its gaps. It never writes.
 
+use rusqlite::{Connection, Params, Row, params};
+use vitalwire_access::DeviceId;
+
 use crate::entry::{Assurance, Entry, SPAN_US_MAX, Stored};
 use crate::ledger::signed;
 use crate::limits::{READ_BYTES_MAX, READ_ENTRIES_MAX};
-use rusqlite::{Connection, Params, Row, params};
-use vitalwire_access::DeviceId;
 
 const COLUMNS: &str = "entries.position, devices.name, entries.boot, entries.sequence, entries.received_us,
     entries.first_us, entries.span_us, entries.uncertainty_us, entries.samples, entries.assurance, entries.body";

@@ -1,11 +1,13 @@
 //! Reads, off the reactor, a bounded number at once, each on a connection of its own that cannot write.
 
-use crate::error::{JournalError, Result};
-use crate::schema;
-use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::{JournalError, Result};
+use crate::schema;
 
 #[derive(Debug)]
 pub(crate) struct ReadPool {

@@ -4,13 +4,15 @@
 //! Positions grow, and there are holes between them: entries are removed by age, by size and with their device. Go on from
 //! the position of the entry that came last, never from the one after it by counting.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use crate::entry::Stored;
 use crate::error::{JournalError, Result};
 use crate::history_file::HistoryFile;
 use crate::query;
 use crate::readers::ReaderState;
-use std::sync::Arc;
-use tokio::sync::watch;
 
 /// How far a reader is behind.
 #[derive(Debug, Clone, PartialEq, Eq)]

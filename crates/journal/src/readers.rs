@@ -3,13 +3,15 @@
 //!
 //! What a reader has not read stays: at its bound the journal refuses new entries, which the devices then keep.
 
-use crate::error::{JournalError, Result};
-use crate::ledger::{Ledger, signed};
-use crate::limits::READERS_MAX;
-use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, params};
+
+use crate::error::{JournalError, Result};
+use crate::ledger::{Ledger, signed};
+use crate::limits::READERS_MAX;
 
 #[derive(Debug)]
 pub(crate) struct ReaderState {

@@ -4,9 +4,10 @@
 //! The alternative at the bound of bytes, to drop unread entries, was left: they were acknowledged, so that no device
 //! has them any more. What is refused instead is still in its device's outbox, and comes again.
 
+use rusqlite::{OptionalExtension, params};
+
 use crate::ledger::{Ledger, signed};
 use crate::readers::ReaderTable;
-use rusqlite::{OptionalExtension, params};
 
 /// How many entries go at once.
 const SLICE_ENTRIES: i64 = 256;

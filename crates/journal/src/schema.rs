@@ -1,13 +1,15 @@
 //! The SQLite file: how a connection is set up, and the schema. It never reads or writes an entry.
 
-use crate::error::{JournalError, Result};
-use crate::limits::JournalLimits;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::error::{JournalError, Result};
+use crate::limits::JournalLimits;
 
 /// `VWJ1`, so that another program's database is never taken for a journal.
 const APPLICATION_ID: i64 = 0x5657_4a31;

@@ -1,6 +1,10 @@
 //! How a journal is, asked by who only reads its file, also while a server writes it; and the one thing that another
 //! process may write there: that the clock is right.
 
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension};
+
 use crate::disk::free_bytes;
 use crate::error::Result;
 use crate::history_file::HistoryFile;
@@ -9,8 +13,6 @@ use crate::reader::ReaderLag;
 use crate::readers;
 use crate::schema::{self, beside};
 use crate::steady::Suspension;
-use rusqlite::{Connection, OptionalExtension};
-use std::path::Path;
 
 /// How a journal is.
 #[derive(Debug, Clone, PartialEq, Eq)]

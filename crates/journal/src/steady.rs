@@ -7,8 +7,9 @@
 //! - After each jump, and after a stop of the machine so long that it may be one, nothing is deleted by age until the clock
 //!   was steady for [`STEADY_US`], or an operator confirms that it is right.
 
-use crate::clock::Moment;
 use std::fmt;
+
+use crate::clock::Moment;
 
 /// The clock was set when it differs by more than this from what the machine's uptime says.
 pub const CLOCK_JUMP_US: u64 = 5 * 60 * 1_000_000;

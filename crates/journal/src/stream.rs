@@ -2,8 +2,9 @@
 //! and no file. What is held is everything from 1 to the highest number seen, less the missing ranges, so that a number
 //! is known to be a duplicate long after its entry was removed by age.
 
-use crate::entry::SEQUENCE_FIRST;
 use std::collections::BTreeMap;
+
+use crate::entry::SEQUENCE_FIRST;
 
 /// The most missing ranges that are kept exactly for one boot. For one more the oldest that was given up is folded with those
 /// folded before into one range, of which the first and the last number and how many are missing are known, but no longer
@@ -140,9 +141,11 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn first_number_above_one_leaves_a_gap() {

@@ -2,6 +2,14 @@
 //! Between commits it does its chores: positions of readers, age, size, and trying a failing disk again. It never answers
 //! `Committed` for what is not on the disk.
 
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout_at;
+use vitalwire_access::DeviceId;
+
 use crate::boot_clock::BootClock;
 use crate::clock::Clock;
 use crate::counters::Counters;
@@ -15,12 +23,6 @@ use crate::readers::{ReaderState, ReaderTable};
 use crate::retention::Removed;
 use crate::schema::beside;
 use crate::steady::{Change, Steady};
-use std::fs::File;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout_at;
-use vitalwire_access::DeviceId;
 
 /// How much age may remove in one transaction, so that appends do not wait for it for long.
 const AGE_SLICES_MAX: u32 = 16;

@@ -1,9 +1,10 @@
 //! How one session's queue is kept in the database: as chunks of messages, so that a burst costs one row, with the number
 //! already taken from each. Only what changed since the last look is written. It touches no file itself.
 
-use mqtt5::broker::storage::QueuedMessage;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use mqtt5::broker::storage::QueuedMessage;
 
 /// Messages in one row. Small enough that a row is soon used up and deleted.
 const CHUNK_MESSAGES_MAX: usize = 1_000;
@@ -116,10 +117,12 @@ fn mark(message: &QueuedMessage) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
+
     use mqtt5::QoS;
     use mqtt5_protocol::packet::publish::PublishPacket;
-    use std::collections::BTreeMap;
+
+    use super::*;
 
     fn message(text: &str) -> QueuedMessage {
         let packet = PublishPacket::new("t", text.as_bytes().to_vec(), QoS::AtLeastOnce);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 use rumqttc::{Publish, QoS};
+use table::Table;
 use tokio_util::sync::CancellationToken;
 
 use crate::mqtt::MqttUrl;
@@ -17,7 +18,6 @@ use crate::mqtt_feed::{Feed, Notice};
 use crate::output::{Output, note};
 use crate::signals::asked_to_stop;
 use crate::{safety, secrets, terminal};
-use table::Table;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -1,7 +1,8 @@
 //! The codes are read by another crate than the one that draws them.
 
-use super::*;
 use vitalwire_registry::{DeviceKey, LinkId, LinkKeys, Psk, SetupSecrets};
+
+use super::*;
 
 fn link() -> Link {
     let id: LinkId = "00112233445566778899aabbccddeeff".parse().unwrap();

@@ -20,6 +20,7 @@ use vitalwire_protocol::batch::{
     refusal_code,
 };
 
+pub(super) use self::action::{Action, Answer, Fate, Place, Wait};
 use self::notices::Notices;
 use super::refusal::{MESSAGE_LEN_MAX, Refusal};
 use crate::arrival::{DRAIN_MAX, DRAIN_WAIT};
@@ -28,8 +29,6 @@ use crate::clock::{DeviceClock, ServerClock};
 use crate::event::DeviceEvent;
 use crate::lease::Ending;
 use crate::reading::BatchSpan;
-
-pub(super) use self::action::{Action, Answer, Fate, Place, Wait};
 
 /// Batches on their way to the disk; with so many the device is not read until one is there.
 pub(super) const PENDING_MAX: usize = 64;

@@ -40,8 +40,9 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use vitalwire_protocol::batch::encode_refused;
+
+    use super::*;
 
     #[test]
     fn the_longest_cause_fits_and_is_cut_at_a_character() {

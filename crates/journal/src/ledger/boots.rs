@@ -1,12 +1,13 @@
 //! The boots of devices: up to which number each is held, and how its clock was mapped. A bounded number a device is
 //! remembered.
 
+use rusqlite::{OptionalExtension, params};
+use vitalwire_access::DeviceId;
+
 use super::{Ledger, STREAMS_CACHED_MAX, StreamKey, signed};
 use crate::boot_clock::BootClock;
 use crate::limits::BOOTS_PER_DEVICE_MAX;
 use crate::stream::{Missing, Stream};
-use rusqlite::{OptionalExtension, params};
-use vitalwire_access::DeviceId;
 
 /// Clocks that wait for the next transaction; past that it is made at once.
 pub(crate) const CLOCKS_WAITING_MAX: usize = 1_024;

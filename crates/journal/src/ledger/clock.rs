@@ -1,9 +1,10 @@
 //! What the journal remembers of the machine's clocks, in the file.
 
+use rusqlite::{Connection, OptionalExtension, params};
+
 use super::{Ledger, signed};
 use crate::clock::Moment;
 use crate::steady::{ClockTrouble, Steady, Suspension};
-use rusqlite::{Connection, OptionalExtension, params};
 
 impl Ledger {
     /// What the clocks said when the file was last in use; `None` in a new one.

@@ -1,10 +1,11 @@
 //! The gaps in the sequences of boots, as they are on record.
 
+use rusqlite::params;
+use vitalwire_access::DeviceId;
+
 use super::{Ledger, StreamKey, signed};
 use crate::entry::Entry;
 use crate::stream::{GAPS_PER_BOOT_MAX, Missing};
-use rusqlite::params;
-use vitalwire_access::DeviceId;
 
 impl Ledger {
     pub(super) fn insert_gap(&self, (device, boot): StreamKey, gap: &Missing) -> rusqlite::Result<()> {

@@ -1,14 +1,16 @@
 //! A second process that appends without end and tells on its standard output what was acknowledged, to be killed at any
 //! moment; and the check of what it left behind.
 
-use crate::fixture::{body, device, entry, everything, limits, path_in};
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
 use vitalwire_journal::{Entry, Journal, Outcome};
+
+use crate::fixture::{body, device, entry, everything, limits, path_in};
 
 const FOLDER_VARIABLE: &str = "VITALWIRE_JOURNAL_APPENDER_FOLDER";
 const DEVICES: u64 = 4;

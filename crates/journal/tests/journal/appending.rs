@@ -1,7 +1,8 @@
 //! Appending: positions, duplicates, bad entries.
 
-use crate::fixture::{Fixture, append, append_range, device, entry, everything};
 use vitalwire_journal::{BODY_BYTES_MAX, Outcome, Refusal, SEQUENCE_MAX, SPAN_US_MAX};
+
+use crate::fixture::{Fixture, append, append_range, device, entry, everything};
 
 #[tokio::test]
 async fn gives_back_what_was_appended() {

@@ -1,7 +1,8 @@
 //! The bounds of bytes and of age, and what becomes of readers there.
 
-use crate::fixture::{Fixture, append, entry, everything, limits, path_in, wait_for_health};
 use vitalwire_journal::{Entry, Health, Journal, JournalLimits, Outcome, Refusal};
+
+use crate::fixture::{Fixture, append, entry, everything, limits, path_in, wait_for_health};
 
 const BYTES_MAX: u64 = 2 << 20;
 

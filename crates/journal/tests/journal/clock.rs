@@ -1,12 +1,14 @@
 //! Age: what is old goes, what a clock that was set made old stays.
 
-use crate::fixture::{Fixture, T0_US, append, device, entry, everything, limits, path_in};
-use rusqlite::Connection;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use rusqlite::Connection;
 use vitalwire_journal::{
     BootClock, Clock, ClockTrouble, Entry, Journal, JournalLimits, Moment, confirm_clock,
 };
+
+use crate::fixture::{Fixture, T0_US, append, device, entry, everything, limits, path_in};
 
 const DAY_US: i64 = 24 * 3_600_000_000;
 const AGE: Duration = Duration::from_secs(90 * 24 * 3_600);

@@ -1,9 +1,11 @@
 //! kill -9 at random moments: nothing acknowledged is lost, nothing is stored twice.
 //! `JOURNAL_KILLS=100 cargo test -p vitalwire-journal --test journal crash -- --nocapture` for the long form.
 
-use crate::appender::{Ack, Appender, check, rounds, seed};
-use rand::{RngExt, SeedableRng};
 use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+
+use crate::appender::{Ack, Appender, check, rounds, seed};
 
 #[test]
 fn kill_loses_nothing_acknowledged_and_doubles_nothing() {

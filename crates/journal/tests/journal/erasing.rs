@@ -1,9 +1,11 @@
 //! Erasing a device: the files are searched byte by byte.
 
-use crate::fixture::{Fixture, append, append_range, body, device, entry, everything};
-use rand::{RngExt, SeedableRng};
 use std::path::Path;
+
+use rand::{RngExt, SeedableRng};
 use vitalwire_journal::{HistoryQuery, JournalLimits, Outcome};
+
+use crate::fixture::{Fixture, append, append_range, body, device, entry, everything};
 
 /// How often the bytes occur in the files of the folder.
 fn occurrences(folder: &Path, wanted: &[u8]) -> usize {

@@ -1,8 +1,9 @@
 //! A journal in a folder that goes away, and entries to put into it.
 
-use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use bytes::Bytes;
 use tempfile::TempDir;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{Assurance, Entry, Health, Journal, JournalLimits, Outcome, Stored};

@@ -1,6 +1,12 @@
 //! A file system (FUSE) that knows what was synced and what was not, and at a power cut keeps only the first and a random
 //! part of the second, sector by sector. It stands below SQLite, which is not told. Only root can mount it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags,
     Generation, INodeNo, LockOwner, OpenFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
@@ -8,11 +14,6 @@ use fuser::{
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What a disk writes whole or not at all.
 const SECTOR: usize = 512;

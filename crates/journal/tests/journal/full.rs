@@ -1,13 +1,15 @@
 //! A full disk: entries are refused, the process lives, and it goes on when there is room.
 
+use std::io::Write;
+use std::path::Path;
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tempfile::TempDir;
+use vitalwire_journal::{Entry, Health, Journal, JournalError, Outcome, Refusal};
+
 use crate::fixture::{
     Fixture, append, append_range, device, entry, everything, limits, path_in, wait_for_health,
 };
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use std::io::Write;
-use std::path::Path;
-use tempfile::TempDir;
-use vitalwire_journal::{Entry, Health, Journal, JournalError, Outcome, Refusal};
 
 const DISK: &std::ffi::CStr = c"size=4m,mode=0700";
 

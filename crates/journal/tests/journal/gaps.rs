@@ -1,9 +1,10 @@
 //! Gaps in a sequence: on record, closed when filled, held against the acknowledgement until given up.
 
-use crate::fixture::{Fixture, append, append_range, device, entry};
 use vitalwire_journal::{
     BOOTS_PER_DEVICE_MAX, BootClock, GAPS_PER_BOOT_MAX, GapState, Journal, Outcome, Refusal,
 };
+
+use crate::fixture::{Fixture, append, append_range, device, entry};
 
 /// More than there can be.
 const READ: usize = 10_000;

@@ -1,7 +1,8 @@
 //! History by device and time.
 
-use crate::fixture::{Fixture, T0_US, append, append_range, device, entry, path_in};
 use vitalwire_journal::{HistoryCursor, HistoryFile, HistoryQuery, Journal, JournalError};
+
+use crate::fixture::{Fixture, T0_US, append, append_range, device, entry, path_in};
 
 async fn sequences(journal: &Journal, from_s: i64, to_s: i64) -> Vec<u64> {
     let query = HistoryQuery {

@@ -1,8 +1,10 @@
 //! Opening: who may, and what is refused.
 
-use crate::fixture::{Fixture, append, entry, limits, path_in};
 use std::os::unix::fs::PermissionsExt;
+
 use vitalwire_journal::{BYTES_MIN, Journal, JournalError, JournalLimits, Outcome, Refusal};
+
+use crate::fixture::{Fixture, append, entry, limits, path_in};
 
 #[tokio::test]
 async fn refuses_second_writer() {

@@ -1,15 +1,17 @@
 //! The power is cut at random moments, on a disk that forgets what was not synced: nothing acknowledged is lost.
 //! `JOURNAL_POWER_CUTS=100 cargo test -p vitalwire-journal --test journal power -- --nocapture` for the long form.
 
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::TempDir;
+use vitalwire_journal::{Health, Journal, Outcome, Refusal};
+
 use crate::appender::{Ack, Appender, check, rounds, seed};
 use crate::fixture::{append, append_range, entry, everything, limits, path_in, wait_for_health};
 use crate::forgetful_disk::{Content, ForgetfulDisk, Manner};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
-use tempfile::TempDir;
-use vitalwire_journal::{Health, Journal, Outcome, Refusal};
 
 /// Puts what a power cut left on an ordinary disk, to be looked at.
 fn laid_out(content: &Content) -> TempDir {

@@ -1,8 +1,10 @@
 //! Readers: order, waiting, positions of their own.
 
-use crate::fixture::{Fixture, append, append_range, entry};
 use std::time::Duration;
+
 use vitalwire_journal::{JournalError, READERS_MAX};
+
+use crate::fixture::{Fixture, append, append_range, entry};
 
 #[tokio::test]
 async fn reads_in_order_and_only_what_is_asked_for() {
