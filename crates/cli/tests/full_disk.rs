@@ -1,7 +1,7 @@
 //! The real program on a full disk: it starts, serves what is live, acknowledges nothing and says so; and goes on by itself when
 //! there is room. It needs root, to mount a disk of a few MiB.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 mod support;

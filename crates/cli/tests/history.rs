@@ -41,6 +41,7 @@ fn history_shows_what_devices_of_both_protocols_sent_also_while_a_server_runs() 
             stdout(&answer).contains(shown) && (!more.is_empty() || stdout(&answer).lines().count() == 3)
         );
     }
+    journal_of(&data, data_text);
     for (arguments, reason) in [
         (["history", "patient_01", "--channel", "Pulse", "--data", data_text], "there are Accelerometer/x"),
         (
@@ -80,4 +81,37 @@ fn raw_values(data: &str) {
         format!("{} history patient_01 --raw --data {data} | head -1", env!("CARGO_BIN_EXE_vitalwire"));
     let output = std::process::Command::new("bash").args(["-o", "pipefail", "-c", &piped]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
+}
+
+/// How the journal is, and what an operator does after the clock was set.
+fn journal_of(data: &Data, data_text: &str) {
+    let status = stdout(&run(&["journal", "status", "--data", data_text]));
+    for part in ["old entries are removed", "publisher, behind by", "runs (process", "MiB free"] {
+        assert!(status.contains(part), "{part} is not in {status}");
+    }
+    let nothing = stdout(&run(&["journal", "confirm-clock", "--data", data_text]));
+    assert!(nothing.contains("nothing to confirm"), "{nothing}");
+    // As the server writes it when the clock was set by ten days; no server has this folder's copy open.
+    let copy = data.file("suspended.db", "");
+    let file = rusqlite::Connection::open(data.folder().join("journal.db")).unwrap();
+    std::fs::remove_file(&copy).unwrap();
+    file.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    let other = copy.parent().unwrap().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::rename(&copy, other.join("journal.db")).unwrap();
+    let file = rusqlite::Connection::open(other.join("journal.db")).unwrap();
+    let suspend = "UPDATE clock SET suspended_us = 1795000000000000, stopped = 0, trouble_us = 864000000000, steady_us = 0";
+    assert_eq!(file.execute(suspend, []).unwrap(), 1);
+    drop(file);
+    let other = other.to_str().unwrap();
+    let status = stdout(&run(&["journal", "status", "--data", other]));
+    assert!(
+        status.contains("SUSPENDED since 2026-11-18") && status.contains("set forward by 10 days"),
+        "{status}"
+    );
+    let confirmed = stdout(&run(&["journal", "confirm-clock", "--json", "--data", other]));
+    let confirmed: serde_json::Value = serde_json::from_str(&confirmed).unwrap();
+    assert_eq!(confirmed["confirmed"]["why"], "the clock was set forward by 10 days");
+    let none = run(&["journal", "status", "--data", "/nowhere"]);
+    assert!(!none.status.success() && stderr(&none).contains("no journal in /nowhere"), "{}", stderr(&none));
 }

@@ -147,7 +147,7 @@ fn disk(free_bytes: Option<u64>) -> String {
 }
 
 fn mib(bytes: u64) -> String {
-    format!("{}.{} MiB", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20)
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
 fn time(utc_us: i64) -> String {
