@@ -35,6 +35,7 @@ mod command;
 mod commands;
 mod core_state;
 mod error;
+mod event;
 mod exchange;
 mod line;
 mod link;
@@ -44,9 +45,10 @@ mod socket;
 
 use core_state::Core;
 pub use error::{ConnectError, JoinError, ModemError, SocketError};
+pub use event::{ANNOUNCED_LEN_MAX, Event, NetworkFacts};
 use exchange::Wire;
 pub use link::LINK_BUFFER_LEN;
-pub use parser::{ANNOUNCED_LEN_MAX, Event, LINE_LEN_MAX, NetworkFacts, Parser};
+pub use parser::{LINE_LEN_MAX, Parser};
 pub use socket::{Datagrams, Socket};
 
 /// Links of the modem, numbered from 0.

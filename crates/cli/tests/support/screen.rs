@@ -43,7 +43,7 @@ impl Screen {
         thread::spawn(move || {
             let mut bytes = [0; 4_096];
             while let Ok(len @ 1..) = screen.read(&mut bytes) {
-                kept.lock().unwrap().extend_from_slice(&bytes[..len]);
+                kept.lock().unwrap().extend_from_slice(bytes.get(..len).unwrap());
             }
         });
         Self { running: Running(child), keys, drawn }

@@ -7,8 +7,8 @@ use embassy_sync::waitqueue::{MultiWakerRegistration, WakerRegistration};
 use heapless::{String, Vec};
 
 use super::error::SocketError;
+use super::event::Event;
 use super::link::Link;
-use super::parser::Event;
 use super::{LINKS_MAX, SEEN_MAX, SeenNetwork, VERSION_LEN_MAX};
 
 /// Tasks that wait at once for the network to go or for someone to connect; with more, each wakes the others for nothing.

@@ -1,6 +1,6 @@
 //! What one line of the modem says.
 
-use super::parser::{ANNOUNCED_LEN_MAX, Event, NetworkFacts};
+use super::event::{ANNOUNCED_LEN_MAX, Event, NetworkFacts};
 use super::{LINKS_MAX, NETWORK_NAME_LEN_MAX};
 
 /// Without the line end, and without noise before its text: a modem that starts sends its first bytes at another speed.
