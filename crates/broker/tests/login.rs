@@ -185,7 +185,8 @@ async fn an_address_in_use_and_a_storage_in_use_are_named() {
     let Err(error) = Broker::start(config, logins(&running.users)).await else { panic!("bound twice") };
     let text = error.to_string();
     assert!(
-        text.contains(&running.plain().to_string()) && text.contains("another program listens there"),
+        text.contains(&running.plain().to_string())
+            && text.contains("another program, or another data folder's server"),
         "{text}"
     );
     running.broker.stop().await;

@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 22] = [
+const PRINTING: [&str; 25] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device links --data {DATA}",
@@ -64,6 +64,9 @@ const PRINTING: [&str; 22] = [
     "audit show --json --data {DATA}",
     "history patient_01 --data {DATA}",
     "history patient_01 --json --data {DATA}",
+    "journal status --data {DATA}",
+    "journal status --json --data {DATA}",
+    "journal confirm-clock --data {DATA}",
     "config show --data {DATA}",
     "config show --defaults",
     "demo --devices 1 --seconds 0.2 --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0",

@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::net::{TcpStream, UdpSocket};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -20,9 +20,6 @@ use vitalwire_testing::program::{Lines, Running, until, wait};
 const KEYS: &str = r#"{ "id":"iot_med_dev_01", "key":"1234567890123456", "iv":"AAAAAAAAAAAAAAAA"}
 { "id":"iot_med_dev_02", "key":"6543210987654321", "iv":"BBBBBBBBBBBBBBBB"}
 "#;
-
-/// The last packet of a capture.
-const END: &[u8] = b"no more of it";
 
 /// What is done with a line.
 enum Step {
@@ -53,7 +50,7 @@ type Line = (&'static str, &'static [(&'static str, &'static str)], Step);
 
 /// Every line of the indented blocks without its comment, what must differ in it here, and what is done.
 const LINES: &[Line] = &[
-    ("cargo run -- demo", &[("cargo run --", "vitalwire")], Demo),
+    ("cargo run --release -- demo", &[("cargo run --release --", "vitalwire")], Demo),
     // It is this test's own caller.
     ("./scripts/test", &[], Leave),
     (
@@ -136,10 +133,7 @@ const LINES: &[Line] = &[
     // Each packet goes into the file at once, and tcpdump stays who it is, so that the test knows when all is there.
     (
         "tcpdump -i any -w ward.pcap 'tcp port 9998 or tcp port 8883'",
-        &[
-            ("-w", "-U --immediate-mode -Z root -w"),
-            ("9998 or tcp port 8883", "{DEVICES_PORT} or udp port {END_PORT}"),
-        ],
+        &[("-w", "-U --immediate-mode -Z root -w"), ("9998 or tcp port 8883", "{DEVICES_PORT}")],
         Capture("desk_01"),
     ),
     ("vitalwire verify-capture ward.pcap --data ./data", &[], Run("All of it was encrypted")),
@@ -184,8 +178,6 @@ struct User {
     path: String,
     devices: u16,
     mqtt: u16,
-    /// Where the last packet of a capture goes.
-    end: u16,
     server: Option<Background>,
     demo: Option<Screen>,
     _broker: Running,
@@ -224,13 +216,12 @@ impl User {
         fs::write(folder.path().join("DEVICES_KEYS.txt"), KEYS).unwrap();
         let programs = PathBuf::from(env!("CARGO_BIN_EXE_vitalwire"));
         let path = format!("{}:{}", programs.parent().unwrap().display(), std::env::var("PATH").unwrap());
-        let [broker_port, devices, mqtt, end] = [(); 4].map(|()| free_port());
-        let known = [("{BROKER_PORT}", broker_port), ("{DEVICES_PORT}", devices), ("{END_PORT}", end)];
+        let [broker_port, devices, mqtt] = [(); 3].map(|()| free_port());
+        let known = [("{BROKER_PORT}", broker_port), ("{DEVICES_PORT}", devices)];
         Self {
             path,
             devices,
             mqtt,
-            end,
             server: None,
             demo: None,
             _broker: broker(folder.path(), broker_port),
@@ -317,10 +308,12 @@ impl User {
         ));
         values.out.until("values are taken", |line| line.contains("takes its values"));
         values.stop();
-        let (socket, file) = (UdpSocket::bind("127.0.0.1:0").unwrap(), self.folder.path().join("ward.pcap"));
+        // Packets come in order: when this connection is in the file, so is all that came before.
+        let file = self.folder.path().join("ward.pcap");
+        let last = TcpStream::connect(("127.0.0.1", self.devices)).unwrap();
+        let ports = [last.local_addr().unwrap().port(), self.devices].map(u16::to_be_bytes).concat();
         until("the end is captured", || {
-            socket.send_to(END, ("127.0.0.1", self.end)).unwrap();
-            fs::read(&file).unwrap().windows(END.len()).any(|window| window == END)
+            fs::read(&file).unwrap().windows(ports.len()).any(|window| window == ports)
         });
         tcpdump.interrupt();
     }
