@@ -32,6 +32,11 @@ pub(crate) fn may_publish(role: &Role, topic: &str) -> bool {
     }
 }
 
+/// The filter without `$share/<group>/`, also when it is none.
+pub(crate) fn without_group(filter: &str) -> &str {
+    without_share(filter).unwrap_or(filter)
+}
+
 /// Takes `$share/<group>/` off. `None` when the group or the filter behind it is missing.
 fn without_share(filter: &str) -> Option<&str> {
     match filter.strip_prefix("$share/") {

@@ -36,7 +36,7 @@ mod websocket;
 mod wills;
 
 pub use error::{BrokerError, bind_advice};
-pub use storage::WRITE_INTERVAL;
+pub use storage::{FILE as STORAGE_FILE, StorageError, WRITE_INTERVAL};
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 
 use bytes::Bytes;
@@ -255,9 +255,13 @@ impl Broker {
         messages.into_iter().map(|message| (message.topic_name, message.payload)).collect()
     }
 
-    /// Forgets what it keeps on the topics `concerned`: retained messages, and what waits for clients. Returns when that
-    /// is on the disk; how many messages were forgotten. What was delivered is the clients'.
-    pub async fn erase(&self, concerned: impl Fn(&str) -> bool) -> usize {
+    /// Forgets what it keeps on the topics `concerned`, which a filter concerns too that matches no other topics: retained
+    /// messages, what waits for clients, and subscriptions to these topics alone. Returns when that is on the disk and the
+    /// files hold nothing of it any more; how many messages were forgotten. What was delivered is the clients'.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is forgotten in memory, and can be asked for again.
+    pub async fn erase(&self, concerned: impl Fn(&str) -> bool) -> Result<usize, StorageError> {
         let retained = self.retained("#").await;
         let topics: Vec<_> =
             retained.into_iter().map(|(topic, _)| topic).filter(|topic| concerned(topic)).collect();
@@ -267,16 +271,15 @@ impl Broker {
         }
         let memory = &self.engine.memory;
         for client in StorageBackend::session_client_ids(&**memory).await.unwrap_or_default() {
-            let dropped = revoke::drop_queued(&self.engine, &client, &concerned).await;
-            if dropped > 0 {
-                self.engine.storage.session_changed(&client);
-            }
-            erased += dropped;
+            erased += revoke::drop_queued(&self.engine, &client, &concerned).await;
+            revoke::end_subscriptions(&self.engine, &client, |filter| concerned(acl::without_group(filter)))
+                .await;
+            self.engine.storage.session_changed(&client);
         }
         let engine = Arc::clone(&self.engine);
-        // A panic of the writer is reported where it happens.
-        let _ = tokio::task::spawn_blocking(move || engine.storage.flush()).await;
-        erased
+        let purged = tokio::task::spawn_blocking(move || engine.storage.purge()).await;
+        purged.unwrap_or_else(|panicked| Err(StorageError::Failed(panicked.to_string())))?;
+        Ok(erased)
     }
 
     /// Numbers for metrics.

@@ -62,9 +62,12 @@ async fn trim_sessions(engine: &Engine, directory: &Directory) {
         match role(directory, &session) {
             None => remove(engine, &client).await,
             Some(role) => {
-                let outside = |filter: &String| !acl::may_subscribe(role, filter);
-                if session.subscriptions.keys().any(outside) {
-                    trim(engine, &client, role).await;
+                let outside = |filter: &str| !acl::may_subscribe(role, filter);
+                if end_subscriptions(engine, &client, outside).await {
+                    info!(
+                        client,
+                        "subscriptions that the user may no longer have are taken out of its session"
+                    );
                 }
                 drop_queued(engine, &client, |topic| !acl::may_subscribe(role, topic)).await;
             }
@@ -85,17 +88,26 @@ async fn remove(engine: &Engine, client: &str) {
     info!(client, "stored MQTT session of a removed user deleted");
 }
 
-async fn trim(engine: &Engine, client: &str, role: &Role) {
+/// Ends those of a client's subscriptions, live and stored, whose filters are `concerned`. Tells whether there were any.
+pub(crate) async fn end_subscriptions(
+    engine: &Engine,
+    client: &str,
+    concerned: impl Fn(&str) -> bool,
+) -> bool {
     let slot = engine.router.lock_session(client).await;
-    let Ok(Some(mut session)) = engine.memory.get_session(client).await else { return };
-    session.subscriptions.retain(|filter, _| acl::may_subscribe(role, filter));
+    let Ok(Some(mut session)) = engine.memory.get_session(client).await else { return false };
+    let before = session.subscriptions.len();
+    session.subscriptions.retain(|filter, _| !concerned(filter));
+    if session.subscriptions.len() == before {
+        return false;
+    }
     if let Err(error) = engine.router.set_client_subscriptions(&slot, Some(&session)).await {
-        warn!(client, %error, "subscriptions of a changed user could not be ended");
+        warn!(client, %error, "subscriptions could not be ended");
     }
     let _ = engine.memory.store_session(session).await;
     drop(slot);
     engine.storage.session_changed(client);
-    info!(client, "subscriptions that the user may no longer have were taken out of its stored MQTT session");
+    true
 }
 
 /// Drops what waits for a client on the topics `concerned`; how many messages. The queue gives all out and takes the rest

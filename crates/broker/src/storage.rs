@@ -18,6 +18,7 @@ use crate::error::BrokerError;
 use backlog::Backlog;
 use bytes::Bytes;
 use database::Database;
+pub use database::FILE;
 pub(crate) use database::{Retained, StoredSession};
 use mqtt5::QoS;
 use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
@@ -34,6 +35,20 @@ pub const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest a stop waits for the last write.
 const FLUSH_MAX: Duration = Duration::from_secs(5);
 
+/// Why what changed is not on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// Writing failed. It is tried again all the time.
+    #[error("the broker cannot write its storage: {0}; is the disk full?")]
+    Failed(String),
+    /// Writing takes too long.
+    #[error("the broker's storage did not write within {} s; is the disk slow?", FLUSH_MAX.as_secs())]
+    Late,
+    /// The broker stops.
+    #[error("the broker stops")]
+    Stopped,
+}
+
 /// Limits of one stored session's queue; the oldest messages go when it is full.
 #[derive(Clone, Copy)]
 pub(crate) struct QueueLimits {
@@ -49,9 +64,12 @@ type RetainedChanges = HashMap<Arc<str>, (QoS, Bytes)>;
 struct Pending {
     retained: RetainedChanges,
     sessions: HashSet<String>,
-    // Counts calls of `flush`, and how many of them are served.
+    // Counts calls of `flush`, and how many of them are served; of the last that failed, its number and why.
     flushes_wanted: u64,
     flushes_done: u64,
+    flush_failed: Option<(u64, String)>,
+    // Whoever flushes wants the file built again, too.
+    purge: bool,
     stop: bool,
 }
 
@@ -133,26 +151,44 @@ impl Storage {
     }
 
     /// Writes everything that changed until now, and returns when it is on disk. Blocks.
-    pub(crate) fn flush(&self) {
+    pub(crate) fn flush(&self) -> Result<(), StorageError> {
+        self.write_now(false)
+    }
+
+    /// The same, and then builds the file again, so that neither it nor its log holds anything that was removed. Blocks.
+    pub(crate) fn purge(&self) -> Result<(), StorageError> {
+        self.write_now(true)
+    }
+
+    fn write_now(&self, purge: bool) -> Result<(), StorageError> {
         let mut pending = self.shared.pending();
         pending.flushes_wanted += 1;
+        pending.purge |= purge;
         let wanted = pending.flushes_wanted;
         self.shared.changed.notify_all();
         let deadline = Instant::now() + FLUSH_MAX;
-        while pending.flushes_done < wanted && !pending.stop {
+        while pending.flushes_done < wanted {
             let left = deadline.saturating_duration_since(Instant::now());
+            if pending.stop {
+                return Err(StorageError::Stopped);
+            }
             if left.is_zero() {
-                error!("the broker's storage did not write within {} s", FLUSH_MAX.as_secs());
-                return;
+                return Err(StorageError::Late);
             }
             pending =
                 self.shared.changed.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match &pending.flush_failed {
+            Some((failed, cause)) if *failed >= wanted => Err(StorageError::Failed(cause.clone())),
+            _ => Ok(()),
         }
     }
 
     /// Writes everything and ends the thread. Blocks.
     pub(crate) fn stop(&self) {
-        self.flush();
+        if let Err(error) = self.flush() {
+            error!(%error, "what changed in the broker last is not stored");
+        }
         self.shared.pending().stop = true;
         self.shared.changed.notify_all();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -183,5 +219,56 @@ pub(crate) async fn restore(memory: &DynamicStorage, stored: StoredSession) {
     }
     if let Err(cause) = outcome {
         warn!(client, %cause, "a stored session could not be restored");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mqtt5::broker::storage::MemoryBackend;
+
+    fn storage(folder: &Path, prepare: impl FnOnce(&Database)) -> Storage {
+        let opened = open(folder).unwrap();
+        prepare(&opened.file.database);
+        let memory = Arc::new(DynamicStorage::Memory(MemoryBackend::new()));
+        let limits = QueueLimits { messages_max: 10, bytes_max: 1_000 };
+        Storage::start(opened.file, memory, limits, Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn a_flush_that_fails_says_so_and_one_that_works_is_on_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let broken = storage(folder.path(), Database::refuse_writes);
+        broken.retained_changed(&"Pico/a/x".into(), QoS::AtLeastOnce, Bytes::from_static(b"1"));
+        assert!(matches!(broken.flush(), Err(StorageError::Failed(_))));
+        assert!(matches!(broken.purge(), Err(StorageError::Failed(_))));
+        broken.stop();
+        assert_eq!(broken.flush(), Err(StorageError::Stopped));
+        drop(broken);
+        let works = storage(folder.path(), |_| {});
+        works.retained_changed(&"Pico/a/x".into(), QoS::AtLeastOnce, Bytes::from_static(b"2"));
+        assert_eq!(works.flush(), Ok(()));
+        works.stop();
+        drop(works);
+        assert_eq!(open(folder.path()).unwrap().retained[0].payload, b"2");
+    }
+
+    #[test]
+    fn a_purge_leaves_nothing_of_what_was_removed_in_any_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = storage(folder.path(), |_| {});
+        let is_there = || {
+            let files =
+                std::fs::read_dir(folder.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()));
+            files.flatten().any(|bytes| bytes.windows(10).any(|window| window == b"patient_47"))
+        };
+        let topic: Arc<str> = "Pico/patient_47/Ip_address".into();
+        storage.retained_changed(&topic, QoS::AtLeastOnce, Bytes::from_static(b"192.0.2.7"));
+        storage.flush().unwrap();
+        assert!(is_there(), "the search finds what is there");
+        storage.retained_changed(&topic, QoS::AtLeastOnce, Bytes::new());
+        storage.purge().unwrap();
+        assert!(!is_there());
+        storage.stop();
     }
 }

@@ -1,12 +1,22 @@
-//! The log: its form, its level, its place. Never writes to standard output, which belongs to results.
+//! The log: its form, its level, its place, and how many lines it takes of one kind. Never writes to standard output, which belongs to results.
+
+mod limit;
+mod repeats;
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::args::{LogArgs, LogFormat};
+use limit::RepeatLimit;
+
+/// The log is started once.
+static LIMIT: OnceLock<RepeatLimit> = OnceLock::new();
 
 /// Starts the log on standard error. `level_default` holds when neither a flag nor `RUST_LOG` says otherwise.
 ///
@@ -22,15 +32,25 @@ pub(crate) fn start(args: &LogArgs, level_default: &str) -> anyhow::Result<()> {
             _ => parse(level_default)?,
         },
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+    let limit = RepeatLimit::start().context("cannot start the log")?;
+    let limit = LIMIT.get_or_init(|| limit).clone();
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match args.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(limit).boxed(),
         LogFormat::Text => {
             let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(colour).with_target(false).init();
+            lines.with_ansi(colour).with_target(false).with_filter(limit).boxed()
         }
-    }
+    };
+    tracing_subscriber::registry().with(lines).with(filter).init();
     Ok(())
+}
+
+/// Tells what was left out of the log and is not told yet. For the end of the program.
+pub(crate) fn finish() {
+    if let Some(limit) = LIMIT.get() {
+        limit.tell();
+    }
 }
 
 /// A single word sets our own level; the libraries below us report at most warnings, because what they have to say at

@@ -32,10 +32,16 @@ use clap::Parser;
 use explain::explain;
 use output::{Output, OutputError, note};
 
+/// Gives back what an attack took, where the system's allocator keeps it (ARCHITECTURE.md, decision 19).
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
     let mut out = Output::stdout();
     let ended = commands::run(cli, &mut out);
+    log::finish();
     // What a command found before it failed is shown before the reason.
     let ended = match (ended, out.flush()) {
         (Err(error), _) => Err(error),

@@ -1,6 +1,7 @@
 //! What connections and background jobs share of a running server.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) batch_ms: Option<u32>,
     /// Whose connections begin with a header that says for whom they are.
     pub(crate) device_proxies: Proxies,
+    /// The data folder.
+    pub(crate) data: PathBuf,
     pub(crate) stop: CancellationToken,
 }
 

@@ -1,22 +1,32 @@
 //! Erasure: when the operator asks for it, everything that the server keeps of a device goes: its readings in the
-//! journal, its retained messages, and what waits for subscribers that are away. Then it looks whether all is gone, and
-//! puts what it found on record.
+//! journal, its retained messages, and what waits for subscribers that are away. Then it looks into every file of the data
+//! folder whether all is gone, and puts what it found on record. The record says what was checked, and no more.
+
+mod search;
 
 use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use vitalwire_access::DeviceId;
+use vitalwire_broker::StorageError;
 use vitalwire_journal::JournalError;
-use vitalwire_registry::{Directory, RegistryError};
+use vitalwire_registry::{DATABASE_FILE, Directory, RegistryError};
+
+use vitalwire_broker::STORAGE_FILE as BROKER_FILE;
 
 use crate::context::Context;
+use crate::data_folder::JOURNAL;
 
 /// After a failure it is tried again so much later.
 const RETRY: Duration = Duration::from_secs(10);
 /// An entry that came while the device's connection ended is erased in the next round; there is none after the second.
 const ROUNDS_MAX: usize = 5;
+/// Of the path of a file that holds something of the device.
+const SHOWN_CHARS_MAX: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
 enum ErasureError {
@@ -24,6 +34,12 @@ enum ErasureError {
     Journal(#[from] JournalError),
     #[error("the registry: {0}")]
     Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Broker(#[from] StorageError),
+    #[error("the data folder cannot be searched: {0}")]
+    Search(#[from] io::Error),
+    #[error("{0} still holds something of the device")]
+    StillInFile(String),
     #[error("the device's connection does not end")]
     StillConnected,
     #[error("readings of the device keep coming")]
@@ -69,19 +85,69 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
     }
     // What the backfill had read before is handed to no one from here on.
     context.intake.note_erasure().await;
-    let messages = context.publisher.erase(device).await;
-    let proof = proof(entries, messages);
+    let messages = context.publisher.erase(device).await?;
+    let found = search(&context.data, device).await?;
+    let (ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| is_ours(path));
+    if let Some(path) = ours.first() {
+        return Err(ErasureError::StillInFile(path.display().to_string()));
+    }
+    let proof = proof(device, entries, messages, &others);
     Ok(context.enrolment.erasure_done(device.clone(), entries, proof).await?)
 }
 
-/// What goes on record: what was erased, and that a search afterwards found nothing.
-fn proof(entries: u64, messages: Option<usize>) -> String {
+/// The files of the data folder that hold something of the device, without the registry's; with their paths in it.
+async fn search(data: &Path, device: &DeviceId) -> io::Result<Vec<PathBuf>> {
+    let (data, patterns) = (data.to_owned(), search::patterns(device));
+    let searched = tokio::task::spawn_blocking(move || {
+        let found = search::files_that_hold(&data, &patterns)?;
+        Ok(found.iter().map(|path| path.strip_prefix(&data).unwrap_or(path).to_owned()).collect())
+    });
+    searched.await.map_err(io::Error::other)?
+}
+
+/// Whether the server writes the file, and so has to erase what is in it. All others are the operator's.
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with(JOURNAL) || name.starts_with(BROKER_FILE)
+}
+
+/// What goes on record: what was erased, what was looked for where, and what stays.
+fn proof(device: &DeviceId, entries: u64, messages: Option<usize>, others: &[PathBuf]) -> String {
     let time = humantime::format_rfc3339_millis(SystemTime::now());
-    let broker = messages
-        .map_or("an external broker keeps its own copies: erase them there".to_owned(), |messages| {
-            format!("{messages} stored MQTT messages erased")
-        });
+    let broker = messages.map_or_else(
+        || "an external broker keeps its own copies: erase them there".to_owned(),
+        |messages| format!("{messages} stored MQTT messages erased and their file rebuilt"),
+    );
+    let [papers, ours, name] = search::patterns(device);
+    let held = match others {
+        [] => "no file of the data folder holds".to_owned(),
+        [first, rest @ ..] => {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            let shown: String = first.display().to_string().chars().take(SHOWN_CHARS_MAX).collect();
+            format!("of the data folder's files, {shown}{more}, which the server does not write, hold")
+        }
+    };
     format!(
-        "{time}: {entries} journal entries overwritten and the file rebuilt, a search finds none; {broker}"
+        "{time}: {entries} journal entries overwritten and the file rebuilt; {broker}; a query finds no entry and no \
+         gap; {held} {papers}, {ours} or {name}, but {DATABASE_FILE}, which keeps the name, this record and the audit log"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proof_names_what_stays_and_fits() {
+        let device: DeviceId = "x".repeat(64).parse().unwrap();
+        let clean = proof(&device, u64::MAX, Some(usize::MAX), &[]);
+        assert!(
+            clean.contains("no file of the data folder holds") && clean.contains(DATABASE_FILE),
+            "{clean}"
+        );
+        let others = ["y".repeat(300), "notes".to_owned(), "z".to_owned()].map(PathBuf::from);
+        let held = proof(&device, u64::MAX, None, &others);
+        assert!(held.contains("and 2 more, which the server does not write, hold"), "{held}");
+        assert!(clean.len().max(held.len()) <= vitalwire_registry::PROOF_LEN_MAX, "{} bytes", held.len());
+    }
 }

@@ -33,6 +33,10 @@ pub struct Limits {
     /// backfill publishes it later out of the journal, unless the disk is full as well; then it is lost, counted
     /// and reported.
     pub backlog_bytes_max: usize,
+    /// Connections at once to the port of metrics and health. At it, the oldest is closed.
+    pub metrics_connections_max: usize,
+    /// From a connection to that port until its request is answered and read. Past it the connection is closed.
+    pub metrics_request_timeout: Duration,
     /// Time for a graceful stop to hand what was received to the broker.
     pub stop_timeout: Duration,
 }
@@ -51,6 +55,8 @@ impl Default for Limits {
             identify_failures_max: 50,
             identify_failure_forgiven_after: Duration::from_secs(1),
             backlog_bytes_max: 256 << 20,
+            metrics_connections_max: 64,
+            metrics_request_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_millis(1_500),
         }
     }

@@ -101,6 +101,8 @@ pub struct Stats {
     pub registry_version: u64,
     /// Whether the broker takes messages.
     pub broker_connected: bool,
+    /// Clients of the embedded broker; 0 with another.
+    pub mqtt_clients: u64,
     /// Readings that wait for the external broker.
     pub backlog: u64,
     /// Readings lost because the backlog was full.
@@ -132,6 +134,7 @@ impl Metrics {
             enrolled: self.enrolled.get(),
             registry_version: self.registry_version.get(),
             broker_connected: self.broker_connected.get() == 1,
+            mqtt_clients: self.mqtt_clients.get(),
             backlog: self.backlog.get(),
             dropped: self.dropped.get(),
         }

@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError};
+use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError, StorageError};
 use vitalwire_registry::Logins;
 
 pub use self::external::{BrokerUrlError, ExternalBroker};
@@ -114,12 +114,15 @@ impl Publisher {
 
     /// Lets go what waits of a device and what the broker keeps of it; how many messages the broker kept, `None` when it is
     /// elsewhere and keeps its own copies.
-    pub(crate) async fn erase(&self, device: &DeviceId) -> Option<usize> {
+    ///
+    /// # Errors
+    /// When what the broker keeps is not off the disk.
+    pub(crate) async fn erase(&self, device: &DeviceId) -> Result<Option<usize>, StorageError> {
         match &self.0 {
-            Kind::Embedded(embedded) => Some(embedded.erase(device).await),
+            Kind::Embedded(embedded) => embedded.erase(device).await.map(Some),
             Kind::External(external) => {
                 external.erase(device);
-                None
+                Ok(None)
             }
         }
     }

@@ -152,6 +152,7 @@ impl Server {
             intake: Arc::new(Intake::new(journal, feed.clone(), metrics.clone())),
             batch_ms: config.batch_ms,
             device_proxies: config.device_proxies,
+            data: config.data,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
             feed,
             publisher,

@@ -7,7 +7,7 @@ pub const DEVICES_MAX: usize = 1_000_000;
 /// The most users; one more is refused.
 pub const USERS_MAX: usize = 10_000;
 /// The longest proof of an erasure that is kept, in bytes; a longer one is refused.
-pub const PROOF_LEN_MAX: usize = 400;
+pub const PROOF_LEN_MAX: usize = 1_000;
 /// How long the old key of a TLS device works after a rotation, unless its new one is used before: time enough to
 /// visit the device.
 pub const ROTATION_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);

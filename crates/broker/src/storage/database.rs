@@ -8,11 +8,11 @@ use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tracing::warn;
 
-/// Name of the file in the storage folder.
-const FILE: &str = "broker.db";
+/// Name of the file in the storage folder. What SQLite writes beside it begins with it.
+pub const FILE: &str = "broker.db";
 /// Grows when a table or the form of a stored message changes.
 const FORMAT: i64 = 1;
 
@@ -42,6 +42,7 @@ pub(crate) struct StoredSession {
 /// See the module.
 pub(crate) struct Database {
     connection: Connection,
+    folder: PathBuf,
 }
 
 impl Database {
@@ -58,7 +59,7 @@ impl Database {
             .map_err(|error| storage(error.to_string()))?;
         let connection = Connection::open(&path).map_err(|error| storage(error.to_string()))?;
         match prepare(&connection) {
-            Ok(FORMAT) => Ok(Self { connection }),
+            Ok(FORMAT) => Ok(Self { connection, folder: folder.into() }),
             Ok(format) => Err(storage(format!(
                 "it has format {format}, this program knows {FORMAT}: run the version that wrote it, or move the file away"
             ))),
@@ -77,6 +78,29 @@ impl Database {
         let transaction = self.connection.transaction()?;
         changes(&transaction)?;
         transaction.commit()
+    }
+
+    /// Makes every write fail.
+    #[cfg(test)]
+    pub(crate) fn refuse_writes(&self) {
+        self.connection.pragma_update(None, "query_only", "ON").expect("it is a setting");
+    }
+
+    /// Writes every page again and empties the log, so that the files hold nothing but what the tables hold.
+    pub(crate) fn purge(&self) -> rusqlite::Result<()> {
+        // The scratch file holds what is left: beside the database, not in a shared folder (which a minimal container
+        // lacks).
+        if let Some(folder) = self.folder.to_str().filter(|folder| !folder.is_empty()) {
+            self.connection.pragma_update(None, "temp_store_directory", folder)?;
+        }
+        self.connection.execute_batch("VACUUM")?;
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| match row.get(0)? {
+            0 => Ok(()),
+            _busy => Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+                Some("the log could not be emptied".to_owned()),
+            )),
+        })
     }
 
     /// All retained messages.

@@ -39,6 +39,15 @@ impl Known {
     }
 }
 
+/// What is to be written now.
+struct Taken {
+    retained: RetainedChanges,
+    sessions: HashSet<String>,
+    /// Whoever asked for these flushes waits.
+    flushes: u64,
+    purge: bool,
+}
+
 pub(super) struct Writer {
     database: Database,
     memory: Arc<DynamicStorage>,
@@ -65,17 +74,29 @@ impl Writer {
         loop {
             self.wait(next_write);
             runtime.block_on(self.trim());
-            let Some((retained, sessions, flushes)) = self.take_pending(next_write) else { continue };
+            let Some(Taken { retained, sessions, flushes, purge }) = self.take_pending(next_write) else {
+                continue;
+            };
             if self.shared.pending().stop {
                 return;
             }
             let started = Instant::now();
             let written = runtime.block_on(self.write(&retained, &sessions));
-            if let Err(error) = written {
-                self.complain(&error);
-                self.give_back(retained, sessions);
+            let failed = match written {
+                Ok(()) if purge => self.database.purge().err(),
+                Ok(()) => None,
+                Err(error) => {
+                    self.give_back(retained, sessions);
+                    Some(error)
+                }
+            };
+            if let Some(error) = &failed {
+                self.complain(error);
             }
             let mut pending = self.shared.pending();
+            if let Some(error) = failed {
+                pending.flush_failed = Some((flushes, error.to_string()));
+            }
             pending.flushes_done = pending.flushes_done.max(flushes);
             drop(pending);
             self.shared.changed.notify_all();
@@ -99,15 +120,14 @@ impl Writer {
     }
 
     /// Takes what is to be written, when it is time.
-    fn take_pending(&self, next_write: Instant) -> Option<(RetainedChanges, HashSet<String>, u64)> {
+    fn take_pending(&self, next_write: Instant) -> Option<Taken> {
         let mut pending = self.shared.pending();
         let due = pending.is_urgent() || Instant::now() >= next_write;
-        due.then(|| {
-            (
-                std::mem::take(&mut pending.retained),
-                std::mem::take(&mut pending.sessions),
-                pending.flushes_wanted,
-            )
+        due.then(|| Taken {
+            retained: std::mem::take(&mut pending.retained),
+            sessions: std::mem::take(&mut pending.sessions),
+            flushes: pending.flushes_wanted,
+            purge: std::mem::take(&mut pending.purge),
         })
     }
 

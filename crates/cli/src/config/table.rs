@@ -368,6 +368,20 @@ pub(super) static SETTINGS: &[Setting] = &[
         "Metrics, /healthz and /readyz, on this machine only; or off",
         &Field(|v| &mut v.metrics_listen),
     ),
+    limit(
+        "metrics.connections_max",
+        Unit::None,
+        "Connections at once to that port",
+        "The oldest is closed",
+        &Field(|v| &mut v.limits.metrics_connections_max),
+    ),
+    limit(
+        "metrics.request_ms_max",
+        Unit::Milliseconds,
+        "Time for a request, its answer and the reading of it",
+        "The connection is closed",
+        &Field(|v| &mut v.limits.metrics_request_timeout),
+    ),
     // The journal.
     setting(
         "journal.max_mib",

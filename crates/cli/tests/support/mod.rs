@@ -122,6 +122,10 @@ impl Serve {
         Self { child, line }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         vitalwire_testing::program::signal(&self.child, name);
     }

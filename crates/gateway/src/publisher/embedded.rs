@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{Broker, BrokerAddresses, BrokerConfig, BrokerError};
+use vitalwire_broker::{Broker, BrokerAddresses, BrokerConfig, BrokerError, StorageError};
 use vitalwire_registry::Logins;
 
 use super::message::Message;
@@ -58,7 +58,7 @@ impl Embedded {
         share.deliver();
     }
 
-    pub(super) async fn erase(&self, device: &DeviceId) -> usize {
+    pub(super) async fn erase(&self, device: &DeviceId) -> Result<usize, StorageError> {
         let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));
         self.broker.erase(|topic: &str| topic.starts_with(&ours) || topic.starts_with(&papers)).await
     }
