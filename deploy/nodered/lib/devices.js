@@ -76,6 +76,8 @@ class Devices {
     if (!parsed) return false;
     const { id, kind } = parsed;
     if (kind === 'status' && payload === '') return this.#forget(id);
+    // An erased device's addresses go, too, before its status or after it: they must not bring it back.
+    if (kind === 'address' && payload === '' && !this.#devices.has(id)) return true;
     const change = CHANGES[kind](parsed, payload, now_ms);
     if (!change) return false;
     const device = this.#device(id);

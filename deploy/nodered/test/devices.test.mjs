@@ -112,6 +112,9 @@ describe('states', () => {
     known.changes(T0);
     known.take('vitalwire/v1/bed/status', '', T0);
     assert.deepEqual(known.changes(T0).gone, ['bed']);
+    // Its addresses are erased in any order: none brings it back.
+    assert.equal(known.take('Pico/bed/Ip_address', '', T0), true);
+    assert.deepEqual(known.all(T0).devices.map(({ id }) => id), ['cot']);
     assert.deepEqual(known.changes(T0).gone, []);
     known.take('vitalwire/v1/pen/status', 'online', T0);
     known.connection(false, T0);

@@ -27,6 +27,9 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 pub(super) struct Embedded {
     broker: Arc<Broker>,
+    feed: Feed,
+    /// Held while an item of the feed is published: an erasure must not overtake what was taken out of the feed before it.
+    publishing: Arc<tokio::sync::Mutex<()>>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -41,8 +44,10 @@ impl Embedded {
         mark_all_offline(&broker).await;
         metrics.broker_connected.set(1);
         let reader = feed.subscribe_publisher(WAITING_BYTES_MAX, WhenFull::Wait);
-        let task = tokio::spawn(run(reader, Arc::clone(&broker)).instrument(error_span!("publisher")));
-        Ok(Self { broker, task: Mutex::new(Some(task)) })
+        let publishing = Arc::default();
+        let run = run(reader, Arc::clone(&broker), Arc::clone(&publishing));
+        let task = tokio::spawn(run.instrument(error_span!("publisher")));
+        Ok(Self { broker, feed: feed.clone(), publishing, task: Mutex::new(Some(task)) })
     }
 
     pub(super) fn addresses(&self) -> BrokerAddresses {
@@ -60,6 +65,8 @@ impl Embedded {
 
     pub(super) async fn erase(&self, device: &DeviceId) -> Result<usize, StorageError> {
         let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));
+        let _publishing = self.publishing.lock().await;
+        self.feed.forget(device);
         self.broker.erase(|topic: &str| topic.starts_with(&ours) || topic.starts_with(&papers)).await
     }
 
@@ -75,8 +82,11 @@ impl Embedded {
 }
 
 /// Publishes what the feed tells, until it ends.
-async fn run(mut feed: FeedReader, broker: Arc<Broker>) {
-    while let Some(queued) = feed.next_queued().await {
+async fn run(mut feed: FeedReader, broker: Arc<Broker>, publishing: Arc<tokio::sync::Mutex<()>>) {
+    while feed.ready().await {
+        let _publishing = publishing.lock().await;
+        // An erasure may have let go what was there.
+        let Some(queued) = feed.take() else { continue };
         let messages = match &queued.item {
             FeedItem::Reading(reading) => render::live(reading, utc_us(SystemTime::now())),
             FeedItem::Status(status) => render::status(status),
