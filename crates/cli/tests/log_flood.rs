@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use support::{Data, Serve};
+use vitalwire_testing::program::until;
 
 const FLOOD: usize = 3_000;
 
@@ -23,8 +24,20 @@ fn log_of(act: impl Fn(&mut TcpStream)) -> String {
     for _ in 0..FLOOD {
         act(&mut TcpStream::connect(serve.address("devices")).unwrap());
     }
+    // At a stop, those that wait in the kernel to be accepted are let go.
+    until("every connection has ended", || ended(&serve) == FLOOD);
     assert!(serve.terminate().1.success());
     std::fs::read_to_string(log).unwrap()
+}
+
+/// How many connections have ended, by the server's metrics.
+fn ended(serve: &Serve) -> usize {
+    let mut stream = TcpStream::connect(serve.address("metrics")).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let ends = text.lines().filter(|line| line.starts_with("vitalwire_connections_ended_total"));
+    ends.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
 }
 
 /// How many lines are of the ends of connections, and how many more the log says it left out.
