@@ -49,7 +49,7 @@ impl<P: Clone + Eq + Hash> Repeats<P> {
             .entry(shared.unwrap_or_else(|| place.clone()))
             .or_insert(Tally { due: now, left_out: 0 });
         let due = tally.due.max(now);
-        if due - now >= LINE_INTERVAL * BURST_LINES {
+        if due - now > LINE_INTERVAL * (BURST_LINES - 1) {
             tally.left_out += 1;
             self.counted_at.get_or_insert(now);
             return false;
