@@ -14,6 +14,7 @@ use vitalwire_access::DeviceId;
 
 use crate::boot_clock::BootClock;
 use crate::clock::{Clock, system_clock};
+use crate::command::{Append, Command};
 use crate::counters::Counters;
 use crate::entry::{Entry, Outcome, Refusal, SEQUENCE_MAX, Stored};
 use crate::erase::Erased;
@@ -27,7 +28,7 @@ use crate::read_pool::ReadPool;
 use crate::reader::{Reader, ReaderLag, lag_of};
 use crate::readers::ReaderTable;
 use crate::steady::Suspension;
-use crate::writer::{self, Announce, Append, Command};
+use crate::writer::{self, Announce};
 
 /// Resolves after the commit. Dropping it does not take the entry back.
 #[derive(Debug)]

@@ -15,6 +15,7 @@
 
 mod boot_clock;
 mod clock;
+mod command;
 mod counters;
 mod disk;
 mod downsample;

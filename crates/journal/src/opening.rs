@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout_at;
 
 use crate::clock::Clock;
+use crate::command::Command;
 use crate::disk::refusal_at_start;
 use crate::entry::{Outcome, Refusal};
 use crate::error::{JournalError, Result};
@@ -19,7 +20,6 @@ use crate::limits::{JournalLimits, RETRY_MS};
 use crate::readers::ReaderTable;
 use crate::schema;
 use crate::steady::Steady;
-use crate::writer::Command;
 
 /// What the writer works on.
 pub(crate) struct Opened {
