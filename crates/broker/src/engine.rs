@@ -21,12 +21,12 @@ use tracing::warn;
 use vitalwire_registry::Logins;
 
 use crate::BrokerLimits;
+use crate::allowed::allowed_part;
 use crate::auth::Gate;
 use crate::connections::{Caps, Connections};
 use crate::counters::Counters;
 use crate::error::BrokerError;
 use crate::events::Events;
-use crate::revoke;
 use crate::storage::{self, QueueLimits, Retained, Storage};
 use crate::wills::Wills;
 
@@ -87,7 +87,7 @@ impl Engine {
         let directory = Arc::clone(&logins.directory().borrow());
         for stored in opened.sessions {
             found.push(stored.session.client_id.clone());
-            if let Some(stored) = revoke::allowed_part(&directory, stored) {
+            if let Some(stored) = allowed_part(&directory, stored) {
                 storage::restore(&memory, stored).await;
             }
         }

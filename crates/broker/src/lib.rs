@@ -19,6 +19,7 @@
 //! [`BrokerLimits`] names those that can be set. What happens at each is said there.
 
 mod acl;
+mod allowed;
 mod auth;
 mod connections;
 mod counters;

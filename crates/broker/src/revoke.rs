@@ -1,16 +1,17 @@
 //! What happens when a user is removed or changed: its live connections end, and what its stored sessions may no longer
 //! have is taken out of them. Runs at every new version of the directory, and at the start for what changed meanwhile.
 
-use crate::acl;
-use crate::engine::Engine;
-use crate::storage::StoredSession;
-use mqtt5::broker::storage::{ClientSession, QueuedMessage, StorageBackend};
 use std::sync::Arc;
 use std::time::Duration;
+
+use mqtt5::broker::storage::{QueuedMessage, StorageBackend};
 use tokio::sync::watch;
 use tracing::{info, warn};
-use vitalwire_access::Role;
 use vitalwire_registry::Directory;
+
+use crate::acl;
+use crate::allowed::role;
+use crate::engine::Engine;
 
 /// How long sessions wait for their connections to end before they are trimmed all the same.
 const LEAVING_MAX: Duration = Duration::from_millis(500);
@@ -40,20 +41,6 @@ pub(crate) async fn follow(mut users: watch::Receiver<Arc<Directory>>, engine: A
             trim_sessions(&engine, &directory).await;
         }
     }
-}
-
-/// The role of the session's user now.
-fn role<'a>(directory: &'a Directory, session: &ClientSession) -> Option<&'a Role> {
-    session.user_id.as_deref().and_then(|name| directory.users.get(name)).map(|user| &user.role)
-}
-
-/// A stored session as its user may have it today; `None` when the user is gone.
-pub(crate) fn allowed_part(directory: &Directory, mut stored: StoredSession) -> Option<StoredSession> {
-    let role = role(directory, &stored.session)?;
-    stored.session.subscriptions.retain(|filter, _| acl::may_subscribe(role, filter));
-    stored.queue.retain(|message| acl::may_subscribe(role, &message.topic));
-    stored.inflight.retain(|message| acl::may_subscribe(role, &message.topic));
-    Some(stored)
 }
 
 async fn trim_sessions(engine: &Engine, directory: &Directory) {
