@@ -2,8 +2,7 @@
 
 use std::io;
 
-use crate::record::RECORD_LEN_MAX;
-use crate::verifier::FLOWS_MAX;
+use crate::limits::{FLOWS_MAX, RECORD_LEN_MAX};
 
 /// Why a capture cannot be read to its end. Offsets are those of the file, in bytes.
 #[derive(Debug, thiserror::Error)]

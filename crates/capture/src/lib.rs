@@ -10,6 +10,7 @@ mod error;
 mod evidence;
 mod flow;
 mod hello;
+mod limits;
 mod needle;
 mod packet;
 mod reader;

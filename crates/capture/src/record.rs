@@ -10,9 +10,8 @@ use pcap_parser::pcap::{
 use pcap_parser::pcapng::{Block, EnhancedPacketBlock, SimplePacketBlock, parse_block_be, parse_block_le};
 
 use crate::error::CaptureError;
+use crate::limits::RECORD_LEN_MAX;
 
-/// The longest record that is read: a packet with its options is far shorter.
-pub(crate) const RECORD_LEN_MAX: usize = 16 << 20;
 /// How much is read from the file at once.
 const CHUNK_LEN: usize = 256 << 10;
 /// The most interfaces of a section: each takes a few bytes of memory.

@@ -8,14 +8,13 @@ use crate::blocks::Blocks;
 use crate::error::{CaptureError, NeedleError};
 use crate::evidence::Findings;
 use crate::flow::{Flow, Shared, client_first};
+use crate::limits::FLOWS_MAX;
 use crate::needle::{Needles, Search};
 use crate::packet::{Ends, Packet, Segment, dissect};
 use crate::record::{Record, Records};
 use crate::report::{FlowReport, OtherPackets, Report, Time, findings_by_flow, verdict_of_all};
 use crate::tap::Tap;
 
-/// Connections of which a report is made, about 1 KiB each. A capture with more is refused.
-pub(crate) const FLOWS_MAX: usize = 100_000;
 /// Packets between two calls of `progress`.
 const PROGRESS_PACKETS: u64 = 4_096;
 /// The number under which findings in packets of no flow are kept.
