@@ -17,14 +17,7 @@ pub use encoder::FrameEncoder;
 pub use error::FrameError;
 pub(crate) use hex::{BlockDigits, is_hex_digit};
 
-/// Bytes of plaintext or ciphertext in one block.
-pub const BLOCK_LEN: usize = 16;
-
-/// Blocks in the longest frame that is accepted or written. Real frames have 7 to 9.
-pub const BLOCKS_MAX: usize = 64;
-
-/// Bytes of the longest frame on the wire: 32 digits a block, and a `+` between blocks.
-pub const FRAME_LEN_MAX: usize = BLOCKS_MAX * 33 - 1;
+pub use crate::limits::{BLOCK_LEN, BLOCKS_MAX, FRAME_LEN_MAX, JSON_LEN_MAX};
 
 /// Fills the last block; at least one always does, so that the end of a frame shows.
 const PADDING: u8 = b'&';

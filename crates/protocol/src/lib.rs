@@ -8,12 +8,13 @@ pub mod batch;
 pub mod detect;
 pub mod frame;
 pub mod identify;
+mod limits;
 pub mod sample;
 
 pub use detect::{Detected, detect};
 pub use frame::{
-    BLOCK_LEN, BLOCKS_MAX, CbcSecret, FRAME_LEN_MAX, FrameDecoder, FrameEncoder, FrameError,
+    BLOCK_LEN, BLOCKS_MAX, CbcSecret, FRAME_LEN_MAX, FrameDecoder, FrameEncoder, FrameError, JSON_LEN_MAX,
     ParseVariantError, Variant,
 };
 pub use identify::{first_block, first_block_fits, identify_variant};
-pub use sample::{Channel, JSON_LEN_MAX, Sample, SampleError, VALUE_LEN_MAX, Value, write_sample_json};
+pub use sample::{Channel, Sample, SampleError, VALUE_LEN_MAX, Value, write_sample_json};

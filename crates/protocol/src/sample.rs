@@ -14,13 +14,10 @@ pub use channel::Channel;
 pub use error::SampleError;
 pub use write::write_sample_json;
 
-use crate::frame::{BLOCK_LEN, BLOCKS_MAX};
+pub use crate::limits::JSON_LEN_MAX;
 
 /// Bytes of the longest value's text; the paper's devices send up to 9.
 pub const VALUE_LEN_MAX: usize = 24;
-
-/// Bytes of the longest JSON text: what the longest frame holds, less one byte of padding.
-pub const JSON_LEN_MAX: usize = BLOCKS_MAX * BLOCK_LEN - 1;
 
 /// One value of a sample.
 #[derive(Clone, Copy, PartialEq)]

@@ -3,8 +3,7 @@
 use core::fmt;
 
 use super::cbc::{CbcSecret, Encryptor, Variant};
-use super::{BLOCK_LEN, FrameError, PADDING, SEPARATOR, hex, is_text, text_len};
-use crate::sample::JSON_LEN_MAX;
+use super::{BLOCK_LEN, FrameError, JSON_LEN_MAX, PADDING, SEPARATOR, hex, is_text, text_len};
 
 /// Encrypts JSON texts of one device.
 pub struct FrameEncoder {
@@ -21,8 +20,9 @@ impl FrameEncoder {
     /// Writes `json` as one frame to the start of `out` and returns the frame's length in bytes.
     ///
     /// # Errors
-    /// The text is longer than [`JSON_LEN_MAX`], holds a byte that is no ASCII text, does not end in `}`, or would seem to end earlier; or `out` is too
-    /// small ([`super::FRAME_LEN_MAX`] bytes always suffice). Then nothing has been written.
+    /// The text is longer than [`JSON_LEN_MAX`], holds a byte that is no ASCII text, does not end in `}`, or would seem
+    /// to end earlier; or `out` is too small ([`super::FRAME_LEN_MAX`] bytes always suffice). Then nothing has been
+    /// written.
     pub fn encode(&self, json: &[u8], out: &mut [u8]) -> Result<usize, FrameError> {
         check_ends_once(json)?;
         let blocks = json.len() / BLOCK_LEN + 1;

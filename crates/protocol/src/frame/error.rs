@@ -1,7 +1,7 @@
 //! What can be wrong with a frame. Errors carry positions, never plaintext and never keys.
 
-use super::BLOCKS_MAX;
-use crate::sample::{JSON_LEN_MAX, SampleError};
+use super::{BLOCKS_MAX, JSON_LEN_MAX};
+use crate::sample::SampleError;
 
 /// Why a frame was refused, read or written. After one of these a stream cannot be followed: end the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
