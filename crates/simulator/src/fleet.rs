@@ -5,6 +5,7 @@
 //! network was. Nothing is skipped silently: every sample that was due is in the report. It never reads key files and
 //! never runs the gateway.
 
+mod batches;
 mod clock;
 mod frames;
 mod link;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use batches::{BatchCount, BatchCounts, BatchSeen};
 pub use clock::DeviceClock;
 use frames::FrameDevice;
 pub use frames::{BACKLOG_SAMPLES_MAX, FINISH_MS_MAX};
@@ -29,10 +31,7 @@ pub use link::{
 };
 use link::{LinkDevice, LinkThread};
 pub use network::{CLOSE_WAIT_MS_MAX, CONNECT_MS_MAX};
-pub use observer::{
-    BatchCount, BatchCounts, BatchSeen, CONNECTIONS_KEPT_MAX, ConnectionSeen, DeviceSeen, FleetObserver,
-    SENT_LOG_LEN_MAX,
-};
+pub use observer::{CONNECTIONS_KEPT_MAX, ConnectionSeen, DeviceSeen, FleetObserver, SENT_LOG_LEN_MAX};
 pub use report::FleetReport;
 pub use retry::{RETRY_AFTER_MS_MAX, RETRY_AFTER_MS_MIN, SETTLED_AFTER_MS};
 use schedule::Schedule;

@@ -3,16 +3,12 @@
 //! It is written by the devices and read by anyone. Each device has its own lock, held for a few instructions and never
 //! across a wait. Memory is bounded: see [`SENT_LOG_LEN_MAX`]. It never slows a device down to keep more.
 
-mod batches;
-
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use batches::Batches;
-pub use batches::{BatchCount, BatchCounts, BatchSeen};
-
+use super::batches::{BatchCounts, BatchSeen, Batches};
 use super::{DeviceClock, FleetDevice, FleetReport};
 
 /// Times of writes kept of each device, unless the observer is made with fewer: 64 KiB a device once full.
