@@ -11,17 +11,12 @@ pub const NAME_LEN_MAX: usize = 64;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum NameError {
-    /// The text is empty.
     #[error("a name cannot be empty; use 1 to {NAME_LEN_MAX} of the characters A-Z a-z 0-9 _ -")]
     Empty,
-    /// The text is too long.
     #[error("a name of {len} bytes is over the limit of {NAME_LEN_MAX}")]
-    TooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
-    /// A character outside the alphabet.
+    TooLong { len: usize },
     #[error(
         "character {character:?} at position {position} cannot stand in a name; use only A-Z a-z 0-9 _ -"
     )]

@@ -26,19 +26,12 @@ const BLOCKS_KEPT_MAX: usize = Params::DEFAULT_M_COST as usize;
 
 /// Why a new password was not hashed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum PasswordError {
-    /// The password is too short.
     #[error("the password has {len} characters; it needs at least {PASSWORD_LEN_MIN}")]
-    TooShort {
-        /// Its length in characters.
-        len: usize,
-    },
-    /// The password is too long.
+    TooShort { len: usize },
     #[error("the password has {len} bytes; at most {PASSWORD_LEN_MAX} are taken")]
-    TooLong {
-        /// Its length in bytes.
-        len: usize,
-    },
+    TooLong { len: usize },
     /// argon2 refused to work.
     #[error("the password could not be hashed; is there enough memory (19 MiB)?")]
     NotHashed,

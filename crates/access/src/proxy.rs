@@ -23,22 +23,18 @@ const UNIX_STREAM: u8 = 0x31;
 
 /// Why a named proxy's connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ProxyError {
-    /// There is no header.
     #[error(
         "a proxy named in the settings sent no PROXY protocol version 2 header; turn it on there (haproxy: send-proxy-v2)"
     )]
     NoHeader,
-    /// An unknown command.
     #[error("the PROXY header has the version and command {0:#04x}; known are 0x20 and 0x21")]
     Command(u8),
-    /// Not TCP.
     #[error("the PROXY header has the family and protocol {0:#04x}, which is not TCP")]
     Family(u8),
-    /// The header is too long.
     #[error("the PROXY header announces {0} bytes; at most {PROXY_REST_LEN_MAX} are read")]
     TooLong(usize),
-    /// The addresses are missing.
     #[error("the PROXY header ends within its addresses")]
     CutOff,
 }

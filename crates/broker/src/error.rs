@@ -6,35 +6,21 @@ use std::path::PathBuf;
 
 /// Why the broker cannot start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum BrokerError {
-    /// An address cannot be listened on.
     #[error("cannot listen for {what} on {address}: {source}; {advice}", advice = bind_advice(source))]
     Bind {
         /// What would have been served there.
         what: &'static str,
-        /// The address asked for.
         address: SocketAddr,
-        /// What the system said.
         source: io::Error,
     },
-    /// The storage file cannot be used.
     #[error("broker storage {}: {cause}", path.display())]
-    Storage {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// Another process has the storage file open.
+    Storage { path: PathBuf, cause: String },
     #[error("broker storage {} is in use by another process: stop that one, or choose another data folder", path.display())]
-    StorageInUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The storage thread cannot be started.
+    StorageInUse { path: PathBuf },
     #[error("cannot start the broker's storage thread: {0}")]
     Thread(#[source] io::Error),
-    /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
 }

@@ -37,14 +37,13 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 
 /// Why what changed is not on the disk.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum StorageError {
-    /// Writing failed. It is tried again all the time.
+    /// It is tried again all the time.
     #[error("the broker cannot write its storage: {0}; is the disk full?")]
     Failed(String),
-    /// Writing takes too long.
     #[error("the broker's storage did not write within {} s; is the disk slow?", FLUSH_MAX.as_secs())]
     Late,
-    /// The broker stops.
     #[error("the broker stops")]
     Stopped,
 }

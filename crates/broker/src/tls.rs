@@ -55,46 +55,28 @@ impl TlsIdentity {
 
 /// What is wrong with a certificate or key.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum TlsError {
-    /// A file cannot be read.
     #[error("cannot read the {what} {}: {source}", path.display())]
     Read {
         /// Certificate or key.
         what: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
-    /// A file is not what it should be.
     #[error("{} holds no {what} in PEM form: {source}", path.display())]
     Content {
         /// Certificate or key.
         what: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What OpenSSL said.
         source: ErrorStack,
     },
-    /// The key belongs to another certificate.
     #[error("the key {} does not belong to the certificate {}: give the pair that was issued together", key.display(), certificate.display())]
-    Mismatch {
-        /// The certificate.
-        certificate: PathBuf,
-        /// The key.
-        key: PathBuf,
-    },
-    /// No name to put into the certificate.
+    Mismatch { certificate: PathBuf, key: PathBuf },
     #[error("a certificate needs at least one name or address that clients connect to")]
     NoName,
-    /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
     /// Anything else that OpenSSL refuses.
     #[error("OpenSSL: {0}")]
     OpenSsl(#[from] ErrorStack),

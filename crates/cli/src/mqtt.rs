@@ -29,18 +29,14 @@ pub(crate) struct MqttUrl {
 /// Why a text is no broker URL.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MqttUrlError {
-    /// Neither `mqtt://` nor `mqtts://`.
     #[error("`{0}` is no MQTT URL: write mqtt://USER@HOST:PORT, or mqtts://USER@HOST:PORT for TLS")]
     Scheme(String),
-    /// A password in the URL.
     #[error(
         "a password in a URL shows in every process list: set VITALWIRE_MQTT_PASSWORD or use a password file"
     )]
     Password,
-    /// No host.
     #[error("the URL names no host: write mqtt://USER@HOST:PORT")]
     Host,
-    /// A port that is none.
     #[error("`{0}` is no port: write a number from 1 to 65535, or leave it out (1883, with TLS 8883)")]
     Port(String),
 }

@@ -12,19 +12,16 @@ use crate::mqtt::MqttUrl;
 /// A setting that is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// Plain MQTT that others can reach.
     #[error(
         "plain MQTT on {0} would send passwords and vital signs readable over the network. Keep --mqtt-listen on \
          127.0.0.1 and let others use TLS: --mqtt-tls-listen 0.0.0.0:8883"
     )]
     PlainMqtt(SocketAddr),
-    /// Plain WebSocket that others can reach.
     #[error(
         "MQTT over plain WebSocket on {0} would send passwords and vital signs readable over the network. Keep \
          --mqtt-websocket-listen on 127.0.0.1 and put a TLS reverse proxy in front of it"
     )]
     PlainWebSocket(SocketAddr),
-    /// Metrics that others can reach.
     #[error(
         "metrics on {0} would tell anyone on the network which devices are connected. Keep --metrics-listen on \
          127.0.0.1 and let the collector fetch them there or through a reverse proxy"
@@ -35,22 +32,10 @@ pub(crate) enum Refusal {
         "{0} would send the broker's password and all vital signs readable over the network. Use mqtts://"
     )]
     PlainBroker(String),
-    /// A secret that others can read.
     #[error("{path} can be read by others (mode {mode:04o}): chmod 600 {path}")]
-    OpenFile {
-        /// Which file.
-        path: String,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A file that is not there.
+    OpenFile { path: String, mode: u32 },
     #[error("cannot read {path}: {reason}")]
-    Unreadable {
-        /// Which file.
-        path: String,
-        /// What the system says.
-        reason: String,
-    },
+    Unreadable { path: String, reason: String },
 }
 
 /// All that is unsafe in these settings; empty when they may be used.

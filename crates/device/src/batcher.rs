@@ -32,37 +32,20 @@ pub struct ChannelSetup {
 
 /// Why a batcher cannot work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum BatcherError {
-    /// No channel, or too many.
     #[error("{count} channels: a device has 1 to {CHANNELS_MAX}")]
-    ChannelCount {
-        /// Channels given.
-        count: usize,
-    },
-    /// A channel's setup is outside the protocol's limits, or its index comes twice.
+    ChannelCount { count: usize },
     #[error(
         "channel {index}: its index comes twice, or index, interval or scale is outside PROTOCOL.md's limits"
     )]
-    Channel {
-        /// Its index.
-        index: u8,
-    },
-    /// The batch's length is outside the protocol's limits.
+    Channel { index: u8 },
     #[error("batches of {batch_ms} ms: want 1 to {BATCH_MS_MAX}")]
-    BatchMs {
-        /// Milliseconds asked for.
-        batch_ms: u32,
-    },
-    /// The memory or the longest message cannot take a value of each channel.
+    BatchMs { batch_ms: u32 },
     #[error(
         "memory for {values} values and messages of {message_len_max} bytes are too small for these channels"
     )]
-    TooSmall {
-        /// Values that fit the memory.
-        values: usize,
-        /// Bytes of the longest message.
-        message_len_max: usize,
-    },
+    TooSmall { values: usize, message_len_max: usize },
 }
 
 /// A channel and its values of the present batch.

@@ -113,21 +113,14 @@ impl core::fmt::Debug for Credentials {
 
 /// Why there is no identity in what the flash holds. A person reads it in the device's log, or when a device is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum IdentityError {
-    /// Something else is there.
     #[error("no identity is in the flash, but something else; write the device's identity file to it")]
     Magic,
-    /// The flash holds less than the record says.
     #[error(
         "the identity is cut off: {len} bytes of CBOR are announced, {available} are there; write it again"
     )]
-    Cut {
-        /// Announced bytes of CBOR.
-        len: usize,
-        /// Bytes for it.
-        available: usize,
-    },
-    /// A bit is wrong.
+    Cut { len: usize, available: usize },
     #[error(
         "the identity is damaged: its check is {found:#010x} and should be {expected:#010x}; write it again"
     )]
@@ -137,24 +130,15 @@ pub enum IdentityError {
         /// As the record says.
         expected: u32,
     },
-    /// Written for later firmware.
     #[error("the identity is of version {version}; this firmware reads version {VERSION}")]
-    Version {
-        /// Its version.
-        version: u64,
-    },
-    /// Missing, of another type, or outside its limits.
+    Version { version: u64 },
     #[error("field {field} of the identity is missing or not as it should be; make the identity again")]
     Field {
         /// The key in the record's map.
         field: u64,
     },
-    /// No room for it.
     #[error("the identity does not fit into {available} bytes")]
-    OutputTooSmall {
-        /// Bytes there were.
-        available: usize,
-    },
+    OutputTooSmall { available: usize },
 }
 
 impl Identity {

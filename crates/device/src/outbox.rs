@@ -30,27 +30,16 @@ pub const OLDEST_LEN_MAX: usize = 1 + 9;
 
 /// Why a batch was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum OutboxError {
-    /// The batch is longer than the outbox can keep.
     #[error(
         "batch of {len} bytes is longer than the outbox takes, {max}: make batches shorter or memory larger"
     )]
-    TooLong {
-        /// Its bytes.
-        len: usize,
-        /// Bytes of the longest batch.
-        max: usize,
-    },
-    /// The buffer cannot take the next batch.
+    TooLong { len: usize, max: usize },
     #[error(
         "buffer of {available} bytes cannot take a batch of {len}: pass one of message_len_max and OLDEST_LEN_MAX"
     )]
-    BufferTooSmall {
-        /// Bytes of the batch.
-        len: usize,
-        /// Bytes of the buffer.
-        available: usize,
-    },
+    BufferTooSmall { len: usize, available: usize },
 }
 
 /// Whose batches are delivered now: what a `Hello` says of them.

@@ -55,51 +55,25 @@ impl Default for SessionLimits {
 
 /// Why a session is over. Close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SessionError {
-    /// The server sent what is no message, or a message out of its limits.
     #[error("what the server sent breaks PROTOCOL.md: {0}")]
     Message(#[from] BatchError),
-    /// The server sent a message longer than a device takes.
     #[error("message of the server is longer than {max} bytes: a device takes no longer ones")]
-    TooLong {
-        /// Bytes that a device takes.
-        max: usize,
-    },
-    /// The server sent a message that only devices send.
+    TooLong { max: usize },
     #[error("the server sent a {name}, which only devices send: this is no Vitalwire server")]
-    WrongDirection {
-        /// The message's name.
-        name: &'static str,
-    },
-    /// A message came before the `Welcome`, or a second `Welcome`.
+    WrongDirection { name: &'static str },
     #[error("the server sent a {name} out of turn: Welcome comes first, and once")]
-    OutOfTurn {
-        /// The message's name.
-        name: &'static str,
-    },
-    /// The server claims to hold batches that were never sent.
+    OutOfTurn { name: &'static str },
     #[error(
         "the server claims to hold batch {sequence}, the last sent is {sent}: it has another device's data"
     )]
-    NeverSent {
-        /// What it claims.
-        sequence: u64,
-        /// The last batch that exists.
-        sent: u64,
-    },
-    /// No `Welcome` in time.
+    NeverSent { sequence: u64, sent: u64 },
     #[error("no Welcome within {ms_max} ms")]
-    NotWelcomed {
-        /// The limit.
-        ms_max: u64,
-    },
-    /// No acknowledgement for too long.
+    NotWelcomed { ms_max: u64 },
     #[error("no acknowledgement within {ms_max} ms: the connection is dead")]
-    NotAcknowledged {
-        /// The limit.
-        ms_max: u64,
-    },
-    /// The server refused what this side sent, and said why. The outbox has counted it.
+    NotAcknowledged { ms_max: u64 },
+    /// The outbox has counted it.
     #[error("the server refuses batch {sequence:?}, reason {code} of PROTOCOL.md; given up: {is_given_up}")]
     Refused {
         /// The batch as the server names it; `None`: it was no batch.
@@ -109,7 +83,6 @@ pub enum SessionError {
         /// That was the third time: the batch is sent no more.
         is_given_up: bool,
     },
-    /// The buffer for messages is too small.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
 }

@@ -51,44 +51,27 @@ impl Drop for Settings {
 
 /// Why settings are refused. A person reads it on the configuration page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SettingsError {
     /// Not CBOR of the form `[text, number, bytes, text]`.
     #[error("the settings are not of the form that this firmware reads; reload the page and save again")]
     Form,
-    /// No server, or one whose name is too long.
     #[error("the server's address has {len} characters; it needs 1 to {SERVER_LEN_MAX}")]
-    ServerLength {
-        /// Its bytes.
-        len: usize,
-    },
-    /// Neither an IPv4 address nor a name.
+    ServerLength { len: usize },
     #[error(
         "the server's address is neither an IPv4 address such as 192.168.1.20 nor a name of letters, digits, dots and inner dashes"
     )]
     Server,
-    /// No port of TCP.
     #[error("the server's port is {port}; it must be between 1 and 65535")]
-    Port {
-        /// What was given.
-        port: u64,
-    },
-    /// No name of a network has that length.
+    Port { port: u64 },
     #[error("the Wi-Fi name has {len} bytes; it needs 1 to {WIFI_NAME_LEN_MAX}")]
-    WifiNameLength {
-        /// Its bytes.
-        len: usize,
-    },
-    /// No password of WPA2.
+    WifiNameLength { len: usize },
     #[error(
         "the Wi-Fi password must have 8 to 63 ordinary characters or 64 hexadecimal digits, or be empty for an open network"
     )]
     WifiPassword,
-    /// No room for them.
     #[error("the settings do not fit into {available} bytes")]
-    OutputTooSmall {
-        /// Bytes there were.
-        available: usize,
-    },
+    OutputTooSmall { available: usize },
 }
 
 impl Settings {

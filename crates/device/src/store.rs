@@ -46,16 +46,12 @@ const WRITE_TRIES: u32 = 2;
 
 /// Why something could not be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum StoreError {
-    /// The region given is not one that can be used.
     #[error(
         "a flash of {len} bytes cannot hold settings; at least two sectors are needed, in words of at most 64 bytes"
     )]
-    Region {
-        /// Its bytes.
-        len: usize,
-    },
-    /// The flash does not do what it should.
+    Region { len: usize },
     #[error("the flash could not be written; the device needs repair if this comes again")]
     Flash,
 }

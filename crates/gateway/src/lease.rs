@@ -7,19 +7,14 @@ use tokio_util::sync::CancellationToken;
 /// Why a connection was told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Ending {
-    /// It had to make room before it identified itself.
     #[error("made room for a newer connection before it identified itself")]
     Evicted,
-    /// A newer connection of its device took over.
     #[error("was silent, and a newer connection of the device took over")]
     TakenOver,
-    /// A newer connection of its device, authenticated afresh, took its place.
     #[error("a newer connection of the device took its place")]
     Replaced,
-    /// Its device was revoked or its key rotated.
     #[error("the device was revoked or its key rotated")]
     Revoked,
-    /// The server stops.
     #[error("the server stops")]
     Stopped,
 }

@@ -16,29 +16,16 @@ pub(crate) const PICO: &str = "pico";
 /// Why the profiles could not be read. A server with half its profiles would refuse half its devices, so it does
 /// not start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ProfilesError {
-    /// The folder or a file in it cannot be read.
     #[error("cannot read {path}: {cause}", path = .path.display())]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// A file is no profile.
+    File { path: PathBuf, cause: io::Error },
     #[error("{path} is no profile: {cause}", path = .path.display())]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with its line.
-        cause: ProfileError,
-    },
-    /// Two profiles have one name.
+    Invalid { path: PathBuf, cause: ProfileError },
     #[error("{path}: there is another profile of the name `{name}`; rename one of them", path = .path.display())]
     Twice {
         /// The file read last.
         path: PathBuf,
-        /// The name.
         name: String,
     },
 }

@@ -40,11 +40,10 @@ pub enum BrokerChoice {
 
 /// Why the publisher did not start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum PublisherError {
-    /// The embedded broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The external broker's settings.
     #[error(transparent)]
     Url(#[from] BrokerUrlError),
 }

@@ -67,6 +67,7 @@ pub struct ServerConfig {
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ServerError {
     /// Registry or master key.
     #[error(transparent)]
@@ -74,25 +75,19 @@ pub enum ServerError {
     /// The embedded broker, or the external one's settings.
     #[error(transparent)]
     Publisher(#[from] PublisherError),
-    /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The devices' profiles.
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
-    /// The TLS library.
     #[error("the TLS library does not start: {0}")]
     Tls(String),
-    /// A listener could not bind.
     #[error("cannot listen for {what} on {address} ({flag}): {cause}; {}", bind_advice(cause))]
     Bind {
         /// What the listener is for.
         what: &'static str,
         /// The flag that chooses the address.
         flag: &'static str,
-        /// The address.
         address: SocketAddr,
-        /// What the system said.
         cause: std::io::Error,
     },
 }

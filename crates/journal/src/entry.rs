@@ -118,11 +118,10 @@ pub enum Outcome {
 
 /// Why an entry is not kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Refusal {
-    /// The disk is full.
     #[error("the disk of the journal is full; free space on it, the journal goes on by itself")]
     DiskFull,
-    /// The journal is at its bound, and its oldest entries are still to be read.
     #[error(
         "the journal is at its limit of bytes and reader {reader} has not read the oldest entries; \
          bring that reader back, raise the limit, or forget the reader"
@@ -131,40 +130,22 @@ pub enum Refusal {
         /// Who lags most.
         reader: String,
     },
-    /// The disk or the database fails otherwise.
     #[error("the journal cannot be written ({cause}); look at the disk, the journal tries again by itself")]
-    Failing {
-        /// What SQLite said.
-        cause: String,
-    },
-    /// The device left too many gaps in the sequence of this boot.
+    Failing { cause: String },
     #[error(
         "the sequence of this boot has {gaps} gaps, the most that are kept; \
          the device must fill them, give them up, or start a new boot"
     )]
-    TooManyGaps {
-        /// How many there are.
-        gaps: usize,
-    },
-    /// The sequence number cannot be kept.
+    TooManyGaps { gaps: usize },
     #[error("sequence {sequence} is not within {SEQUENCE_FIRST} to {SEQUENCE_MAX}")]
-    SequenceOutOfRange {
-        /// The number.
-        sequence: u64,
-    },
-    /// The body is too long.
+    SequenceOutOfRange { sequence: u64 },
     #[error("a body of {len} bytes is over the limit of {BODY_BYTES_MAX}")]
-    BodyTooLong {
-        /// Its length.
-        len: usize,
-    },
-    /// The samples of one entry lie too far apart.
+    BodyTooLong { len: usize },
     #[error("an entry that spans {span_us} µs is over the limit of {SPAN_US_MAX}")]
     SpanTooLong {
         /// From first to last sample.
         span_us: u64,
     },
-    /// The journal was closed before the entry was written.
     #[error("the journal is closed")]
     Closed,
 }

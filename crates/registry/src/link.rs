@@ -63,14 +63,10 @@ impl LinkId {
 
 /// Why something is no link id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum LinkIdError {
-    /// It has another length.
     #[error("a link id has {LINK_ID_DIGITS} hexadecimal digits, and this has {len} bytes")]
-    Length {
-        /// Its length in bytes.
-        len: usize,
-    },
-    /// It holds something else than a lowercase hexadecimal digit.
+    Length { len: usize },
     #[error("a link id has only the digits 0-9 and a-f, and position {position} holds none of them")]
     Digit {
         /// The first such place, counted from 1.

@@ -42,6 +42,7 @@ pub struct Login {
 
 /// Why someone is not let in. Peers are told the same for the first two: it must not show which names exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum LoginRefusal {
     /// There is no such user, or it has another password.
     #[error("the user name or the password is wrong")]
@@ -49,7 +50,6 @@ pub enum LoginRefusal {
     /// Too many wrong passwords for that account from that address.
     #[error("too many wrong passwords from there; try again later")]
     LockedOut,
-    /// Too many logins at the same time.
     #[error("too many logins at once; try again")]
     Busy,
 }

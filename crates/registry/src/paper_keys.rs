@@ -33,26 +33,14 @@ pub struct ImportReport {
     pub unchanged: usize,
 }
 
-/// A key file was not taken. Nothing of it was imported.
+/// A key file was not taken. Nothing of it was imported. Lines count from 1.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ImportError {
-    /// The file could not be read.
     #[error("cannot read on after line {line}: {source}; nothing was imported")]
-    Read {
-        /// The last line that was read.
-        line: usize,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A line is at fault.
+    Read { line: usize, source: io::Error },
     #[error("line {line}: {fault}; nothing was imported")]
-    Line {
-        /// Its number, counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        fault: LineFault,
-    },
-    /// The registry failed, whatever the lines hold.
+    Line { line: usize, fault: LineFault },
     #[error("{0}; nothing was imported")]
     Registry(#[from] RegistryError),
 }
@@ -68,84 +56,53 @@ impl ImportError {
     }
 }
 
-/// What is wrong with a line.
+/// What is wrong with a line. Columns count from 1.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum LineFault {
-    /// It is too long.
     #[error("it is longer than {LINE_LEN_MAX} bytes")]
     TooLong,
-    /// It is not one JSON object.
     #[error(
         r#"column {column} is where it stops being a JSON object like {{ "id":"…", "key":"…", "iv":"…" }}"#
     )]
-    NotJson {
-        /// Where, counted from 1.
-        column: usize,
-    },
-    /// It is JSON of another shape.
+    NotJson { column: usize },
     #[error(
         "before column {column} it is not as expected: the fields id, key and iv, once each, each a string"
     )]
-    Shape {
-        /// Where, counted from 1.
-        column: usize,
-    },
-    /// A field is missing.
+    Shape { column: usize },
     #[error("the field {0:?} is missing")]
     Missing(&'static str),
-    /// The id is no name.
     #[error("the id cannot be used: {0}")]
     Id(NameError),
-    /// A key or IV has a wrong length.
     #[error("device {id}: {field:?} has {len} bytes and needs {KEY_LEN}")]
     KeyLength {
-        /// The device.
         id: DeviceId,
         /// `key` or `iv`.
         field: &'static str,
-        /// Its length.
         len: usize,
     },
-    /// A key or IV that is not ASCII.
     #[error("device {id}: {field:?} has characters that are not ASCII")]
     KeyNotAscii {
-        /// The device.
         id: DeviceId,
         /// `key` or `iv`.
         field: &'static str,
     },
-    /// The id occurs twice in the file.
     #[error("device {id} was already given in line {first}")]
-    Repeated {
-        /// The device.
-        id: DeviceId,
-        /// Where it was first given.
-        first: usize,
-    },
-    /// There are too many lines.
+    Repeated { id: DeviceId, first: usize },
     #[error("there are more than {DEVICES_MAX} devices")]
     TooMany,
-    /// The device is enrolled with another key.
     #[error(
         "device {0} is enrolled with another key; give it a fresh one with `vitalwire device rotate`, or revoke it and \
          import again"
     )]
     OtherKey(DeviceId),
-    /// The device was revoked while it had this very key.
     #[error(
         "device {0} was revoked with this key; take the line out, or enrol the device on purpose with \
          `vitalwire device add`"
     )]
     RevokedKey(DeviceId),
-    /// The device's row cannot be trusted.
     #[error("device {id} cannot be compared: {cause}")]
-    Broken {
-        /// The device.
-        id: DeviceId,
-        /// What is wrong with its row.
-        cause: BrokenCause,
-    },
-    /// Enrolling failed.
+    Broken { id: DeviceId, cause: BrokenCause },
     #[error("{0}")]
     Enrol(RegistryError),
 }

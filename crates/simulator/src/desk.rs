@@ -61,51 +61,32 @@ pub struct DeskConfig {
 
 /// Why there is no desk device.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum DeskError {
-    /// The flash file cannot be used.
     #[error("cannot use the flash file {}: {source}", path.display())]
-    FlashFile {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    FlashFile { path: PathBuf, source: io::Error },
     /// What is in the identity's sector cannot be used.
     #[error("{0}")]
     Identity(#[from] IdentityError),
-    /// There is no identity.
     #[error(
         "the device has no identity: `vitalwire device provision NAME --bin FILE` writes one, to be given by --identity"
     )]
     NoIdentity,
-    /// The flash holds what another device measured, or its settings.
     #[error(
         "the flash file {} belongs to another device, or to this one with an earlier key; name another file, or remove it",
         path.display()
     )]
-    OtherDevice {
-        /// The file.
-        path: PathBuf,
-    },
+    OtherDevice { path: PathBuf },
     /// The flash cannot be written.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// Nothing can listen there.
     #[error("cannot serve the configuration page on {address}: {source}")]
-    PageListen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
+    PageListen { address: SocketAddr, source: io::Error },
     /// Browsers could not name it.
     #[error(
         "the configuration page is served under one name only: give an address of this computer, not {address}"
     )]
-    PageAddress {
-        /// The address.
-        address: SocketAddr,
-    },
+    PageAddress { address: SocketAddr },
 }
 
 /// A desk device that does not run yet.

@@ -209,54 +209,25 @@ impl FleetConfig {
 
 /// Why a fleet cannot start. Once it runs, trouble with the network is counted, not returned.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum FleetError {
-    /// The sampling rate is out of range.
     #[error("a rate of {rate_hz} Hz is outside {RATE_HZ_MIN}..{RATE_HZ_MAX}")]
-    Rate {
-        /// The rate asked for.
-        rate_hz: f64,
-    },
+    Rate { rate_hz: f64 },
     /// Duration or ramp is out of range.
     #[error("{asked:?} is longer than {DURATION_MAX:?}; for a fleet that runs on give no duration")]
-    Duration {
-        /// The time asked for.
-        asked: Duration,
-    },
-    /// The target's name has no address.
+    Duration { asked: Duration },
     #[error("cannot find the gateway `{target}` (want host:port): {source}")]
-    Resolve {
-        /// The target.
-        target: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The sampling rate is out of range for devices on the secure link.
+    Resolve { target: String, source: io::Error },
     #[error(
         "a rate of {rate_hz} Hz is outside {LINK_RATE_HZ_MIN:.5}..{LINK_RATE_HZ_MAX}, which devices on the secure link can"
     )]
-    LinkRate {
-        /// The rate asked for.
-        rate_hz: f64,
-    },
-    /// A device on the secure link cannot be made.
+    LinkRate { rate_hz: f64 },
     #[error("device {id}: {reason}")]
-    Link {
-        /// The device.
-        id: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The thread of the devices on the secure link cannot be started.
+    Link { id: String, reason: String },
     #[error("cannot start the thread of the devices on the secure link: {0}")]
     Thread(io::Error),
-    /// The observer was made for another fleet.
     #[error("the observer watches {observed} devices, the fleet has {devices}; make it from the same list")]
-    OtherObserver {
-        /// Devices of the observer.
-        observed: usize,
-        /// Devices of the fleet.
-        devices: usize,
-    },
+    OtherObserver { observed: usize, devices: usize },
 }
 
 /// Runs the fleet until its duration is over or `stop` is cancelled, and closes every connection in order.

@@ -107,118 +107,66 @@ impl RecordingOptions {
     }
 }
 
-/// Why a recording cannot be played.
+/// Why a recording cannot be played. Lines and columns count from 1.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum RecordingError {
-    /// The file cannot be opened.
     #[error("cannot open the recording {}: {source}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The file cannot be read on.
+    Open { path: PathBuf, source: io::Error },
     #[error("cannot read the recording beyond line {line}: {source}")]
     Read {
         /// The last whole line.
         line: u64,
-        /// What the system said.
         source: io::Error,
     },
-    /// No row of numbers.
     #[error("the recording holds no row of numbers")]
     Empty,
-    /// The sampling rate is out of range.
     #[error("a sampling rate of {rate_hz} Hz is outside 0..{RECORDING_RATE_HZ_MAX}")]
-    Rate {
-        /// The rate asked for.
-        rate_hz: f64,
-    },
-    /// No rate was given and no column is the time.
+    Rate { rate_hz: f64 },
     #[error("the recording has no column `time` or `time_s`; give its sampling rate or name its time column")]
     NoTiming,
-    /// No column to play.
     #[error(
         "cannot tell which of the {columns} columns to play; name columns as the channels (PulseSig, Temp, …) or say \
          which to play"
     )]
-    NoTracks {
-        /// How many columns the file has.
-        columns: usize,
-    },
-    /// A column was asked for that is not there.
+    NoTracks { columns: usize },
     #[error("the recording has no column {column}; its columns are: {known}")]
     NoColumn {
-        /// The column asked for.
         column: Column,
         /// Names or places of those there are.
         known: String,
     },
-    /// Two columns for one channel.
     #[error("two columns are to be played as {key}; choose one")]
     DoubleTrack {
         /// JSON key of the channel.
         key: &'static str,
     },
-    /// A cell that is no finite number.
     #[error("line {line}, column {column}: `{text}` is not a finite number")]
     NotANumber {
-        /// Line, counted from 1.
         line: u64,
-        /// Column, counted from 1.
         column: usize,
         /// The cell, shortened.
         text: String,
     },
-    /// A number that, scaled, no sensor could give.
     #[error(
         "line {line}, column {column}: {value} is beyond ±{RECORDING_VALUE_MAX}; check the column and its scale"
     )]
     TooLarge {
-        /// Line, counted from 1.
         line: u64,
-        /// Column, counted from 1.
         column: usize,
         /// The scaled value.
         value: f64,
     },
-    /// A row that ends early.
     #[error("line {line} has {columns} columns, but column {wanted} is needed; is the file cut off?")]
-    ShortRow {
-        /// Line, counted from 1.
-        line: u64,
-        /// How many the line has.
-        columns: usize,
-        /// The column needed, counted from 1.
-        wanted: usize,
-    },
-    /// Time stands still or runs backwards.
+    ShortRow { line: u64, columns: usize, wanted: usize },
     #[error("line {line}: time {here} s does not come after {before} s")]
-    TimeNotRising {
-        /// Line, counted from 1.
-        line: u64,
-        /// Time of the row before.
-        before: f64,
-        /// Time of this row.
-        here: f64,
-    },
-    /// A line over the limit.
+    TimeNotRising { line: u64, before: f64, here: f64 },
     #[error("line {line} is longer than {LINE_LEN_MAX} bytes; is this a CSV file?")]
-    LineTooLong {
-        /// Line, counted from 1.
-        line: u64,
-    },
-    /// More numbers than are kept.
+    LineTooLong { line: u64 },
     #[error(
         "the recording has more than {numbers_max} numbers up to line {line}; play fewer columns or cut the file"
     )]
-    TooLong {
-        /// Line, counted from 1.
-        line: u64,
-        /// How many are kept.
-        numbers_max: usize,
-    },
+    TooLong { line: u64, numbers_max: usize },
 }
 
 /// One played column.

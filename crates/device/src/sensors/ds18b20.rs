@@ -44,20 +44,17 @@ pub trait OneWire {
 
 /// Why there is no temperature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ThermometerError {
-    /// No sensor on the bus.
     #[error("the thermometer does not answer: check its wires, its supply and the pull-up of its data line")]
     Absent,
-    /// What came does not belong together.
     #[error("what the thermometer says arrives altered: its cable is too long or its pull-up too weak")]
     Altered,
     /// It lost its supply during the conversion: the register has its value after power-on.
     #[error("the thermometer has just been switched on: its supply is interrupted")]
     PowerOn,
-    /// It measured with fewer bits than it should; it is set up again.
     #[error("the thermometer measured with fewer than 12 bits: it is set up again")]
     Coarse,
-    /// It says a temperature that it cannot measure.
     #[error("the thermometer says a temperature outside -55 to 125 degrees Celsius")]
     OutOfRange,
 }

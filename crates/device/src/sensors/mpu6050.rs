@@ -57,18 +57,14 @@ pub struct Movement {
 
 /// Why the sensor gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum MovementError<E> {
-    /// The bus failed: no sensor, or its wires are bad.
     #[error("the movement sensor does not answer: check its wires and its supply")]
     Bus(E),
-    /// Something else answers.
     #[error(
         "a part that calls itself {found:#04x} answers at the movement sensor's address, not an MPU-6050"
     )]
-    OtherPart {
-        /// What it calls itself.
-        found: u8,
-    },
+    OtherPart { found: u8 },
 }
 
 /// A sensor that was found and set up.

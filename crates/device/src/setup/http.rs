@@ -30,34 +30,24 @@ pub enum Wanted {
 
 /// Why a request gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Refusal {
     /// No request of HTTP/1.
     #[error("this is not a request that the device understands")]
     Malformed,
-    /// Another host.
+    /// The `Host` is not the device's: a page from elsewhere asks through the browser.
     #[error("settings are only taken from the device's own page")]
     ForeignHost,
-    /// Nothing is there.
     #[error("there is only one page: /")]
     NotFound,
-    /// Something is there, for another method.
     #[error("only {allowed} is answered here")]
-    Method {
-        /// The method that is.
-        allowed: &'static str,
-    },
-    /// It took too long.
+    Method { allowed: &'static str },
     #[error("the request did not come to its end in time")]
     TimedOut,
-    /// A body of unknown length.
     #[error("the length of the settings is not announced")]
     LengthRequired,
-    /// A body over [`BODY_LEN_MAX`].
     #[error("{len} bytes of settings are over the limit of {BODY_LEN_MAX}")]
-    BodyTooLong {
-        /// Its length.
-        len: usize,
-    },
+    BodyTooLong { len: usize },
     /// A head over [`HEAD_LEN_MAX`], or of too many fields.
     #[error("the head of the request is over the limit of {HEAD_LEN_MAX} bytes")]
     HeadTooLong,

@@ -8,31 +8,18 @@ use crate::profiles::ProfilesError;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum HistoryError {
-    /// The times are in the wrong order.
     #[error("the range must end after its beginning")]
     Range,
-    /// Too many points, or none.
     #[error("{points} points: there are from 1 to {BUCKETS_MAX}")]
-    Points {
-        /// What was asked for.
-        points: u32,
-    },
-    /// No profile has such a channel, or none of those that the readings name.
+    Points { points: u32 },
     #[error("no reading can have a channel `{wanted}`; there are {}", channels_text(.known))]
-    UnknownChannel {
-        /// What was asked for.
-        wanted: String,
-        /// The channels that there are.
-        known: BTreeSet<String>,
-    },
-    /// The work was given up, because the program ends.
+    UnknownChannel { wanted: String, known: BTreeSet<String> },
     #[error("the program ends; ask again when it runs")]
     Stopped,
-    /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The devices' profiles.
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
 }

@@ -51,21 +51,15 @@ pub struct ExternalBroker {
 
 /// Why a broker URL was not understood.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum BrokerUrlError {
-    /// Neither `mqtt://` nor `mqtts://`.
     #[error("`{0}` does not begin with mqtt:// or mqtts://")]
     Scheme(String),
     /// No host, or a path or password where none belongs.
     #[error("`{0}` is not of the form mqtt(s)://[user@]host[:port]; the password is given apart")]
     Form(String),
-    /// The certificate authority's file cannot be read.
     #[error("cannot read the certificate authority {path}: {cause}", path = .path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: std::io::Error,
-    },
+    Ca { path: PathBuf, cause: std::io::Error },
 }
 
 impl ExternalBroker {

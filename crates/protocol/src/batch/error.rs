@@ -5,50 +5,31 @@ use super::{BATCH_VALUES_MAX, CHANNELS_MAX, MESSAGE_LEN_MAX, NESTING_MAX, PROTOC
 /// Why a message was refused, read or written. `at` is the offset in the message, in bytes. After one of these a stream
 /// cannot be followed: end the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum BatchError {
-    /// The bytes do not begin as `[type, {…}]`.
     #[error(
         "no message at byte {at}: one is a CBOR array of two, an unsigned type and a map, and begins with 0x82"
     )]
-    NotAMessage {
-        /// Where it shows.
-        at: usize,
-    },
-    /// A byte that no well-formed CBOR item of definite length begins with.
+    NotAMessage { at: usize },
     #[error(
         "byte {at} is no well-formed CBOR of definite length: indefinite lengths and reserved forms are refused"
     )]
-    NotDefiniteCbor {
-        /// Where it stands.
-        at: usize,
-    },
-    /// What is announced at `at` would make the message longer than permitted.
+    NotDefiniteCbor { at: usize },
     #[error(
         "what byte {at} announces makes the message longer than {MESSAGE_LEN_MAX} bytes: send less at once"
     )]
-    TooLong {
-        /// Where it was announced.
-        at: usize,
-    },
-    /// Arrays, maps and tags lie too deep within each other.
+    TooLong { at: usize },
     #[error(
         "what begins at byte {at} lies more than {NESTING_MAX} arrays, maps and tags deep: nest less, the message's own array counts"
     )]
-    TooDeep {
-        /// Where the one too many begins.
-        at: usize,
-    },
-    /// A field holds another type than it must.
+    TooDeep { at: usize },
     #[error("field {field} at byte {at} is not {expected}")]
     WrongType {
         /// The field's name in PROTOCOL.md.
         field: &'static str,
-        /// Where its value begins.
         at: usize,
-        /// What it must be.
         expected: &'static str,
     },
-    /// A field's value is outside its limits.
     #[error("field {field} at byte {at} is outside its limits, which PROTOCOL.md gives")]
     OutOfRange {
         /// The field's name in PROTOCOL.md.
@@ -56,70 +37,36 @@ pub enum BatchError {
         /// Where its value begins; 0 when writing.
         at: usize,
     },
-    /// A map's key is no field number.
     #[error("key at byte {at} is no field number, which is an unsigned integer below 64")]
-    NotAFieldNumber {
-        /// Where the key stands.
-        at: usize,
-    },
-    /// A field comes twice.
+    NotAFieldNumber { at: usize },
     #[error("field number {number} comes again at byte {at}: send each field once")]
-    DuplicateField {
-        /// The field number.
-        number: u8,
-        /// Where it comes again.
-        at: usize,
-    },
-    /// A field that must be there is not.
+    DuplicateField { number: u8, at: usize },
     #[error("field {field} is missing from the map that begins at byte {at}")]
     MissingField {
         /// The field's name in PROTOCOL.md.
         field: &'static str,
-        /// Where the map begins.
         at: usize,
     },
-    /// The peer speaks a later version of the protocol.
     #[error(
         "peer speaks version {version} of the batch protocol, this side {PROTOCOL_VERSION}: update the older"
     )]
-    UnknownVersion {
-        /// The peer's version.
-        version: u64,
-    },
-    /// A batch with too many channels.
+    UnknownVersion { version: u64 },
     #[error("batch with {count} channels: 1 to {CHANNELS_MAX} are accepted")]
-    ChannelCount {
-        /// Channels announced.
-        count: u64,
-    },
-    /// A channel comes twice in a batch.
+    ChannelCount { count: u64 },
     #[error("channel {channel} comes again at byte {at}: send a channel once a batch")]
     DuplicateChannel {
-        /// The channel's index.
         channel: u8,
         /// Where its map begins; 0 when writing.
         at: usize,
     },
-    /// A channel with too many values, or none.
     #[error("channel {channel} of a batch has no value, or more than {VALUES_MAX}: send shorter batches")]
-    ValueCount {
-        /// The channel's index.
-        channel: u8,
-    },
-    /// A batch with too many values.
+    ValueCount { channel: u8 },
     #[error("batch with more than {BATCH_VALUES_MAX} values in all its channels: send shorter batches")]
     BatchValueCount,
-    /// Packed values that cannot be unpacked.
     #[error(
         "packed values of channel {channel} at byte {at} are damaged: header, padding or a value past 32 bits"
     )]
-    DamagedValues {
-        /// The channel's index.
-        channel: u8,
-        /// Where the byte string begins.
-        at: usize,
-    },
-    /// The buffer for the message is too small, or the message too long.
+    DamagedValues { channel: u8, at: usize },
     #[error(
         "message does not fit {available} bytes: pass a larger buffer, up to {MESSAGE_LEN_MAX}, or send fewer values at once"
     )]

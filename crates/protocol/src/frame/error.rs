@@ -5,81 +5,45 @@ use crate::sample::SampleError;
 
 /// Why a frame was refused, read or written. After one of these a stream cannot be followed: end the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum FrameError {
-    /// A block holds a byte that is no lowercase hex digit: the peer does not speak AES-CBC frames.
+    /// The peer does not speak AES-CBC frames.
     #[error("byte {byte:#04x} at offset {offset} of the frame is not a lowercase hex digit")]
-    NotHex {
-        /// The byte found.
-        byte: u8,
-        /// Its offset in the frame, in bytes.
-        offset: usize,
-    },
-    /// After a whole block comes a byte that neither continues the frame nor could begin another.
+    NotHex { byte: u8, offset: usize },
+    /// Nor could the byte begin another frame.
     #[error("byte {byte:#04x} at offset {offset} of the frame stands where `+` must continue it")]
-    NotSeparator {
-        /// The byte found.
-        byte: u8,
-        /// Its offset in the frame, in bytes.
-        offset: usize,
-    },
-    /// The frame goes on after its last permitted block.
+    NotSeparator { byte: u8, offset: usize },
     #[error("frame goes on after {BLOCKS_MAX} blocks, the most that are accepted")]
     TooLong,
-    /// A block decrypts to bytes that are no ASCII text: wrong key, wrong variant, or damaged on the way.
     #[error("block {block} of the frame does not decrypt to text: wrong key, other variant or damaged frame")]
     NotText {
-        /// The block, counted from 0.
+        /// Counted from 0.
         block: usize,
     },
-    /// The next frame begins, yet this one's plaintext has no end: wrong key, wrong variant, or damaged on the way.
+    /// The next frame has begun.
     #[error(
         "frame of {blocks} blocks does not decrypt to a JSON object and its `&` padding: wrong key or damaged frame"
     )]
-    Unterminated {
-        /// Blocks of the frame, all decrypted.
-        blocks: usize,
-    },
-    /// The frame decrypts to a JSON text that is no sample.
+    Unterminated { blocks: usize },
     #[error("frame of {len} bytes of text is no sample: {error}")]
-    NotASample {
-        /// Bytes of text in the frame.
-        len: usize,
-        /// What the sample parser said.
-        error: SampleError,
-    },
-    /// The JSON text to be sent does not fit a frame.
+    NotASample { len: usize, error: SampleError },
     #[error("JSON text of {len} bytes does not fit a frame: shorten it to {JSON_LEN_MAX}")]
-    JsonTooLong {
-        /// Bytes of the JSON text.
-        len: usize,
-    },
-    /// The JSON text to be sent holds a byte that a receiver would take for damage.
+    JsonTooLong { len: usize },
+    /// A receiver would take the byte for damage.
     #[error(
         "byte {offset} of the JSON text is neither printable ASCII nor whitespace: write it as an escape"
     )]
-    JsonNotText {
-        /// The byte's place in the text, from 0.
-        offset: usize,
-    },
-    /// The JSON text to be sent does not end in `}`: a receiver could not tell where it ends.
+    JsonNotText { offset: usize },
+    /// A receiver could not tell where the text ends.
     #[error("JSON text does not end in `}}`: only an object, with nothing after it, can be sent in a frame")]
     JsonWithoutEnd,
-    /// The JSON text to be sent holds `}&` where a block ends: a receiver would take that for the end.
+    /// A receiver would take that for the end.
     #[error(
         "JSON text holds `}}` and `&` up to byte {offset}, where a block ends and the frame would end too"
     )]
-    JsonEndsEarly {
-        /// Bytes of the JSON text up to the block's end.
-        offset: usize,
-    },
-    /// The buffer for the frame is too small.
+    JsonEndsEarly { offset: usize },
     #[error("frame needs {needed} bytes but the output holds {available}: pass FRAME_LEN_MAX bytes")]
-    OutputTooSmall {
-        /// Bytes the frame needs.
-        needed: usize,
-        /// Bytes the output holds.
-        available: usize,
-    },
+    OutputTooSmall { needed: usize, available: usize },
 }
 
 impl FrameError {

@@ -21,46 +21,30 @@ pub struct AuditReport {
 
 /// What is wrong with the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum AuditFault {
-    /// A record is not there.
     #[error("record {sequence} is missing: the next one is {next}")]
     Missing {
         /// The first that is missing.
         sequence: u64,
-        /// The next that is there.
         next: i64,
     },
-    /// A record is not what was written.
     #[error(
         "record {sequence} is not what was written: it was changed, moved here, or added by someone without the \
          master key"
     )]
-    Changed {
-        /// Its sequence number.
-        sequence: i64,
-    },
-    /// Records at the end are not there, or some were added.
+    Changed { sequence: i64 },
     #[error("the log ends with record {found}, and it should end with record {expected}")]
-    End {
-        /// The last that is there.
-        found: u64,
-        /// The last that was written.
-        expected: i64,
-    },
-    /// Where the log ends was changed by hand.
+    End { found: u64, expected: i64 },
     #[error(
         "what the registry says about the log's end was changed by hand: records at the end may have been taken away"
     )]
     Unsealed,
-    /// No record has the head that was noted.
     #[error(
         "no record has the expected head {expected}: the records since it was noted, or all, were replaced by an \
          earlier copy of the file, or it is the head of another registry"
     )]
-    HeadUnknown {
-        /// The head that was noted.
-        expected: AuditHead,
-    },
+    HeadUnknown { expected: AuditHead },
 }
 
 /// Verifies every record, and that none is missing. With a head noted earlier, also that the log goes on from there.
