@@ -48,7 +48,6 @@ impl Front {
     }
 }
 
-/// Binds the address.
 pub(crate) async fn bind(front: &Front, address: SocketAddr) -> Result<TcpListener, BrokerError> {
     let failed = |source| BrokerError::Bind { what: front.what(), address, source };
     TcpListener::bind(address).await.map_err(failed)

@@ -14,7 +14,6 @@ const IPV6: u16 = 0x86dd;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// What is in a packet.
 pub(crate) enum Packet<'a> {
     Tcp(Segment<'a>),
     Udp(Datagram<'a>),

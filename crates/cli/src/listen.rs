@@ -25,7 +25,6 @@ pub(crate) struct ListenError {
 }
 
 impl Listen {
-    /// The address, when there is one.
     pub(crate) fn address(self) -> Option<SocketAddr> {
         match self {
             Self::Off => None,

@@ -228,7 +228,6 @@ impl<'d, F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'d, F, C, R> {
         Ok(settings)
     }
 
-    /// The answer to a save.
     fn saved_or_not(&self, refused: Option<NotSaved>, buffer: &mut [u8]) -> Answer {
         let nonce = self.inner.borrow().nonce;
         let nonce = Hex(&nonce);

@@ -139,7 +139,6 @@ impl Sessions {
         tokio::time::timeout(patience, ended).await.is_ok()
     }
 
-    /// Which devices are connected.
     pub(crate) fn connected(&self) -> HashSet<DeviceId> {
         self.table().sessions.keys().cloned().collect()
     }

@@ -75,7 +75,6 @@ impl Source {
         self.profile.channels().iter().zip(&self.channels)
     }
 
-    /// The channel of this index.
     pub(crate) fn channel(&self, index: u8) -> Option<(&ChannelProfile, &ChannelTopics)> {
         self.channels().find(|(channel, _)| channel.index == index)
     }

@@ -23,7 +23,6 @@ pub(crate) enum RemovedBy {
     Size,
 }
 
-/// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
     pub(crate) by_age: u64,

@@ -139,7 +139,6 @@ impl Change<'_> {
         self.record(AuditKind::DeviceEnrolled, id.as_str(), &describe(secret, generation))
     }
 
-    /// One column of an enrolled device.
     fn enrolled<T: FromSql>(&self, id: &DeviceId, column: &str) -> Result<T> {
         let sql = format!("SELECT {column} FROM devices WHERE id = ?1 AND sealed IS NOT NULL");
         let found = self.transaction.query_row(&sql, [id.as_str()], |row| row.get(0)).optional()?;

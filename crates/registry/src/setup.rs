@@ -17,7 +17,6 @@ pub const SETUP_KEY_LEN: usize = 16;
 pub const ACCESS_POINT_PASSWORD_LEN: usize = 12;
 /// Crockford's base 32, in lowercase: no i, l, o or u that could be taken for another character.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-/// The bits of a character.
 const CHARACTER_BITS: usize = 5;
 
 /// The secrets of a device's label for setting it up. Zeroized on drop; `Debug` shows nothing of them.

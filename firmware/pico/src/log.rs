@@ -94,7 +94,6 @@ pub(crate) struct Piece<const N: usize> {
 }
 
 impl<const N: usize> Piece<N> {
-    /// Its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

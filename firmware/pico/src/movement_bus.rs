@@ -69,7 +69,6 @@ static TRANSFER: Mutex<CriticalSectionRawMutex, RefCell<Transfer>> = Mutex::new(
 }));
 static WAKER: AtomicWaker = AtomicWaker::new();
 
-/// The bus.
 pub(crate) struct MovementBus {
     /// Set it up, and keeps its pins.
     _i2c: I2c<'static, I2C1, Blocking>,

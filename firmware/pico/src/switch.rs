@@ -12,7 +12,6 @@ const BOUNCE_MS_MAX: u64 = 30;
 /// The pull-downs need so long to empty a line of a metre.
 const SETTLE_US: u64 = 100;
 
-/// The switch.
 pub(crate) struct Switch {
     configuration: Input<'static>,
     collector: Input<'static>,

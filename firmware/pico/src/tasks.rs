@@ -129,7 +129,6 @@ pub(crate) async fn temperature(one_wire: OneWire) -> ! {
     watch_temperature(one_wire, Clock::of(&SENSORS), &READINGS).await
 }
 
-/// Movement.
 #[embassy_executor::task]
 pub(crate) async fn movement(bus: MovementBus) -> ! {
     watch_movement(bus, Clock::of(&SENSORS), &READINGS).await

@@ -7,7 +7,6 @@ use vitalwire_protocol::batch::BATCH_MS_MAX;
 
 use super::value::{Field, Place, Unit};
 
-/// One setting.
 pub(crate) struct Setting {
     /// Its place in the file: `section.name`, or `name` before the sections.
     pub(crate) key: &'static str,

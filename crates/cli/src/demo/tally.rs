@@ -108,7 +108,6 @@ impl Tally {
         Self { devices, index, delay_us, started: Instant::now(), interval_seconds, watched }
     }
 
-    /// Which device an id is.
     pub(crate) fn device(&self, id: &str) -> Option<usize> {
         self.index.get(id).copied()
     }

@@ -63,7 +63,6 @@ impl<P: Clone + Eq + Hash> Repeats<P> {
         self.counted_at.map(|first| first + COUNT_INTERVAL)
     }
 
-    /// Takes the counts.
     pub(super) fn take_counts(&mut self) -> Vec<LeftOut<P>> {
         self.counted_at = None;
         let counted = self.places.iter_mut().filter(|(_, tally)| tally.left_out > 0);

@@ -44,7 +44,6 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    /// Takes it.
     pub(super) fn take(desk: &DeskHandle, about: &About, menu: &Menu) -> Self {
         let (state, wearer, now) = (desk.state(), desk.wearer(), desk.seconds());
         let [x, y, z] = wearer.acceleration_g(now).map(Some);

@@ -34,7 +34,6 @@ impl<T: FnMut(TroubleNews)> Troubles<T> {
         Self(RefCell::new((Ration::new(now_ms), tell)))
     }
 
-    /// It is so now.
     pub(super) fn note(&self, trouble: Option<Trouble>, now_ms: u64) {
         let (ration, tell) = &mut *self.0.borrow_mut();
         tell(TroubleNews::Now(trouble));

@@ -10,7 +10,6 @@ use super::error::ModemError;
 /// Bytes of a command with its line end, at most.
 pub(super) const COMMAND_LEN_MAX: usize = 256;
 
-/// A command.
 pub(super) type Command = Vec<u8, COMMAND_LEN_MAX>;
 
 /// A part of a command.

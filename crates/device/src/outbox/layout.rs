@@ -18,7 +18,6 @@ pub(super) const RECORD_HEAD_LEN: usize = 24;
 const SECTOR_MAGIC: [u8; 4] = *b"VwO1";
 const RECORD_MARK: [u8; 2] = *b"Vb";
 
-/// The head of a sector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SectorHead {
     pub(super) generation: u32,
@@ -47,7 +46,6 @@ impl SectorHead {
     }
 }
 
-/// The head of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RecordHead {
     pub(super) len: u16,

@@ -134,7 +134,6 @@ fn without_port(host: &[u8]) -> &[u8] {
     host.strip_suffix(b":80").unwrap_or(host)
 }
 
-/// The head of an answer.
 pub(super) type AnswerHead = String<ANSWER_HEAD_LEN_MAX>;
 
 /// The head of an answer of this status, type and length, with what all of them say. Each ends its connection, and is kept

@@ -57,7 +57,6 @@ impl Body {
         &self.0
     }
 
-    /// The number with this key.
     pub(super) fn number(&self, key: u8) -> Option<u8> {
         Decoder::new(self.value(key)?).u8().ok()
     }

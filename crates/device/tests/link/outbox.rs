@@ -6,7 +6,6 @@ use vitalwire_testing::flash::Flash;
 type InMemory = Outbox<Vec<u8>, NoFlash>;
 type WithFlash = Outbox<Vec<u8>, Flash<4, 256>>;
 
-/// A message that says which it is.
 pub(crate) fn message(boot: u64, sequence: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| ((boot * 31) ^ (sequence * 7) ^ at).to_le_bytes()[0]).collect()
 }

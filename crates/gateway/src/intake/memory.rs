@@ -133,7 +133,6 @@ impl Memory {
         (mapped == boot).then_some(clock)
     }
 
-    /// Forgets a device.
     pub(super) fn forget(&self, device: &DeviceId) {
         self.devices().remove(device);
     }

@@ -46,7 +46,6 @@ pub(super) struct Opening {
     pub(super) time_ms: u64,
     pub(super) oldest: Option<u64>,
     pub(super) clock: DeviceClock,
-    /// When `clock` was mapped.
     pub(super) mapped: ServerClock,
     pub(super) profile: String,
     /// A bit for each channel of the profile.

@@ -68,7 +68,6 @@ pub(super) fn event(event: &Event) -> Message {
     Message::passing(&topic, event.to_json())
 }
 
-/// A value on its topic.
 fn value_message(reading: &Reading, topic: &Arc<str>, text: impl Into<Bytes>) -> Message {
     Message { live_until_us: Some(reading.live_until_us()), ..Message::passing(topic, text) }
 }

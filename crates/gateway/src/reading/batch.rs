@@ -43,7 +43,6 @@ impl BatchSpan {
     }
 }
 
-/// The values of one batch.
 #[derive(Debug)]
 pub(crate) struct BatchValues {
     /// The device's own clock.

@@ -29,7 +29,6 @@ pub(crate) struct SampleBody {
 #[error("the journal holds an entry that this version cannot read: {0}")]
 pub(crate) struct BodyError(minicbor::decode::Error);
 
-/// The body of a batch.
 pub(crate) fn batch_body(profile: &str, message: &[u8]) -> Bytes {
     let mut body = Vec::with_capacity(profile.len() + 2 + message.len());
     infallible(Encoder::new(&mut body).str(profile).map(drop));

@@ -31,7 +31,6 @@ use super::{DeliveredUnit, Desk, DeskError, flash};
 use crate::hardware::{HostClock, SimulatedFlash, VirtualAdc, VirtualDs18b20, VirtualMpu6050};
 use crate::modem::{Control, line, modem};
 
-/// The version that it says.
 const FIRMWARE: &str = concat!("desk ", env!("CARGO_PKG_VERSION"));
 /// Bytes of memory for batches that are not acknowledged, as the firmware has.
 const OUTBOX_MEMORY_LEN: usize = 16 * 1024;

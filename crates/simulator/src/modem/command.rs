@@ -1,6 +1,5 @@
 //! Takes a command line apart: its name and its parameters, unquoted and unescaped.
 
-/// A parameter.
 pub(super) type Parameter = Vec<u8>;
 
 /// `AT+NAME=a,"b"` is `("AT+NAME", [a, b])`. A name that ends with `_CUR` is told by the third.

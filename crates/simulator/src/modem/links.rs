@@ -38,7 +38,6 @@ pub(super) enum News {
 /// A task that ends with what it works for.
 pub(super) type Task = AbortOnDropHandle<()>;
 
-/// Starts a task.
 pub(super) fn start(work: impl Future<Output = ()> + Send + 'static) -> Task {
     AbortOnDropHandle::new(tokio::spawn(work))
 }

@@ -97,7 +97,6 @@ impl Write for Socket {
     }
 }
 
-/// A network that is there or not.
 struct TcpNetwork {
     server: Cell<SocketAddr>,
     is_there: watch::Sender<bool>,

@@ -11,7 +11,6 @@ use vitalwire_device::settings::Settings;
 use vitalwire_device::setup::seal;
 use vitalwire_testing::setup::SETUP_KEY;
 
-/// The body of an answer.
 fn body(answer: &[u8]) -> &[u8] {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head ends");
     answer.get(end + 4..).unwrap_or_default()

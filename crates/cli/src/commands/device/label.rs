@@ -35,7 +35,6 @@ pub(crate) struct LabelDevice {
     data: DataArgs,
 }
 
-/// Draws the label.
 pub(super) fn draw(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     if args.setup { draw_setup(args, out) } else { draw_link(args, out) }
 }

@@ -12,7 +12,6 @@ const FLOWS_SHOWN: usize = 100;
 /// Findings that are listed of a flow.
 const FINDINGS_SHOWN: usize = 12;
 
-/// Writes the report.
 pub(super) fn write(out: &mut Output<'_>, report: &Report) -> Result<(), OutputError> {
     let mut text = Text(String::new());
     text.head(report);

@@ -54,7 +54,6 @@ impl Chance {
         low + self.0.next_u64() % (high - low).max(1)
     }
 
-    /// Once in `times`.
     fn once_in(&mut self, times: u64) -> bool {
         self.within(0, times) == 0
     }
