@@ -1,7 +1,7 @@
 //! How fast passwords may be guessed. Pure bookkeeping: time comes in as an argument, nothing is checked here.
 //!
 //! Only the pair (account, address) is ever locked out. The totals of an address and of an account only *delay* a login,
-//! by a few seconds at most, and not one from a pair that has logged in before. So whoever hammers account A from one
+//! by a few seconds at most, and not one from a pair that has logged in before. So someone who hammers account A from one
 //! address shuts out neither the others at that address nor A at its other addresses.
 
 use std::collections::HashMap;

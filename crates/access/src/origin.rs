@@ -113,7 +113,7 @@ impl Origins {
     /// Whether a request may come with this `Origin` to this `Host` (the headers' values): when there is no `Origin`, when
     /// it is listed, of the same machine as the browser, or of the address that was asked for.
     ///
-    /// A *name* that was asked for proves nothing: whoever owns it may let it point at us after their page is loaded (DNS
+    /// A *name* that was asked for proves nothing: its owner may let it point at us after their page is loaded (DNS
     /// rebinding). So a site with a name is listed.
     #[must_use]
     pub fn allow(&self, origin: Option<&str>, host: Option<&str>) -> bool {

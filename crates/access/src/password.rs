@@ -1,6 +1,6 @@
 //! Passwords: their argon2id hashes, and how they are checked. It keeps no password, and `Debug` shows no hash.
 //!
-//! A check fills 19 MiB of memory. Whoever checks many passwords keeps a [`HashMemory`] and uses it again, so that the
+//! A check fills 19 MiB of memory. A program that checks many passwords keeps a [`HashMemory`] and uses it again, so that the
 //! number of these, not the number of logins, says how much memory they take.
 
 use std::fmt;

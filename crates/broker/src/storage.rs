@@ -67,7 +67,7 @@ struct Pending {
     flushes_wanted: u64,
     flushes_done: u64,
     flush_failed: Option<(u64, String)>,
-    // Whoever flushes wants the file built again, too.
+    // Those who flush want the file built again, too.
     purge: bool,
     stop: bool,
 }

@@ -69,7 +69,7 @@ async fn subscriptions_follow_the_role() {
 }
 
 #[tokio::test]
-async fn publications_follow_the_role_and_a_refused_one_reaches_nobody() {
+async fn publications_follow_the_role_and_a_refused_one_reaches_no_one() {
     let running = start().await;
     let (watcher, mut seen) = connected(options(running.plain(), "admin", "watcher")).await;
     watcher.subscribe("#", QoS::AtLeastOnce).await.unwrap();

@@ -102,7 +102,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clear(protocol) => {
-                write!(f, "{protocol} without encryption: whoever is on the way reads it")
+                write!(f, "{protocol} without encryption: anyone on the way can read it")
             }
             Self::Password => f.write_str("a login with a password in the clear (MQTT CONNECT)"),
             Self::NullCipher => f.write_str("the agreed cipher suite does not encrypt"),

@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 pub(crate) struct OutputError(#[source] io::Error);
 
 impl OutputError {
-    /// Whether the reader went away (`vitalwire … | head`), which is its right.
+    /// Whether the reader went away (`vitalwire … | head`), which is no fault.
     pub(crate) fn is_closed(&self) -> bool {
         self.0.kind() == ErrorKind::BrokenPipe
     }
@@ -52,7 +52,7 @@ impl<'w> Output<'w> {
         self.to.flush().map_err(OutputError)
     }
 
-    /// Writes a secret that is stored afterwards, and all that was buffered. Whoever gets an error stores nothing.
+    /// Writes a secret that is stored afterwards, and all that was buffered. After an error the secret must not be stored.
     pub(crate) fn show_secret(&mut self, words: fmt::Arguments<'_>) -> Result<(), NotShown> {
         self.to.write_fmt(words).and_then(|()| self.to.flush()).map_err(NotShown)
     }

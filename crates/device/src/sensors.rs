@@ -135,7 +135,7 @@ impl<M: RawMutex> Readings<M> {
         let Wanted { at_us, every_us } = self.latest.lock(Cell::get).movement_wanted;
         let read_us = at_us.saturating_sub(MOVEMENT_LEAD_US);
         let away_us = |us: u64| u32::try_from(us).ok().map(|us| u64::from(us % every_us));
-        // At the same pace before and after; the first microsecond after now is the first that counts. Whoever wants it says so
+        // At the same pace before and after; the first microsecond after now is the first that counts. The recorder says so
         // again every few seconds: of what is over an hour away the phase does not matter.
         match read_us.checked_sub(now_us + 1) {
             Some(left_us) => now_us + 1 + away_us(left_us).unwrap_or(u64::from(every_us)),

@@ -1,4 +1,4 @@
-//! Why a connection ended: for the log, for metrics, and for whoever watches over the device.
+//! Why a connection ended: for the log, for metrics, and for those who watch over the device.
 
 use std::io;
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Cause {
         )
     }
 
-    /// What whoever watches over the device is told, for faults that are not the network's.
+    /// What those who watch over the device are told, for faults that are not the network's.
     pub(crate) fn event(&self) -> Option<DeviceEvent> {
         let detail = || self.to_string();
         match self {

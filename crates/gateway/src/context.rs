@@ -59,13 +59,13 @@ impl Context {
         self.metrics.mqtt_clients.set(self.publisher.clients().unwrap_or(0));
     }
 
-    /// Tells whoever watches that something happened to a device.
+    /// Tells those who watch that something happened to a device.
     pub(crate) fn tell(&self, identity: &Identity, what: DeviceEvent) {
         let (device, peer) = (identity.id().clone(), identity.peer);
         self.tell_event(Event::Device { device, peer, time: SystemTime::now(), what });
     }
 
-    /// Tells whoever watches that something happened to the server.
+    /// Tells those who watch that something happened to the server.
     pub(crate) fn tell_server(&self, what: ServerEvent) {
         self.tell_event(Event::Server { time: SystemTime::now(), what });
     }

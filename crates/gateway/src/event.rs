@@ -1,4 +1,4 @@
-//! What happens to devices and to the server, for whoever watches over them. The kinds, and the text for people, are made
+//! What happens to devices and to the server, for those who watch over them. The kinds, and the text for people, are made
 //! here alone; PROTOCOL.md §3.2 lists them.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A lease on each connection: whoever may end it ends it, and the connection learns why.
+//! A lease on each connection: others may end it by that, and the connection learns why.
 
 use std::sync::{Arc, OnceLock};
 

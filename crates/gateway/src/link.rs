@@ -66,7 +66,7 @@ fn note_use(arrival: &Arrival<'_>, identity: &Identity, proven: &Proven) {
 }
 
 impl Link<'_> {
-    /// Takes the device's session from whoever has it, and serves it; the cause of its end.
+    /// Takes the device's session, also from a connection that has it, and serves it; the cause of its end.
     async fn run_session(&mut self, greeted: Greeted) -> Cause {
         let arrival = self.arrival;
         let context = arrival.context;

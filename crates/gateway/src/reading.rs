@@ -1,4 +1,4 @@
-//! Readings: what an authenticated device measured, decoded once, with its time. Whoever wants readings gets them like this,
+//! Readings: what an authenticated device measured, decoded once, with its time. All who want readings get them like this,
 //! whether they have just come or are read from the journal; what they become on MQTT is the publisher's matter.
 
 pub(crate) mod batch;

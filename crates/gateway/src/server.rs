@@ -238,7 +238,7 @@ async fn record_logins(logins: Arc<Logins>, context: Arc<Context>) {
     context.stop.run_until_cancelled(context.enrolment.clone().record_users(records)).await;
 }
 
-/// Tells whoever watches when the journal takes no entries, and when it does again.
+/// Tells those who watch when the journal takes no entries, and when it does again.
 async fn tell_health(context: Arc<Context>) {
     let mut health = context.intake.health();
     loop {

@@ -71,8 +71,8 @@ impl Sessions {
         Self { takeover_silence, table: Mutex::default() }
     }
 
-    /// Takes the session of a device that was authenticated just now. Whoever has it ends, which is waited for: what
-    /// the old connection took is then on record.
+    /// Takes the session of a device that was authenticated just now. The connection that has it ends, which is
+    /// waited for: what it took is then on record.
     pub(crate) async fn replace(self: &Arc<Self>, credential: &Credential, lease: &Lease) -> Session {
         let (session, holder) = {
             let mut table = self.table();

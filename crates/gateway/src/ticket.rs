@@ -1,4 +1,4 @@
-//! A ticket follows readings on their way to the broker: whoever has a share of it says when its reading is there. A share
+//! A ticket follows readings on their way to the broker: who has a share of it says when its reading is there. A share
 //! that goes without that word means that its reading was let go, and who reads the journal behind publishes it.
 
 use std::collections::BTreeMap;

@@ -172,7 +172,7 @@ impl Logins {
         let _ = self.records.try_send(Login { user: user.to_owned(), peer, accepted });
     }
 
-    /// The logins from now on, for whoever keeps the record; `None` when someone has them already. What is not taken in
+    /// The logins from now on, for the one who keeps the record; `None` when someone has them already. What is not taken in
     /// time is dropped.
     #[must_use]
     pub fn records(&self) -> Option<mpsc::Receiver<Login>> {

@@ -98,7 +98,7 @@ impl Sealer {
         Ok(TlsSecret { link, key: self.unwrap(&info, sealed)? })
     }
 
-    /// Equal for equal keys, and tells nothing else to whoever lacks the master key. It lets the database refuse the same
+    /// Equal for equal keys, and tells nothing else without the master key. It lets the database refuse the same
     /// key for two devices.
     pub(crate) fn fingerprint(&self, secret: &Secret) -> [u8; FINGERPRINT_LEN] {
         match secret {

@@ -1,5 +1,5 @@
-// The configuration page: shows what the device says of itself, checks what is typed, and sends it sealed. It asks nobody
-// but the device, and keeps nothing.
+// The configuration page: shows what the device says of itself, checks what is typed, and sends it sealed. It asks
+// the device alone, and keeps nothing.
 import { fromHex, seal, toBytes, toHex } from './seal.js';
 
 const element = (id) => document.getElementById(id);

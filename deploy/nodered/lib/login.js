@@ -14,7 +14,7 @@ const FORM_MS_MAX = 10_000;
 const CHECKS_MAX = 4;
 
 const HEADERS = { 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'same-origin', 'X-Frame-Options': 'SAMEORIGIN' };
-// The dashboard compiles its pages in the browser, hence 'unsafe-eval'; but it loads from here and tells no one else anything.
+// The dashboard compiles its pages in the browser, so 'unsafe-eval' is needed; but it loads from here and tells no one else anything.
 const DASHBOARD_POLICY =
   "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
   "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'";
@@ -109,8 +109,8 @@ class Login {
     return session?.role === 'editor' ? { username: session.name, permissions: '*' } : null;
   }
 
-  // Ends the editor's WebSocket with its session. Node-RED opens it for whoever asks and waits for a token in it; here whoever has no
-  // session of an editor gets none.
+  // Ends the editor's WebSocket with its session. Node-RED opens it for everyone and waits for a token in it; here
+  // a browser without a session of an editor gets none.
   holdUpgrade(request, stream) {
     if (request.url.startsWith(`${DASHBOARD}/socket.io/`)) return;
     const session = isForeign(request) ? undefined : this.#sessions.find(request.headers.cookie, Date.now());

@@ -27,7 +27,7 @@ export class Pace {
   start() {
     this.#stop = false;
     this.#running ??= this.#loop();
-    // Whoever awaits stop() sees what went wrong; until then it must not end the process unseen.
+    // The caller of stop() sees what went wrong; until then it must not end the process unseen.
     this.#running.catch(() => this.pico.emit('pace-failed'));
   }
 

@@ -1,4 +1,4 @@
-//! The device crate's clock over the RP2040's timer, which counts microseconds from the start. Whoever uses one shows by it
+//! The device crate's clock over the RP2040's timer, which counts microseconds from the start. A task that uses it shows by
 //! that it is alive.
 
 use embassy_time::{Instant, Timer};

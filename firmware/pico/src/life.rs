@@ -43,7 +43,7 @@ impl Life {
         self.show_at(now_us());
     }
 
-    /// The same for whoever has just read the time, in microseconds since the start.
+    /// The same for a caller that has just read the time, in microseconds since the start.
     pub(crate) fn show_at(&self, now_us: u64) {
         self.last_steps.store(steps(now_us), Ordering::Relaxed);
     }

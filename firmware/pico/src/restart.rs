@@ -80,7 +80,7 @@ pub(crate) fn restart(why: Restart) -> ! {
     }
 }
 
-/// Restarts the device when whoever reads the log had time to get its last lines. `last` is done right before, and nothing runs
+/// Restarts the device when the reader of the log had time to get its last lines. `last` is done right before, and nothing runs
 /// after it: what it saves is all there is.
 pub(crate) async fn restart_soon(why: Restart, last: impl FnOnce()) -> ! {
     Timer::after_millis(LOG_MS).await;

@@ -14,7 +14,7 @@ const OUTBOX_LEN: usize = 48 * 1024;
 
 /// The mutex of everything that recorder and collector share, as the recorder runs in an interrupt.
 pub(crate) type Mutex = CriticalSectionRawMutex;
-/// Recorder's and collector's common ground.
+/// What recorder and collector share.
 pub(crate) type Shared = recorder::Shared<Mutex, &'static mut [u8], Part>;
 
 /// How the device is.

@@ -49,7 +49,7 @@ impl Driver for Timer {
 }
 
 impl Timer {
-    /// Wakes whoever is due, and sets the alarm for who is next.
+    /// Wakes the tasks that are due, and sets the alarm for the next one.
     fn ring(&self, section: CriticalSection<'_>) {
         let mut waiting = self.waiting.borrow(section).borrow_mut();
         loop {

@@ -43,7 +43,7 @@ impl Known {
 struct Taken {
     retained: RetainedChanges,
     sessions: HashSet<String>,
-    /// Whoever asked for these flushes waits.
+    /// Those who asked for these flushes wait.
     flushes: u64,
     purge: bool,
 }

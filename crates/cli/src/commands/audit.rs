@@ -22,7 +22,7 @@ Examples:
   vitalwire audit verify --data ./data --head 6f1c…  # noted earlier
 
 Prints the log's head, which stands for all records so far. Note it where
-whoever can write the data folder cannot (on paper, in a ticket, on another
+those who can write the data folder cannot (on paper, in a ticket, on another
 machine): only with it an earlier copy of the whole folder, put back in place
 of the present one, is found. Exit status 0 when the log is sound, 1 when it is
 not.")]

@@ -50,8 +50,8 @@ Examples:
   vitalwire simulate fleet --protocol tls --links LINKS.txt --target ward:9998
 
 One `name identity psk` a line. The file is new and yours alone (mode 0600):
-whoever can read it can speak as the devices. The audit log tells who saw the
-keys.")]
+anyone who can read it can speak as the devices. The audit log tells who saw
+the keys.")]
     Links(links::LinksOfDevices),
     /// Show a device's label as QR codes, or draw it into files: its key, or what sets it up
     #[command(after_help = "\
@@ -61,15 +61,15 @@ Examples:
   vitalwire device label bed_07 --setup --svg bed_07-setup.svg --data ./data
   vitalwire device label bed_07 --setup --wpa2 --data ./data
 
-The code says vitalwire:1?link=<identity>&psk=<psk>. Whoever can read it can
+The code says vitalwire:1?link=<identity>&psk=<psk>. Anyone who reads it can
 speak as the device: files are made for you alone (mode 0600), and the label
 belongs into the device, not on its outside. The audit log tells who saw it.
 
 With --setup, for devices of both protocols, the code says
 http://192.168.4.1/#<setup key>: a phone in the device's own network Med_IoT
 opens the configuration page with it. With --wpa2, for devices that were
-provisioned so, another code before it joins that network. Whoever can read
-these can set the device up again, and nothing else.")]
+provisioned so, another code before it joins that network. Someone who reads
+these can set the device up again, and do nothing else.")]
     Label(label::LabelDevice),
     /// Write what makes a piece of hardware this device: one sector of its flash
     #[command(after_help = "\
@@ -80,8 +80,8 @@ Examples:
 
 Copy the .uf2 file to the drive RPI-RP2 of a Pico whose BOOTSEL was held. The
 sector holds link id and PSK (or key and IV), the setup key, fresh random bytes
-for the device, and with --wpa2 the password of its own network. Whoever can
-read the file can speak as the device: it is made for you alone (mode 0600);
+for the device, and with --wpa2 the password of its own network. Anyone who
+reads the file can speak as the device: it is made for you alone (mode 0600);
 remove it when the device has it. The audit log tells who saw the key. After a
 rotation, provision and label again: the setup key changes with the key.")]
     Provision(provision::ProvisionDevice),

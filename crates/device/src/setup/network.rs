@@ -23,7 +23,7 @@ pub const NETWORK_NAME: &str = "Med_IoT";
 /// The modem's address there.
 const ADDRESS: [u8; 4] = [192, 168, 4, 1];
 /// Connections that are served at once; a browser opens several. The modem has two links more: one for names, and one for
-/// whoever comes next, and waits.
+/// the next browser, which waits.
 const CONNECTIONS_MAX: usize = 3;
 /// How long closing a connection may take, in milliseconds.
 const CLOSE_MS_MAX: u64 = 2_000;
@@ -78,7 +78,7 @@ impl<F: NorFlash, C: Clock, R: CryptoRngCore> Setup<'_, F, C, R> {
     ) -> Result<(), ModemError> {
         modem.start().await?;
         let mut seen = Vec::new();
-        // Once, before the device's own network is there: a scan goes through all channels, and whoever is on that network
+        // Once, before the device's own network is there: a scan goes through all channels, and a phone on that network
         // would lose it. Without networks, the page asks for a name.
         let _ = modem.scan(&mut seen).await;
         seen.sort_unstable_by_key(|network| Reverse(network.rssi_dbm));

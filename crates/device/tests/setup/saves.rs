@@ -1,4 +1,4 @@
-//! Only the setup key saves, once for each nonce, and whoever guesses has to wait.
+//! Only the setup key saves, once for each nonce, and one who guesses has to wait.
 
 use std::time::Duration;
 

@@ -416,7 +416,7 @@ impl<M> Course<M> {
             Phase::Open if now >= self.heard + self.limits.idle_timeout => {
                 self.end(Cause::Idle(self.limits.idle_timeout), None);
             }
-            // One that never stops sending is not waited for: it sends the rest again to whoever comes next.
+            // One that never stops sending is not waited for: it sends the rest again to the next server.
             Phase::Drain { end, quiet_at } if now >= *end || (now >= *quiet_at && self.takes_messages()) => {
                 self.end(Ending::Stopped.into(), None);
             }

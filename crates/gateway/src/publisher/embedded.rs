@@ -105,7 +105,7 @@ async fn publish_all(broker: &Broker, messages: Vec<Message>) {
     }
 }
 
-/// Corrects what a gateway that died left behind: whoever was online then is not now. An external broker does this by
+/// Corrects what a gateway that died left behind: a device that was online then is not now. An external broker does this by
 /// itself, by the wills of the status connections.
 async fn mark_all_offline(broker: &Broker) {
     for (topic, payload) in broker.retained(&format!("{ROOT}/+/status")).await {

@@ -1,4 +1,4 @@
-//! What a running server can be asked, by whoever runs beside it in this process: the command line's demonstration, tests, and
+//! What a running server can be asked, by others in this process: the command line's demonstration, tests, and
 //! later the dashboard.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the devices did and when, for whoever watches the fleet: the time of every write, counts, the latest values.
+//! What the devices did and when, for those who watch the fleet: the time of every write, counts, the latest values.
 //!
 //! It is written by the devices and read by anyone. Each device has its own lock, held for a few instructions and never
 //! across a wait. Memory is bounded: see [`SENT_LOG_LEN_MAX`]. It never slows a device down to keep more.

@@ -1,5 +1,5 @@
 //! Who wears the virtual device: a modelled patient or a recording, and what a person has changed about them. Shared by the
-//! sensors, which read it, and by whoever turns its knobs.
+//! sensors, which read it, and by what turns its knobs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -91,7 +91,7 @@ pub(super) fn rotate(rotate: RotateDevice, out: &mut Output<'_>) -> anyhow::Resu
     }
 }
 
-/// A key that is not stored yet; whoever gets an error stores nothing.
+/// A key that is not stored yet; after an error it must not be.
 fn show(id: &DeviceId, key: &DeviceKey, out: &mut Output<'_>) -> Result<(), NotShown> {
     match key {
         DeviceKey::Tls(links) => out.show_secret(format_args!("{}", lines(&links.current).as_str())),

@@ -45,7 +45,7 @@ fn draw_link(args: &LabelDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     if args.has_files() {
         return args.write(&Label::new(&links.current, &args.id)?, "speak as");
     }
-    // The code last: whoever reads it has all of it on a screen of 24 lines.
+    // The code last: then all of it is on a screen of 24 lines.
     print_lines(&links.current, out)?;
     args.draw(&[&label::text(&links.current)], out)
 }

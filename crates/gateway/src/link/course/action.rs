@@ -19,7 +19,7 @@ pub(in crate::link) enum Action<M> {
     Online,
     /// Take this batch, and tell [`super::Course::handle_settled`] what became of it.
     Take(M),
-    /// Whoever watches over the device is told.
+    /// Those who watch over the device are told.
     Tell(DeviceEvent),
     /// Nothing, until something happens.
     Wait(Wait),

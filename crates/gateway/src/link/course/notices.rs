@@ -1,4 +1,4 @@
-//! What whoever watches over a device is told of its connection, and how often: a device floods neither them nor the log.
+//! What those who watch over a device are told of its connection, and how often: a device floods neither them nor the log.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

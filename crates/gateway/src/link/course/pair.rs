@@ -269,8 +269,8 @@ impl Pair {
         self.is_stopping = false;
     }
 
-    /// Something of all that befalls a device and its server.
-    fn befall(&mut self) {
+    /// One of the things that happen to a device and its server, by chance.
+    fn random_step(&mut self) {
         match self.chance.within(0, 24) {
             0..10 => {
                 let batches = self.chance.within(1, 12);
@@ -394,7 +394,7 @@ fn nothing_is_lost_that_was_not_counted_and_nothing_comes_out_of_order() {
             let window_len = [1, 200, 100_000][usize::try_from(seed / 3 % 3).unwrap()];
             let mut pair = Pair::new(seed, Device::new(MEMORY_LEN, sectors, window_len));
             for _ in 0..pair.chance.within(1, 60) {
-                pair.befall();
+                pair.random_step();
             }
             pair.come_to_rest();
             pair.check();
