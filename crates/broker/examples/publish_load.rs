@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use vitalwire_access::{PasswordHash, Role, Scope};
 use vitalwire_broker::{Broker, BrokerConfig};
-use vitalwire_registry::{Directory, Logins, User};
+use vitalwire_registry::{Directory, LoginLimits, Logins, User};
 
 const TOPICS: [&str; 7] = [
     "Physiological_Data/Temperature",
@@ -72,7 +72,7 @@ async fn start(folder: &std::path::Path) -> Broker {
     let (_, users) = tokio::sync::watch::channel(Arc::new(directory));
     let plain = Some(([127, 0, 0, 1], 0).into());
     let config = BrokerConfig { plain, ..BrokerConfig::new(folder) };
-    Broker::start(config, Arc::new(Logins::new(users))).await.unwrap()
+    Broker::start(config, Arc::new(Logins::new(users, LoginLimits::default()))).await.unwrap()
 }
 
 fn subscribe(port: u16, options: &[&str]) -> Child {

@@ -20,29 +20,16 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 use vitalwire_registry::Logins;
 
-use crate::BrokerLimits;
 use crate::allowed::allowed_part;
 use crate::auth::Gate;
 use crate::connections::{Caps, Connections};
 use crate::counters::Counters;
 use crate::error::BrokerError;
 use crate::events::Events;
+use crate::limits::BrokerLimits;
 use crate::storage::{self, QueueLimits, Retained, Storage};
 use crate::wills::Wills;
 
-/// Messages that wait for one connected client, each of QoS 0 and of QoS 1. When it is full, QoS 0 messages are dropped
-/// and QoS 1 messages go to the session's queue. A thousand devices at 20 Hz make 160,000 messages a second, so a subscriber
-/// that the system lets wait for 0.8 s still misses none.
-const LANE_MESSAGES_MAX: usize = 128 * 1024;
-/// QoS 1 messages sent to a client and not acknowledged yet. The broker crate looks through all of them at each
-/// acknowledgement, so more is not faster.
-const UNACKNOWLEDGED_MAX: u16 = 128;
-/// QoS 2 publications of one client under way.
-const CLIENT_PUBLISHES_UNDER_WAY_MAX: u16 = 64;
-/// Topic aliases a client may define.
-const TOPIC_ALIASES_MAX: u16 = 16;
-/// Largest retained message of a client.
-const RETAINED_BYTES_MAX: usize = 64 * 1024;
 /// The broker crate drops by itself at this many times our limit, with a line in the log for every message; our storage
 /// thread trims long before.
 const HARD_LIMIT_FACTOR: usize = 4;
@@ -113,7 +100,7 @@ impl Engine {
         let wills = Arc::new(Wills::new());
         let events = Arc::new(Events { storage: Arc::clone(&storage), wills: Arc::clone(&wills) });
         let router = MessageRouter::with_storage(Arc::clone(&memory))
-            .with_retained_limits(limits.retained_messages_max, RETAINED_BYTES_MAX)
+            .with_retained_limits(limits.retained_messages_max, limits.retained_bytes_max)
             .with_event_handler(Arc::clone(&events) as Arc<_>);
         let router = Arc::new(router);
         wills.publish_through(&router);
@@ -187,11 +174,11 @@ fn mqtt_config(limits: &BrokerLimits) -> MqttConfig {
         .with_session_expiry(Duration::from_secs(limits.session_expiry_s_max.into()))
         .with_max_packet_size(limits.client_packet_bytes_max)
         .with_max_subscriptions_per_client(limits.subscriptions_per_client_max)
-        .with_client_channel_capacity(LANE_MESSAGES_MAX)
-        .with_max_outbound_inflight(UNACKNOWLEDGED_MAX)
-        .with_server_receive_maximum(CLIENT_PUBLISHES_UNDER_WAY_MAX)
+        .with_client_channel_capacity(limits.outgoing_messages_max)
+        .with_max_outbound_inflight(limits.unacknowledged_max)
+        .with_server_receive_maximum(limits.client_publishes_max)
         .with_sys_topics_enabled(false);
-    config.topic_alias_maximum = TOPIC_ALIASES_MAX;
+    config.topic_alias_maximum = limits.topic_aliases_max;
     config.auth_config.allow_anonymous = false;
     config
 }

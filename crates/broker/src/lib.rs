@@ -27,6 +27,7 @@ mod engine;
 mod error;
 mod events;
 mod greeting;
+mod limits;
 mod listener;
 mod revoke;
 mod storage;
@@ -37,6 +38,7 @@ mod websocket;
 mod wills;
 
 pub use error::{BrokerError, bind_advice};
+pub use limits::BrokerLimits;
 pub use storage::{FILE as STORAGE_FILE, StorageError, WRITE_INTERVAL};
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 
@@ -101,62 +103,6 @@ impl BrokerConfig {
             storage: storage.into(),
             limits: BrokerLimits::default(),
         }
-    }
-}
-
-/// Limits, each with what happens when it is reached.
-#[derive(Debug, Clone)]
-pub struct BrokerLimits {
-    /// Connections at once, also those not logged in yet. One more is closed at once and counted.
-    pub connections_max: usize,
-    /// Connections from one address at once. One more is closed at once and counted.
-    pub connections_per_address_max: usize,
-    /// Subscriptions of one client. One more is refused in SUBACK; each costs at every publication.
-    pub subscriptions_per_client_max: usize,
-    /// Sessions of one user, connected or stored. One more client id is refused at CONNECT.
-    pub sessions_per_user_max: usize,
-    /// Largest packet a client may send, in bytes. A larger one ends its connection.
-    pub client_packet_bytes_max: usize,
-    /// Messages waiting for one absent or slow client. The oldest are dropped, logged and counted.
-    pub queued_messages_max: usize,
-    /// The same in bytes.
-    pub queued_bytes_max: usize,
-    /// How long a session outlives its connection at most, in seconds. Then it is deleted.
-    pub session_expiry_s_max: u32,
-    /// Topics with a retained message. One more is delivered but not retained.
-    pub retained_messages_max: usize,
-    /// Time for the TLS or WebSocket handshake, in milliseconds. Then the connection is closed.
-    pub handshake_ms_max: u64,
-    /// Time from there to a good CONNECT, in milliseconds, at most 10,000. Then the connection is closed.
-    pub connect_ms_max: u64,
-}
-
-impl Default for BrokerLimits {
-    /// For a ward: tens of displays, thousands of devices.
-    fn default() -> Self {
-        Self {
-            connections_max: 1_000,
-            connections_per_address_max: 256,
-            subscriptions_per_client_max: 64,
-            sessions_per_user_max: 100,
-            client_packet_bytes_max: 256 * 1024,
-            queued_messages_max: 10_000,
-            queued_bytes_max: 8 * 1024 * 1024,
-            session_expiry_s_max: 7 * 24 * 60 * 60,
-            retained_messages_max: 1_000_000,
-            handshake_ms_max: 5_000,
-            connect_ms_max: 9_000,
-        }
-    }
-}
-
-impl BrokerLimits {
-    fn handshake_deadline(&self) -> Duration {
-        Duration::from_millis(self.handshake_ms_max)
-    }
-
-    fn connect_deadline(&self) -> Duration {
-        Duration::from_millis(self.connect_ms_max)
     }
 }
 

@@ -166,7 +166,8 @@ where
 {
     let connection = Arc::clone(&entry.connection);
     let peer = connection.peer;
-    let stream = GatheringStream::new(stream, peer, Arc::clone(&connection.cut), engine.lingering.clone());
+    let (cut, lingering) = (Arc::clone(&connection.cut), engine.lingering.clone());
+    let stream = GatheringStream::new(stream, peer, &engine.limits, cut, lingering);
     let handler = ClientHandler::new(
         // The only transport of the broker crate that takes a stream of ours; it says nothing about what is below.
         BrokerTransport::WebSocket(Box::new(stream)),

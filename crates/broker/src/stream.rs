@@ -16,21 +16,15 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
 
+use crate::limits::BrokerLimits;
 use crate::wake::Cut;
 
 /// How long the first byte of a write waits for more; the runtime's timer rounds it up to one or two milliseconds. When
 /// many readings fall into one wake-up it makes no difference to no delay at all (measured, examples/publish_load.rs);
 /// when they come one by one it keeps the writes to a client below 1,000 a second.
 pub(crate) const GATHER_DELAY: Duration = Duration::from_millis(1);
-/// More gathered bytes than this are written at once; when the socket takes none, the broker waits here, and its own
-/// queue for the client fills and is bounded in turn.
-const GATHER_BYTES_MAX: usize = 64 * 1024;
 /// A buffer that grew beyond this is given back once it is written.
 const GATHER_BYTES_KEPT: usize = 16 * 1024;
-/// A client whose socket takes no byte for this long is gone: what was queued for it goes back to its session.
-const STALL_MAX: Duration = Duration::from_secs(10);
-/// How long the last bytes of a closing connection may take.
-const LINGER_MAX: Duration = Duration::from_millis(200);
 
 /// Where the gathered bytes stand. The timer belongs to `Gathering` and `Blocked`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,13 +43,22 @@ pub(crate) struct GatheringStream<S: AsyncRead + AsyncWrite + Send + Unpin + 'st
     written: usize,
     outgoing: Outgoing,
     timer: Pin<Box<Sleep>>,
+    gathered_bytes_max: usize,
+    stall_max: Duration,
+    linger_max: Duration,
     cut: Arc<Cut>,
     lingering: TaskTracker,
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> GatheringStream<S> {
     /// `cut` ends the stream from outside; `lingering` tracks the task that writes the last bytes after a drop.
-    pub(crate) fn new(socket: S, peer: SocketAddr, cut: Arc<Cut>, lingering: TaskTracker) -> Self {
+    pub(crate) fn new(
+        socket: S,
+        peer: SocketAddr,
+        limits: &BrokerLimits,
+        cut: Arc<Cut>,
+        lingering: TaskTracker,
+    ) -> Self {
         Self {
             socket: Some(socket),
             peer,
@@ -63,6 +66,9 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> GatheringStream<S> {
             written: 0,
             outgoing: Outgoing::Empty,
             timer: Box::pin(tokio::time::sleep(GATHER_DELAY)),
+            gathered_bytes_max: limits.gathered_bytes_max,
+            stall_max: Duration::from_millis(limits.stall_ms_max),
+            linger_max: Duration::from_millis(limits.linger_ms_max),
             cut,
             lingering,
         }
@@ -83,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> GatheringStream<S> {
         self.poll_write_out(cx)
     }
 
-    /// Writes what is gathered now. Fails when the socket takes nothing for [`STALL_MAX`].
+    /// Writes what is gathered now. Fails when the socket takes nothing for too long.
     fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(socket) = self.socket.as_mut() else { return Poll::Ready(Err(closed())) };
         let mut blocked = false;
@@ -115,12 +121,12 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> GatheringStream<S> {
             }
         }
         if self.outgoing != Outgoing::Blocked {
-            self.start_timer(Outgoing::Blocked, STALL_MAX);
+            self.start_timer(Outgoing::Blocked, self.stall_max);
         }
         ready!(self.timer.as_mut().poll_elapsed(cx));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
-            format!("the client took no byte for {} s", STALL_MAX.as_secs()),
+            format!("the client took no byte for {} ms", self.stall_max.as_millis()),
         )))
     }
 
@@ -175,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> AsyncWrite for Gatherin
         if self.cut.poll_cut(cx) {
             return Poll::Ready(Err(closed()));
         }
-        if !self.gathered.is_empty() && self.gathered.len() + buf.len() > GATHER_BYTES_MAX {
+        if !self.gathered.is_empty() && self.gathered.len() + buf.len() > self.gathered_bytes_max {
             ready!(self.poll_write_out(cx))?;
         }
         self.gathered.extend_from_slice(buf);
@@ -203,6 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Drop for GatheringStrea
     fn drop(&mut self) {
         let (Some(mut socket), false) = (self.socket.take(), self.cut.is_cut()) else { return };
         let (gathered, written) = (std::mem::take(&mut self.gathered), self.written);
+        let linger_max = self.linger_max;
         if tokio::runtime::Handle::try_current().is_err() {
             return;
         }
@@ -214,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Drop for GatheringStrea
                 socket.shutdown().await
             };
             // A peer that is gone already needs no last words.
-            let _ = tokio::time::timeout(LINGER_MAX, last_words).await;
+            let _ = tokio::time::timeout(linger_max, last_words).await;
         });
     }
 }
@@ -238,7 +245,8 @@ mod tests {
     ) -> (GatheringStream<tokio::io::DuplexStream>, tokio::io::DuplexStream, Arc<Cut>) {
         let (near, far) = tokio::io::duplex(capacity);
         let cut = Arc::new(Cut::default());
-        (GatheringStream::new(near, PEER, Arc::clone(&cut), TaskTracker::new()), far, cut)
+        let limits = BrokerLimits::default();
+        (GatheringStream::new(near, PEER, &limits, Arc::clone(&cut), TaskTracker::new()), far, cut)
     }
 
     #[tokio::test(start_paused = true)]
@@ -264,17 +272,17 @@ mod tests {
         let started = Instant::now();
         let error = stream.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(started.elapsed() >= STALL_MAX && started.elapsed() < STALL_MAX * 2);
+        assert!(started.elapsed() >= stream.stall_max && started.elapsed() < stream.stall_max * 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_buffer_makes_the_writer_wait_and_bounds_memory() {
         let (mut stream, _far, _cut) = pair(8);
-        let big = [0; GATHER_BYTES_MAX];
+        let big = vec![0; stream.gathered_bytes_max];
         stream.write_all(&big).await.unwrap();
         let blocked = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&big)).await;
         assert!(blocked.is_err());
-        assert!(stream.gathered.len() <= GATHER_BYTES_MAX);
+        assert!(stream.gathered.len() <= stream.gathered_bytes_max);
     }
 
     #[tokio::test]

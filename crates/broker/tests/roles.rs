@@ -165,6 +165,29 @@ async fn more_subscriptions_than_the_limit_are_refused() {
 }
 
 #[tokio::test]
+async fn clients_are_told_the_limits_that_were_set_and_a_large_message_is_not_retained() {
+    let limits = vitalwire_broker::BrokerLimits {
+        client_publishes_max: 5,
+        topic_aliases_max: 3,
+        retained_bytes_max: 10,
+        ..Default::default()
+    };
+    let running = start_limited(limits).await;
+    let (client, mut events) = AsyncClient::new(options(running.plain(), "admin", "told"), 10);
+    let Packet::ConnAck(ack) = next(&mut events).await.unwrap() else { panic!("no CONNACK") };
+    let told = ack.properties.unwrap();
+    assert_eq!((told.receive_max, told.topic_alias_max), (Some(5), Some(3)));
+    for len in [10, 11] {
+        let text = "x".repeat(len);
+        client.publish(format!("home/{len}"), QoS::AtLeastOnce, true, text).await.unwrap();
+        assert!(matches!(next(&mut events).await.unwrap(), Packet::PubAck(_)));
+    }
+    let retained = running.broker.retained("#").await;
+    assert_eq!(retained, [("home/10".to_owned(), "x".repeat(10).into())]);
+    running.broker.stop().await;
+}
+
+#[tokio::test]
 async fn debians_client_is_told_that_a_subscription_is_refused() {
     let running = start().await;
     let mut command = client("mosquitto_sub", running.plain(), "scoped");

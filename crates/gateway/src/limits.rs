@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-/// Limits of the device side. Each says what happens when it is reached.
+use vitalwire_registry::LoginLimits;
+
+/// Limits of everything but the embedded broker and the journal. Each says what happens when it is reached.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections at once. At it, the oldest connection that has not identified itself makes room;
@@ -37,6 +39,8 @@ pub struct Limits {
     pub metrics_connections_max: usize,
     /// From a connection to that port until its request is answered and read. Past it the connection is closed.
     pub metrics_request_timeout: Duration,
+    /// Logging in, over MQTT and whatever else asks for a password.
+    pub logins: LoginLimits,
     /// Time for a graceful stop to hand what was received to the broker.
     pub stop_timeout: Duration,
 }
@@ -57,6 +61,7 @@ impl Default for Limits {
             backlog_bytes_max: 256 << 20,
             metrics_connections_max: 64,
             metrics_request_timeout: Duration::from_secs(10),
+            logins: LoginLimits::default(),
             stop_timeout: Duration::from_millis(1_500),
         }
     }

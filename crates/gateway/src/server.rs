@@ -120,7 +120,7 @@ impl Server {
             Acceptor::new(directory.clone()).map_err(|error| ServerError::Tls(error.to_string()))?;
         let metrics = Metrics::new();
         let journal = Journal::open(&config.data.join(JOURNAL), &config.journal)?;
-        let logins = Arc::new(Logins::new(directory.clone()));
+        let logins = Arc::new(Logins::new(directory.clone(), config.limits.logins.clone()));
         let feed = Feed::new(metrics.clone());
         let surroundings = Surroundings {
             data: &config.data,

@@ -46,9 +46,11 @@ pub use directory::{Changes, DeviceChange, Directory, FoundLink, Links, RowName,
 pub use erasure::{ErasureDone, ErasureInfo};
 pub use error::{RegistryError, Result};
 pub use key::{MasterKey, master_key_path};
-pub use limits::{DEVICES_MAX, PROOF_LEN_MAX, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, USERS_MAX};
+pub use limits::{
+    DEVICES_MAX, LoginLimits, PROOF_LEN_MAX, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, USERS_MAX,
+};
 pub use link::{LINK_ID_DIGITS, Link, LinkId, LinkIdError, LinkKeys, PreviousLink, Psk};
-pub use logins::{CHECKS_AT_ONCE, LOGIN_WAIT_MAX, LOGINS_WAITING_MAX, Login, LoginRefusal, Logins};
+pub use logins::{Login, LoginRefusal, Logins};
 pub use paper_keys::{ImportError, ImportReport, LINE_LEN_MAX, LineFault, parse_paper_keys};
 pub use setup::{ACCESS_POINT_PASSWORD_LEN, SETUP_KEY_LEN, SetupSecrets};
 pub use store::{DATABASE_FILE, Registry};

@@ -15,3 +15,29 @@ pub const ROTATION_OVERLAP: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const ROTATION_OVERLAP_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long a change waits for another process's change before it fails.
 pub(crate) const BUSY_TIMEOUT_MS: u64 = 5_000;
+
+/// Limits of [`crate::Logins`]. Each says what happens when it is reached.
+#[derive(Debug, Clone)]
+pub struct LoginLimits {
+    /// Passwords checked at once; each takes 19 MiB and tens of milliseconds of a core. The others wait.
+    pub checks_max: usize,
+    /// Logins that wait for their turn. One more is told that the server is busy.
+    pub waiting_max: usize,
+    /// The longest wait for a turn. Then the login is told that the server is busy.
+    pub wait_max: Duration,
+    /// Logins that wait to be recorded. One more is in the log alone.
+    pub records_waiting_max: usize,
+}
+
+impl Default for LoginLimits {
+    fn default() -> Self {
+        Self {
+            // More would only take their cores from the readings.
+            checks_max: 2,
+            waiting_max: 64,
+            // With the longest delay of `LoginLimiter` it stays below MQTT's deadline for CONNECT.
+            wait_max: Duration::from_secs(4),
+            records_waiting_max: 1_024,
+        }
+    }
+}

@@ -1,31 +1,22 @@
 //! Logging in with a name and a password: one desk for every way in, MQTT today, others later. All of them share its
 //! limits, its memory and its record. It knows no protocol.
 //!
-//! Passwords are checked off the reactor, [`CHECKS_AT_ONCE`] at once, in memory that is used again; the logins behind
+//! Passwords are checked off the reactor, [`LoginLimits::checks_max`] at once, in memory that is used again; the logins behind
 //! them wait in a bounded queue. How fast passwords may be guessed is [`LoginLimiter`]'s decision.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use vitalwire_access::{HashMemory, LoginLimiter, UserName, Verdict};
 use zeroize::Zeroizing;
 
 use crate::directory::Directory;
+use crate::limits::LoginLimits;
 use crate::user::User;
 
-/// Passwords checked at once; each takes 19 MiB and tens of milliseconds of a core. More would only take these cores from
-/// the readings.
-pub const CHECKS_AT_ONCE: usize = 2;
-/// Logins that wait for their turn; one more is told that the server is busy.
-pub const LOGINS_WAITING_MAX: usize = 64;
-/// The longest wait for a turn; then the login is told that the server is busy. With the longest delay of
-/// [`LoginLimiter`] it stays below MQTT's deadline for CONNECT.
-pub const LOGIN_WAIT_MAX: Duration = Duration::from_secs(4);
-/// Logins that wait to be recorded. One more is not recorded; it is in the log.
-const RECORDS_WAITING_MAX: usize = 1_024;
 /// Account under which logins with impossible names are counted.
 const IMPOSSIBLE: &str = "";
 
@@ -63,6 +54,7 @@ pub struct Logins {
     memories: Arc<Mutex<Vec<HashMemory>>>,
     records: mpsc::Sender<Login>,
     records_taker: Mutex<Option<mpsc::Receiver<Login>>>,
+    limits: LoginLimits,
 }
 
 impl fmt::Debug for Logins {
@@ -78,16 +70,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Logins {
     /// For the users of the directory, as it changes.
     #[must_use]
-    pub fn new(directory: watch::Receiver<Arc<Directory>>) -> Self {
-        let (records, taker) = mpsc::channel(RECORDS_WAITING_MAX);
+    pub fn new(directory: watch::Receiver<Arc<Directory>>, limits: LoginLimits) -> Self {
+        let (records, taker) = mpsc::channel(limits.records_waiting_max);
         Self {
             directory,
             limiter: Mutex::new(LoginLimiter::new()),
-            turns: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
-            waiting: Arc::new(Semaphore::new(LOGINS_WAITING_MAX)),
+            turns: Arc::new(Semaphore::new(limits.checks_max)),
+            waiting: Arc::new(Semaphore::new(limits.waiting_max)),
             memories: Arc::default(),
             records,
             records_taker: Mutex::new(Some(taker)),
+            limits,
         }
     }
 
@@ -121,7 +114,9 @@ impl Logins {
             let verdict = locked(&self.limiter).begin(account, address, Instant::now());
             match verdict {
                 Verdict::Check { after } => break after,
-                Verdict::Wait(time) if begun.elapsed() < LOGIN_WAIT_MAX => tokio::time::sleep(time).await,
+                Verdict::Wait(time) if begun.elapsed() < self.limits.wait_max => {
+                    tokio::time::sleep(time).await
+                }
                 Verdict::Wait(_) => return Err(LoginRefusal::Busy),
                 Verdict::LockedOut => return Err(LoginRefusal::LockedOut),
             }
@@ -138,11 +133,12 @@ impl Logins {
     /// Waits for a turn and checks the password off the reactor; for a user that does not exist it takes as long.
     async fn verify(&self, user: Option<Arc<User>>, password: &[u8]) -> Result<bool, LoginRefusal> {
         let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| LoginRefusal::Busy)?;
-        let turn = tokio::time::timeout(LOGIN_WAIT_MAX, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = tokio::time::timeout(self.limits.wait_max, Arc::clone(&self.turns).acquire_owned()).await;
         drop(place);
         let Ok(Ok(turn)) = turn else { return Err(LoginRefusal::Busy) };
         let password = Zeroizing::new(password.to_vec());
         let (memories, waiting) = (Arc::clone(&self.memories), Arc::clone(&self.waiting));
+        let waiting_max = self.limits.waiting_max;
         let checked = tokio::task::spawn_blocking(move || {
             let mut memory = locked(&memories).pop().unwrap_or_default();
             let right = match user {
@@ -154,7 +150,7 @@ impl Logins {
             };
             // Kept for the logins that wait; the last one gives all of it back to the system.
             let mut kept = locked(&memories);
-            if waiting.available_permits() < LOGINS_WAITING_MAX {
+            if waiting.available_permits() < waiting_max {
                 kept.push(memory);
             } else {
                 kept.clear();
@@ -214,7 +210,8 @@ mod tests {
             (user.name.clone(), Arc::new(user))
         });
         let users = Arc::new(users.collect());
-        Arc::new(Logins::new(watch::channel(Arc::new(Directory { users, ..Directory::default() })).1))
+        let directory = watch::channel(Arc::new(Directory { users, ..Directory::default() })).1;
+        Arc::new(Logins::new(directory, LoginLimits::default()))
     }
 
     fn address(host: u8) -> IpAddr {
@@ -258,7 +255,7 @@ mod tests {
             assert_eq!(done.unwrap(), Ok(()));
             kept_max = kept_max.max(locked(&logins.memories).len());
         }
-        assert!((1..=CHECKS_AT_ONCE).contains(&kept_max), "{kept_max} memories were kept");
+        assert!((1..=logins.limits.checks_max).contains(&kept_max), "{kept_max} memories were kept");
         assert!(locked(&logins.memories).is_empty(), "memory is kept though no one waits");
     }
 

@@ -10,7 +10,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::watch;
 use vitalwire_access::{DeviceId, PasswordHash, Role, Scope};
 use vitalwire_broker::{Broker, BrokerConfig, BrokerLimits};
-use vitalwire_registry::{Directory, Logins, User};
+use vitalwire_registry::{Directory, LoginLimits, Logins, User};
 use vitalwire_testing::PASSWORD;
 
 pub(crate) type Users = watch::Sender<Arc<Directory>>;
@@ -52,7 +52,7 @@ pub(crate) fn usual() -> Vec<User> {
 
 /// The login desk of these users.
 pub(crate) fn logins(users: &Users) -> Arc<Logins> {
-    Arc::new(Logins::new(users.subscribe()))
+    Arc::new(Logins::new(users.subscribe(), LoginLimits::default()))
 }
 
 pub(crate) struct Running {

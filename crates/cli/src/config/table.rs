@@ -103,6 +103,9 @@ impl Setting {
     }
 }
 
+/// The longest queue that can be asked for: far more than memory has room for, and less than a queue of tokio takes.
+const CHANNEL_LEN_MAX: u64 = 1 << 24;
+
 /// Sections stay together: the file is written in this order.
 pub(super) static SETTINGS: &[Setting] = &[
     setting("data", "data", "The data folder, made by `vitalwire init`", &Field(|v| &mut v.data))
@@ -355,12 +358,101 @@ pub(super) static SETTINGS: &[Setting] = &[
     )
     .at_most(10_000),
     limit(
+        "mqtt.outgoing_messages_max",
+        Unit::None,
+        "Messages in memory that wait for one connected client, of QoS 0 and of QoS 1 each",
+        "Those of QoS 0 are dropped, those of QoS 1 go to the queue of its session",
+        &Field(|v| &mut v.broker.outgoing_messages_max),
+    )
+    .at_most(CHANNEL_LEN_MAX),
+    limit(
+        "mqtt.unacknowledged_max",
+        Unit::None,
+        "Messages of QoS 1 sent to one client that it has not acknowledged",
+        "The others wait",
+        &Field(|v| &mut v.broker.unacknowledged_max),
+    ),
+    limit(
+        "mqtt.client_publishes_max",
+        Unit::None,
+        "Publications of QoS 2 that one client has under way",
+        "The connection is closed",
+        &Field(|v| &mut v.broker.client_publishes_max),
+    ),
+    limit(
+        "mqtt.topic_aliases_max",
+        Unit::None,
+        "Topic aliases of one client",
+        "The connection is closed",
+        &Field(|v| &mut v.broker.topic_aliases_max),
+    ),
+    limit(
+        "mqtt.retained_kib_max",
+        Unit::Kibibytes,
+        "Largest retained message of a client",
+        "A larger one is delivered but not retained",
+        &Field(|v| &mut v.broker.retained_bytes_max),
+    ),
+    limit(
+        "mqtt.gathered_kib_max",
+        Unit::Kibibytes,
+        "Bytes that are gathered for one client before they are written",
+        "They are written at once, and messages wait",
+        &Field(|v| &mut v.broker.gathered_bytes_max),
+    ),
+    limit(
+        "mqtt.stall_ms_max",
+        Unit::Milliseconds,
+        "How long a client may take no byte of what is sent to it",
+        "The connection is closed",
+        &Field(|v| &mut v.broker.stall_ms_max),
+    ),
+    limit(
+        "mqtt.linger_ms_max",
+        Unit::Milliseconds,
+        "Time for the last bytes of a closing connection",
+        "They are dropped",
+        &Field(|v| &mut v.broker.linger_ms_max),
+    ),
+    limit(
         "mqtt.backlog_mib_max",
         Unit::Mebibytes,
         "Memory for what waits for an external broker",
         "The oldest reading goes; it is published later from the journal",
         &Field(|v| &mut v.limits.backlog_bytes_max),
     ),
+    // Logging in.
+    limit(
+        "logins.checks_max",
+        Unit::None,
+        "Passwords checked at once, each with 19 MiB of memory and a core",
+        "The others wait",
+        &Field(|v| &mut v.limits.logins.checks_max),
+    )
+    .at_most(64),
+    limit(
+        "logins.waiting_max",
+        Unit::None,
+        "Logins that wait for their turn",
+        "One more is told that the server is busy",
+        &Field(|v| &mut v.limits.logins.waiting_max),
+    )
+    .at_most(CHANNEL_LEN_MAX),
+    limit(
+        "logins.wait_ms_max",
+        Unit::Milliseconds,
+        "How long a login waits for its turn",
+        "It is told that the server is busy",
+        &Field(|v| &mut v.limits.logins.wait_max),
+    ),
+    limit(
+        "logins.records_waiting_max",
+        Unit::None,
+        "Logins that wait for their entry in the audit log",
+        "One more is in the log of the server alone",
+        &Field(|v| &mut v.limits.logins.records_waiting_max),
+    )
+    .at_most(CHANNEL_LEN_MAX),
     setting(
         "metrics.listen",
         "metrics-listen",

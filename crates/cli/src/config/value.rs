@@ -132,7 +132,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(u32, u64, usize);
+integers!(u16, u32, u64, usize);
 
 impl Value for Duration {
     const IS_TEXT: bool = false;
