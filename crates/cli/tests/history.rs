@@ -92,26 +92,26 @@ fn journal_of(data: &Data, data_text: &str) {
     let nothing = stdout(&run(&["journal", "confirm-clock", "--data", data_text]));
     assert!(nothing.contains("nothing to confirm"), "{nothing}");
     // As the server writes it when the clock was set by ten days; no server has this folder's copy open.
-    let copy = data.file("suspended.db", "");
+    let other = Data::new();
+    let copy = other.folder().join("journal.db");
     let file = rusqlite::Connection::open(data.folder().join("journal.db")).unwrap();
-    std::fs::remove_file(&copy).unwrap();
     file.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
-    let other = copy.parent().unwrap().join("other");
-    std::fs::create_dir(&other).unwrap();
-    std::fs::rename(&copy, other.join("journal.db")).unwrap();
-    let file = rusqlite::Connection::open(other.join("journal.db")).unwrap();
+    let file = rusqlite::Connection::open(&copy).unwrap();
     let suspend = "UPDATE clock SET suspended_us = 1795000000000000, stopped = 0, trouble_us = 864000000000, steady_us = 0";
     assert_eq!(file.execute(suspend, []).unwrap(), 1);
     drop(file);
-    let other = other.to_str().unwrap();
-    let status = stdout(&run(&["journal", "status", "--data", other]));
+    let status = other.must(&["journal", "status"]);
     assert!(
         status.contains("SUSPENDED since 2026-11-18") && status.contains("set forward by 10 days"),
         "{status}"
     );
-    let confirmed = stdout(&run(&["journal", "confirm-clock", "--json", "--data", other]));
+    let confirmed = other.must(&["journal", "confirm-clock", "--json"]);
     let confirmed: serde_json::Value = serde_json::from_str(&confirmed).unwrap();
     assert_eq!(confirmed["confirmed"]["why"], "the clock was set forward by 10 days");
+    let records = other.must(&["audit", "show"]);
+    let record = records.lines().find(|line| line.contains("clock-confirmed")).expect(&records);
+    assert!(record.contains("(uid ") && record.contains("the clock was set forward by 10 days"), "{record}");
+    assert!(other.must(&["audit", "verify"]).contains("is sound"));
     let none = run(&["journal", "status", "--data", "/nowhere"]);
     assert!(!none.status.success() && stderr(&none).contains("no journal in /nowhere"), "{}", stderr(&none));
 }

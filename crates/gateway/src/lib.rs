@@ -50,5 +50,5 @@ pub use reading::{Reading, ReadingValue};
 pub use server::{Addresses, DeviceState, Server, ServerConfig, ServerError, ServerHandle, ServerHealth};
 pub use vitalwire_journal::{
     Assurance, BUCKETS_MAX, Bucket, Gap, GapState, Health, HistoryFile, JournalLimits, JournalStatus,
-    STEADY_US, Suspension, confirm_clock, free_bytes,
+    STEADY_US, Suspension, confirm_clock, free_bytes, suspension,
 };

@@ -56,6 +56,6 @@ pub use limits::{
 };
 pub use query::{Gap, GapState, HistoryCursor, HistoryQuery};
 pub use reader::{Reader, ReaderLag};
-pub use status::{JournalStatus, confirm_clock};
+pub use status::{JournalStatus, confirm_clock, suspension};
 pub use steady::{CLOCK_JUMP_US, ClockTrouble, STEADY_US, Suspension};
 pub use stream::GAPS_PER_BOOT_MAX;

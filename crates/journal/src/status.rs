@@ -83,18 +83,25 @@ fn read_status(connection: &Connection, path: &Path) -> rusqlite::Result<Journal
     })
 }
 
-/// Says that the clock is right: deletion by age goes on. The server that has the journal open notices within a second, else
-/// the next one does. Gives what was confirmed; `None` when deletion by age was not suspended.
+/// Why and since when nothing is removed by age; `None` when old entries are removed.
+///
+/// # Errors
+/// When there is no journal, or its file cannot be read.
+pub fn suspension(path: &Path) -> Result<Option<Suspension>> {
+    // Refuses what is no journal before the file is opened for writing.
+    HistoryFile::open(path)?;
+    let connection = schema::connect_beside_writer(path)?;
+    Ok(read_clock(&connection)?.and_then(|clock| clock.suspension))
+}
+
+/// Says that the clock is right in spite of this suspension: deletion by age goes on. The server that has the journal open
+/// notices within a second, else the next one does.
 ///
 /// # Errors
 /// When there is no journal, or its file cannot be written.
-pub fn confirm_clock(path: &Path) -> Result<Option<Suspension>> {
-    // Refuses what is no journal before it writes anything.
+pub fn confirm_clock(path: &Path, suspension: &Suspension) -> Result<()> {
     HistoryFile::open(path)?;
     let connection = schema::connect_beside_writer(path)?;
-    let suspension = read_clock(&connection)?.and_then(|clock| clock.suspension);
-    if let Some(suspension) = &suspension {
-        connection.execute("UPDATE clock SET confirmed_us = ?1", [suspension.since_us])?;
-    }
-    Ok(suspension)
+    connection.execute("UPDATE clock SET confirmed_us = ?1", [suspension.since_us])?;
+    Ok(())
 }

@@ -70,6 +70,8 @@ pub enum AuditKind {
     LoginRefused,
     /// Logins that were counted and not recorded one by one.
     LoginsFolded,
+    /// Someone said that the clock of the server is right, so that old readings are removed again.
+    ClockConfirmed,
 }
 
 impl AuditKind {
@@ -93,6 +95,7 @@ impl AuditKind {
             Self::UserLogin => "user-login",
             Self::LoginRefused => "login-refused",
             Self::LoginsFolded => "logins-folded",
+            Self::ClockConfirmed => "clock-confirmed",
         }
     }
 }

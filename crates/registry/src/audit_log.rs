@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Row;
 
-use crate::audit::{self, AuditHead, AuditRecord, AuditReport, LoginKind, LoginRecord};
+use crate::audit::{self, AuditHead, AuditKind, AuditRecord, AuditReport, LoginKind, LoginRecord};
 use crate::error::Result;
 use crate::store::Registry;
 
@@ -52,6 +52,14 @@ impl Registry {
     pub fn record_login(&self, kind: LoginKind, subject: &str, detail: &str) -> Result<()> {
         let due = self.logins.borrow_mut().note(kind, subject, detail, Instant::now());
         self.write_logins(&due)
+    }
+
+    /// Records that someone is about to confirm the server's clock, after which old readings are removed again.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record_clock_confirmed(&self, detail: &str) -> Result<()> {
+        self.append_only(|change| change.record(AuditKind::ClockConfirmed, "", detail))
     }
 
     /// Records the counts whose minute is over. A server calls this now and then, so that counts do not wait for the next

@@ -1,5 +1,6 @@
 //! `vitalwire journal`: how the journal is, and that its clock is right. Shows no reading.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -7,9 +8,10 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use vitalwire_gateway::{
-    HistoryFile, JournalStatus, STEADY_US, Suspension, confirm_clock, journal_file, server_lock,
+    HistoryFile, JournalStatus, STEADY_US, Suspension, confirm_clock, journal_file, server_lock, suspension,
 };
 
+use crate::args::DataArgs;
 use crate::output::Output;
 use crate::processes;
 
@@ -38,8 +40,18 @@ When the server's clock is set by more than five minutes, or the machine seems
 to have been off for more than a day, the journal removes nothing by age until
 the clock has been steady for a day. This ends that at once. What the jump made
 old only seemingly stays all the same: age is counted on a clock of the
-journal's own.")]
-    ConfirmClock(JournalArgs),
+journal's own. The audit log tells who said it.")]
+    ConfirmClock(ConfirmClock),
+}
+
+/// Whose clock is right.
+#[derive(Debug, Args)]
+pub(crate) struct ConfirmClock {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    data: DataArgs,
 }
 
 /// Which journal.
@@ -65,12 +77,12 @@ pub(crate) fn run(command: JournalCommand, out: &mut Output<'_>) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-fn no_journal(args: &JournalArgs) -> String {
-    format!("no journal in {} (a server that ran there makes it)", args.data.display())
+fn no_journal(data: &Path) -> String {
+    format!("no journal in {} (a server that ran there makes it)", data.display())
 }
 
 fn status(args: &JournalArgs, out: &mut Output<'_>) -> anyhow::Result<()> {
-    let file = HistoryFile::open(&journal_file(&args.data)).with_context(|| no_journal(args))?;
+    let file = HistoryFile::open(&journal_file(&args.data)).with_context(|| no_journal(&args.data))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().build().context("cannot start the event loop")?;
     let status = runtime.block_on(file.status())?;
@@ -82,12 +94,18 @@ fn status(args: &JournalArgs, out: &mut Output<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn confirm(args: &JournalArgs, out: &mut Output<'_>) -> anyhow::Result<()> {
-    let path = journal_file(&args.data);
+fn confirm(args: &ConfirmClock, out: &mut Output<'_>) -> anyhow::Result<()> {
+    let path = journal_file(&args.data.data);
     // An absent or foreign file is told first, with its own words.
-    HistoryFile::open(&path).with_context(|| no_journal(args))?;
-    let confirmed = confirm_clock(&path)?;
+    HistoryFile::open(&path).with_context(|| no_journal(&args.data.data))?;
+    let confirmed = suspension(&path)?;
     let now = humantime::format_rfc3339_seconds(SystemTime::now());
+    if let Some(suspension) = &confirmed {
+        // The record first: nothing is removed that no one answers for.
+        let detail = format!("{}; confirmed that it is {now}", suspension.trouble);
+        args.data.open()?.record_clock_confirmed(&detail)?;
+        confirm_clock(&path, suspension)?;
+    }
     if args.json {
         let suspended = confirmed.as_ref().map(Suspended::from);
         let report = serde_json::json!({ "clock": now.to_string(), "confirmed": suspended });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use vitalwire_journal::{
-    BootClock, Clock, ClockTrouble, Entry, Journal, JournalLimits, Moment, confirm_clock,
+    BootClock, Clock, ClockTrouble, Entry, Journal, JournalLimits, Moment, confirm_clock, suspension,
 };
 
 use crate::fixture::{Fixture, T0_US, append, device, entry, everything, limits, path_in};
@@ -225,11 +225,12 @@ async fn an_operator_who_confirms_the_clock_ends_the_suspension() {
     ward.chores().await;
     assert_eq!(ward.held().await, 11);
     let path = path_in(ward.fixture.folder.path());
-    let confirmed = confirm_clock(&path).unwrap().unwrap();
-    assert_eq!(confirmed.trouble, ClockTrouble::Set { by_us: -600_000_000 });
+    let suspended = suspension(&path).unwrap().unwrap();
+    assert_eq!(suspended.trouble, ClockTrouble::Set { by_us: -600_000_000 });
+    confirm_clock(&path, &suspended).unwrap();
     ward.holds(1).await;
     assert_eq!(ward.journal().stats().suspension, None);
-    until("the file's word", || confirm_clock(&path).unwrap().is_none()).await;
+    until("the file's word", || suspension(&path).unwrap().is_none()).await;
 }
 
 #[tokio::test]
@@ -240,7 +241,7 @@ async fn a_confirmation_is_not_one_of_a_later_jump() {
     ward.is_suspended(true).await;
     let path = path_in(ward.fixture.folder.path());
     ward.journal().clone().close().await;
-    confirm_clock(&path).unwrap().unwrap();
+    confirm_clock(&path, &suspension(&path).unwrap().unwrap()).unwrap();
     ward.machine.is_set(30 * DAY_US);
     ward.fixture.journal =
         Journal::open_with_clock(&path, &ward.fixture.limits, ward.machine.clock()).unwrap();
