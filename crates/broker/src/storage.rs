@@ -6,15 +6,20 @@
 //! waits for the disk at each retained one, in the publisher.
 //!
 //! What can be lost at a kill: whatever was queued, acknowledged or retained in the last [`WRITE_INTERVAL`] (longer only
-//! if writing itself takes long: one write is followed by a pause of nine times its length, up to a second); and of a client that is connected, what was on its way to its socket. A client that takes nothing is
-//! disconnected after 10 s, and what it missed is queued from then on.
+//! if writing itself takes long: one write is followed by a pause of nine times its length, up to a second); and of a
+//! client that is connected, what was on its way to its socket. A client that takes nothing is disconnected after
+//! [`crate::BrokerLimits::stall_ms_max`], and what it missed is queued from then on.
 
 mod backlog;
 mod database;
 mod writer;
 
-use crate::counters::Counters;
-use crate::error::BrokerError;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
 use backlog::Backlog;
 use bytes::Bytes;
 use database::Database;
@@ -22,13 +27,11 @@ pub use database::FILE;
 pub(crate) use database::{Retained, StoredSession};
 use mqtt5::QoS;
 use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 use tracing::{error, warn};
 use writer::Writer;
+
+use crate::counters::Counters;
+use crate::error::BrokerError;
 
 /// How long a change may be in memory only, while writing is quick.
 pub const WRITE_INTERVAL: Duration = Duration::from_millis(100);

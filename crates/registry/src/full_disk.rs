@@ -1,11 +1,13 @@
 //! A registry on a full disk. SQLite needs 32 KiB beside the file even to read it; without that room it is read once, under a
 //! lock that needs none, into memory. Nothing can be changed then, and nothing needs to be: devices are served and users let in.
 
-use crate::error::{RegistryError, Result};
-use rusqlite::backup::Backup;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
+
+use rusqlite::backup::Backup;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::{RegistryError, Result};
 
 /// With less room than this a failure of the files is taken for a full disk.
 const ROOM_BYTES_MIN: u64 = 256 << 10;

@@ -1,15 +1,17 @@
 //! The broker's SQLite file: sessions, their queues and unacknowledged messages, and retained messages. It knows tables,
 //! not sessions in memory. One connection, used by one thread, and the file is locked against a second process.
 
-use super::backlog::{Backlog, RowChange};
-use crate::error::BrokerError;
-use mqtt5::QoS;
-use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use mqtt5::QoS;
+use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tracing::warn;
+
+use super::backlog::{Backlog, RowChange};
+use crate::error::BrokerError;
 
 /// Name of the file in the storage folder. What SQLite writes beside it begins with it.
 pub const FILE: &str = "broker.db";

@@ -1,14 +1,16 @@
 //! The thread that writes: looks at what changed in the broker's memory, keeps every queue within its limits, and brings
 //! the database up to date. It never changes a session.
 
-use super::backlog::{Backlog, RowChange};
-use super::database::{self, Database};
-use super::{OpenedFile, QueueLimits, RetainedChanges, Shared, WRITE_INTERVAL};
-use mqtt5::broker::storage::{DynamicStorage, InflightMessage, QueuedMessage, StorageBackend};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+
+use mqtt5::broker::storage::{DynamicStorage, InflightMessage, QueuedMessage, StorageBackend};
 use tracing::error;
+
+use super::backlog::{Backlog, RowChange};
+use super::database::{self, Database};
+use super::{OpenedFile, QueueLimits, RetainedChanges, Shared, WRITE_INTERVAL};
 
 /// A write that took long is followed by a pause this many times as long: storage takes a tenth of a core at most.
 const PAUSE_FACTOR: u32 = 9;
