@@ -3,6 +3,7 @@
 
 mod args;
 mod file;
+mod setting;
 mod table;
 mod template;
 mod value;
@@ -13,7 +14,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub(crate) use args::SettingArgs;
-pub(crate) use table::{Names, Setting, settings};
+pub(crate) use setting::Setting;
+pub(crate) use table::{Names, settings};
 pub(crate) use template::{lowercase, template, wrap};
 use vitalwire_access::{Origins, Proxies};
 use vitalwire_broker::BrokerLimits;

@@ -7,7 +7,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, Error, FromArgMatches};
 
 use super::Values;
-use super::table::{Setting, settings};
+use super::setting::Setting;
+use super::table::settings;
 use super::value::Unit;
 
 /// What flags and environment say of settings. With `SHOWN` the help page lists those that people set; each command that

@@ -1,7 +1,8 @@
 //! The commented vitalwire.toml: every setting with what it is, what happens at it, and its default.
 
 use super::Values;
-use super::table::{Setting, settings};
+use super::setting::Setting;
+use super::table::settings;
 
 /// Columns of the file.
 const WIDTH: usize = 80;
