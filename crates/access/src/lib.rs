@@ -1,8 +1,9 @@
-//! Who may see what: the names of devices and users, roles, passwords and how fast they may be guessed, whose address it is
+//! Who may see what: the names of devices and users, roles and their topics, passwords and how fast they may be guessed, whose address it is
 //! behind a proxy, and from which web sites browsers may come. Every way to the data, MQTT today and others later, asks here.
 //!
 //! It opens no file and no socket, and reads no clock and no random source: both are arguments.
 
+pub mod acl;
 mod id;
 mod login_limit;
 mod origin;

@@ -1,10 +1,9 @@
 //! What of a stored session its user may have today. It changes nothing by itself.
 
 use mqtt5::broker::storage::ClientSession;
-use vitalwire_access::Role;
+use vitalwire_access::{Role, acl};
 use vitalwire_registry::Directory;
 
-use crate::acl;
 use crate::storage::StoredSession;
 
 /// The role that the session's user has in `directory`; `None` when the user is gone.

@@ -11,10 +11,9 @@ use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
 use mqtt5_protocol::packet::connect::ConnectPacket;
 use mqtt5_protocol::protocol::v5::reason_codes::ReasonCode;
 use tracing::{info, warn};
-use vitalwire_access::Role;
+use vitalwire_access::{Role, acl};
 use vitalwire_registry::{LoginRefusal, Logins, User};
 
-use crate::acl;
 use crate::connections::{Admitted, CONNECTION, Connection, Connections};
 use crate::counters::Counters;
 use crate::wills::Wills;

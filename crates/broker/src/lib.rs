@@ -18,7 +18,6 @@
 //! # Limits
 //! [`BrokerLimits`] names those that can be set. What happens at each is said there.
 
-mod acl;
 mod allowed;
 mod auth;
 mod connections;
@@ -56,7 +55,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tracing::warn;
-use vitalwire_access::{Origins, Proxies};
+use vitalwire_access::{Origins, Proxies, acl};
 use vitalwire_registry::Logins;
 
 /// The longest a stop waits until subscribers have what was published.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use mqtt5::broker::storage::{QueuedMessage, StorageBackend};
 use tokio::sync::watch;
 use tracing::{info, warn};
+use vitalwire_access::acl;
 use vitalwire_registry::Directory;
 
-use crate::acl;
 use crate::allowed::role;
 use crate::engine::Engine;
 

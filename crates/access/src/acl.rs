@@ -3,7 +3,7 @@
 //! A filter is judged by its leading levels, which must be literal where a choice could widen it: whatever the rest
 //! matches then lies inside what the role may see. `$share/<group>/` is taken off first.
 
-use vitalwire_access::{DeviceId, Role};
+use crate::{DeviceId, Role};
 
 /// Root of the paper's topics, `Pico/<id>/…`.
 const PICO: &str = "Pico";
@@ -11,7 +11,8 @@ const PICO: &str = "Pico";
 const VITALWIRE: &str = "vitalwire";
 
 /// Whether the role may subscribe to the filter, also when a stored session brings it back.
-pub(crate) fn may_subscribe(role: &Role, filter: &str) -> bool {
+#[must_use]
+pub fn may_subscribe(role: &Role, filter: &str) -> bool {
     let Some(filter) = without_share(filter) else { return false };
     match role {
         // Not `$…`: nothing of ours lives there, and `#` does not reach it (MQTT 5 §4.7.2).
@@ -21,7 +22,8 @@ pub(crate) fn may_subscribe(role: &Role, filter: &str) -> bool {
 }
 
 /// Whether the role may publish to the topic, also as its will.
-pub(crate) fn may_publish(role: &Role, topic: &str) -> bool {
+#[must_use]
+pub fn may_publish(role: &Role, topic: &str) -> bool {
     match role {
         Role::Reader { .. } => false,
         Role::Admin => {
@@ -33,7 +35,8 @@ pub(crate) fn may_publish(role: &Role, topic: &str) -> bool {
 }
 
 /// The filter without `$share/<group>/`, also when it is none.
-pub(crate) fn without_group(filter: &str) -> &str {
+#[must_use]
+pub fn without_group(filter: &str) -> &str {
     without_share(filter).unwrap_or(filter)
 }
 
@@ -65,7 +68,7 @@ fn reader_may_subscribe(role: &Role, filter: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vitalwire_access::Scope;
+    use crate::Scope;
 
     fn named() -> Role {
         let ids = ["dev_a", "dev_b"].map(|id| id.parse().unwrap());
