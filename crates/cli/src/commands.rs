@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod emqx;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod journal;
@@ -62,6 +63,9 @@ pub(crate) enum Command {
     /// Add, list and remove MQTT users
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Keep the users of an EMQX that carries our topics
+    #[command(subcommand)]
+    Emqx(emqx::EmqxCommand),
     /// Show and verify the log of who enrolled, re-keyed, revoked, erased and logged in
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -102,6 +106,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Init(args) => init::run(&args, out),
         Command::Device(command) => device::run(command, out),
         Command::User(command) => user::run(command, out),
+        Command::Emqx(command) => emqx::run(command, out),
         Command::Audit(command) => audit::run(command, out),
         Command::History(args) => history::run(&args, out),
         Command::Journal(command) => journal::run(command, out),

@@ -136,7 +136,8 @@ impl MqttUrl {
     }
 }
 
-fn names_this_machine(host: &str) -> bool {
+/// Whether what is sent there stays on this machine.
+pub(crate) fn names_this_machine(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(is_loopback)
 }
 

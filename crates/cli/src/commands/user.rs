@@ -136,7 +136,11 @@ pub(crate) fn run(command: UserCommand, out: &mut Output<'_>) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn role(name: RoleName, devices: Vec<DeviceId>) -> anyhow::Result<Role> {
+/// The role of this name.
+///
+/// # Errors
+/// When an admin would have devices.
+pub(crate) fn role(name: RoleName, devices: Vec<DeviceId>) -> anyhow::Result<Role> {
     match name {
         RoleName::Admin if devices.is_empty() => Ok(Role::Admin),
         RoleName::Admin => {
@@ -149,7 +153,7 @@ fn role(name: RoleName, devices: Vec<DeviceId>) -> anyhow::Result<Role> {
 
 impl PasswordArgs {
     /// A password that is made here is shown once, before anything is stored; one that was given is not.
-    fn obtain(&self, user: &UserName, out: &mut Output<'_>) -> anyhow::Result<SecretString> {
+    pub(crate) fn obtain(&self, user: &UserName, out: &mut Output<'_>) -> anyhow::Result<SecretString> {
         if self.generate {
             let password = secrets::generate_password();
             note!("The password of {user}, not shown again:");

@@ -1,6 +1,7 @@
 //! What the tests of the real binary share: running it, a data folder, a server that is ready. Waits for facts, never
 //! for time.
 
+pub mod emqx_api;
 pub mod screen;
 
 use std::io::{BufRead, BufReader, Write};
