@@ -1,6 +1,7 @@
 //! The tree of commands, and one module for each. Each has its arguments, with the help that teaches them, and a `run`.
 
 pub(crate) mod audit;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod device;
@@ -9,6 +10,7 @@ pub(crate) mod emqx;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod journal;
+pub(crate) mod man;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscribe;
@@ -17,7 +19,7 @@ pub(crate) mod verify_capture;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::args::LogArgs;
 use crate::log;
@@ -86,6 +88,10 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     /// Tell what in captured traffic was not encrypted
     VerifyCapture(verify_capture::VerifyCaptureArgs),
+    /// Print the script by which a shell completes commands and flags
+    Completions(completions::CompletionsArgs),
+    /// Write the help pages as a manual for man(1)
+    Man(man::ManArgs),
 }
 
 /// Runs what the command line asks for; its results go to `out`.
@@ -115,6 +121,8 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Config(command) => config::run(command, out),
         Command::Doctor(args) => doctor::run(&args, out),
         Command::VerifyCapture(args) => verify_capture::run(&args, out),
+        Command::Completions(args) => completions::run(&args, Cli::command(), out),
+        Command::Man(args) => man::run(&args, Cli::command(), out),
     }
 }
 

@@ -22,6 +22,7 @@ mod pulse;
 mod safety;
 mod secrets;
 mod signals;
+mod supervisor;
 mod terminal;
 mod wave;
 

@@ -16,6 +16,7 @@ use crate::args::LogFormat;
 use crate::config::{BrokerSettings, Layers, SettingArgs, Settings};
 use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::signals::Signals;
+use crate::supervisor::Supervisor;
 use crate::{data, limits, safety, secrets};
 
 const EXAMPLES: &str = "\
@@ -125,15 +126,22 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     // Before anything else, so that a signal during the start is not lost.
     let mut signals = Signals::listen()?;
+    let supervisor = Supervisor::of_environment();
     let server = tokio::select! {
         started = Server::start(config) => started?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    if let Err(error) = even_if_closed(announce(&server.handle().addresses(), data, log_format, out)) {
+    let addresses = server.handle().addresses();
+    supervisor.ready(&listening(&addresses));
+    if let Err(error) = even_if_closed(announce(&addresses, data, log_format, out)) {
         // Devices are served all the same.
         tracing::warn!(%error, "the line `listening …` could not be written");
     }
-    signals.next().await;
+    tokio::select! {
+        () = signals.next() => {}
+        () = supervisor.keep_alive() => {}
+    }
+    supervisor.stopping();
     tracing::info!("stopping");
     tokio::select! {
         stopped = tokio::time::timeout(stop_patience, server.stop()) => {
@@ -173,9 +181,13 @@ fn announce(
             writeln!(out, "{}", serde_json::json!({ "listening": addresses }))?;
         }
     }
-    let words: Vec<_> = named.iter().map(|(name, address)| format!("{name}={address}")).collect();
-    writeln!(out, "listening {}", words.join(" "))?;
+    writeln!(out, "{}", listening(addresses))?;
     out.flush()
+}
+
+fn listening(addresses: &Addresses) -> String {
+    let words = named(addresses).into_iter().map(|(name, address)| format!(" {name}={address}"));
+    "listening".to_owned() + &words.collect::<String>()
 }
 
 fn named(addresses: &Addresses) -> Vec<(&'static str, SocketAddr)> {
