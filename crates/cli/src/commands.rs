@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod emqx;
+pub(crate) mod healthcheck;
 pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod journal;
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     Config(config::ConfigCommand),
     /// Check ports, files, permissions, clock and limits, and say what to do
     Doctor(doctor::DoctorArgs),
+    /// Ask a running server whether it is ready
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Tell what in captured traffic was not encrypted
     VerifyCapture(verify_capture::VerifyCaptureArgs),
     /// Print the script by which a shell completes commands and flags
@@ -120,6 +123,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Subscribe(args) => subscribe::run(&args, out),
         Command::Config(command) => config::run(command, out),
         Command::Doctor(args) => doctor::run(&args, out),
+        Command::Healthcheck(args) => healthcheck::run(&args, out),
         Command::VerifyCapture(args) => verify_capture::run(&args, out),
         Command::Completions(args) => completions::run(&args, Cli::command(), out),
         Command::Man(args) => man::run(&args, Cli::command(), out),

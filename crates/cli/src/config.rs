@@ -269,6 +269,11 @@ impl Layers {
         self.values.data.as_deref()
     }
 
+    /// Where the server tells how it is, if it does.
+    pub(crate) fn metrics(&self) -> Option<SocketAddr> {
+        self.values.metrics_listen.address()
+    }
+
     /// With this data folder where none is named.
     pub(crate) fn or_data(mut self, data: &Path) -> Self {
         self.values.data.get_or_insert_with(|| data.to_owned());

@@ -313,3 +313,37 @@ fn metrics(serve: &Serve) -> String {
     stream.read_to_string(&mut text).unwrap();
     text
 }
+
+#[test]
+fn healthcheck_asks_the_server_of_the_same_settings_and_exits_accordingly() {
+    let data = Data::new();
+    let serve = Serve::start(&data.folder());
+    let check = |settings: &[(&str, &str)]| {
+        let output = vitalwire().arg("healthcheck").envs(settings.iter().copied()).output().unwrap();
+        (output.status.code(), stdout(&output), stderr(&output))
+    };
+    let metrics = serve.address("metrics").to_owned();
+    let settings = [("VITALWIRE_METRICS_LISTEN", metrics.as_str())];
+    assert_eq!(check(&settings), (Some(0), "ready\n".to_owned(), String::new()));
+    let file = data.file("site.toml", &format!("[metrics]\nlisten = \"{metrics}\"\n"));
+    assert_eq!(check(&[("VITALWIRE_CONFIG", file.to_str().unwrap())]).0, Some(0));
+
+    serve.terminate();
+    let (code, _, message) = check(&settings);
+    assert_eq!(code, Some(1));
+    assert!(message.contains(&format!("http://{metrics}/readyz does not answer")), "{message}");
+    assert!(check(&[("VITALWIRE_METRICS_LISTEN", "off")]).2.contains("--url"));
+}
+
+#[test]
+fn healthcheck_says_that_the_broker_is_away() {
+    let data = Data::new();
+    let no_one = format!("mqtt://gateway@127.0.0.1:{}", vitalwire_testing::free_port());
+    let serve = Serve::start_with(&data.folder(), |command| {
+        command.args(["--mqtt-url", &no_one]).env("VITALWIRE_MQTT_PASSWORD", PASSWORD);
+    });
+    let url = format!("http://{}/readyz", serve.address("metrics"));
+    let output = run(&["healthcheck", "--url", &url]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("the MQTT broker is away"), "{}", stdout(&output));
+}
