@@ -30,6 +30,8 @@ pub(crate) enum GreetingError {
     Proxy(#[from] ProxyError),
     #[error(transparent)]
     Full(#[from] Full),
+    #[error("plain MQTT is for this machine and the networks of --allow-plain-mqtt; others use TLS")]
+    Stranger,
 }
 
 /// A connection that was accepted.

@@ -55,7 +55,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tracing::warn;
-use vitalwire_access::{Origins, Proxies, acl};
+use vitalwire_access::{Networks, Origins, Proxies, acl};
 use vitalwire_registry::Logins;
 
 /// The longest a stop waits until subscribers have what was published.
@@ -68,8 +68,10 @@ const LEAVING_MAX: Duration = Duration::from_millis(200);
 /// Where the broker listens and keeps its state.
 #[derive(Debug, Clone)]
 pub struct BrokerConfig {
-    /// Plain MQTT; give loopback addresses only, passwords travel in the clear.
+    /// Plain MQTT, on which passwords travel in the clear.
     pub plain: Option<SocketAddr>,
+    /// Who may connect to `plain` beside this machine itself. Others are closed at once and counted.
+    pub plain_peers: Networks,
     /// MQTT over TLS.
     pub tls: Option<(SocketAddr, TlsIdentity)>,
     /// MQTT over WebSocket, path `/mqtt`; without TLS.
@@ -94,6 +96,7 @@ impl BrokerConfig {
     pub fn new(storage: impl Into<PathBuf>) -> Self {
         Self {
             plain: None,
+            plain_peers: Networks::default(),
             tls: None,
             websocket: None,
             proxies: Proxies::default(),
@@ -156,7 +159,8 @@ impl Broker {
     pub async fn start(config: BrokerConfig, logins: Arc<Logins>) -> Result<Self, BrokerError> {
         let mut fronts = Vec::new();
         if let Some(address) = config.plain {
-            fronts.push((Front { wire: Wire::Plain, proxies: config.proxies.clone() }, address));
+            let wire = Wire::Plain(config.plain_peers);
+            fronts.push((Front { wire, proxies: config.proxies.clone() }, address));
         }
         if let Some((address, identity)) = &config.tls {
             let wire = Wire::Tls(tls::acceptor(identity)?);
@@ -289,7 +293,7 @@ fn addresses(bound: &[(TcpListener, Front)]) -> BrokerAddresses {
             .and_then(|(listener, _)| listener.local_addr().ok())
     };
     BrokerAddresses {
-        plain: of(|wire| matches!(wire, Wire::Plain)),
+        plain: of(|wire| matches!(wire, Wire::Plain(_))),
         tls: of(|wire| matches!(wire, Wire::Tls(_))),
         websocket: of(|wire| matches!(wire, Wire::WebSocket(_))),
     }

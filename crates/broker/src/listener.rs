@@ -12,7 +12,7 @@ use openssl::ssl::SslAcceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{Instrument, debug, warn};
-use vitalwire_access::{Origins, Proxies};
+use vitalwire_access::{Networks, Origins, Proxies};
 
 use crate::connections::{CONNECTION, Entry};
 use crate::engine::Engine;
@@ -33,7 +33,8 @@ pub(crate) struct Front {
 
 /// What lies below MQTT.
 pub(crate) enum Wire {
-    Plain,
+    /// Who may connect, beside this machine itself.
+    Plain(Networks),
     Tls(SslAcceptor),
     WebSocket(Origins),
 }
@@ -41,10 +42,16 @@ pub(crate) enum Wire {
 impl Front {
     fn what(&self) -> &'static str {
         match self.wire {
-            Wire::Plain => "MQTT",
+            Wire::Plain(_) => "MQTT",
             Wire::Tls(_) => "MQTT over TLS",
             Wire::WebSocket(_) => "MQTT over WebSocket",
         }
+    }
+
+    /// What it sends would be readable on its way.
+    fn is_closed_to(&self, peer: SocketAddr) -> bool {
+        let ip = peer.ip().to_canonical();
+        matches!(&self.wire, Wire::Plain(peers) if !ip.is_loopback() && !peers.contains(ip))
     }
 }
 
@@ -85,6 +92,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn admit(socket: TcpStream, peer: SocketAddr, front: &Arc<Front>, engine: &Arc<Engine>) {
+    if front.is_closed_to(peer) {
+        not_served(engine, peer, front, &GreetingError::Stranger);
+        return;
+    }
     // All who come through a proxy have its address: what is allowed to one address is not for it.
     let place = engine.connections.reserve().and_then(|place| {
         if front.proxies.contains(peer.ip()) {
@@ -117,7 +128,7 @@ async fn serve(newcomer: Newcomer, front: &Front, engine: &Engine) {
 /// The greetings are boxed, so that a connection takes memory for its present step only.
 async fn greet_and_serve(newcomer: Newcomer, front: &Front, engine: &Engine) -> Result<(), GreetingError> {
     match &front.wire {
-        Wire::Plain => {
+        Wire::Plain(_) => {
             let (stream, entry) = in_time(engine, newcomer.greet_plain()).await?;
             serve_stream(stream, entry, engine).await;
         }
@@ -152,7 +163,7 @@ fn not_served(engine: &Engine, peer: SocketAddr, front: &Front, error: &Greeting
     match error {
         // The operator's settings and those of the proxy do not fit together.
         GreetingError::Proxy(_) => warn!(%peer, what, %error, "client refused"),
-        GreetingError::Full(_) => {
+        GreetingError::Full(_) | GreetingError::Stranger => {
             engine.counters.refused_connection();
             debug!(%peer, what, %error, "client refused");
         }
@@ -196,4 +207,28 @@ where
         debug!(parent: &connection.span, %error, "MQTT connection ended");
     }
     drop(entry);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_mqtt_is_for_this_machine_and_the_networks_that_are_allowed() {
+        let closed_to = |peers: Networks, peer: &str| {
+            let front = Front { wire: Wire::Plain(peers), proxies: Proxies::default() };
+            front.is_closed_to(peer.parse().unwrap())
+        };
+        let allowed: Networks = "172.20.0.0/16".parse().unwrap();
+        for peer in
+            ["127.0.0.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "172.20.0.30:1", "[::ffff:172.20.0.30]:1"]
+        {
+            assert!(!closed_to(allowed.clone(), peer), "{peer}");
+        }
+        for peer in ["172.21.0.1:1", "203.0.113.9:1", "[2001:db8::1]:1"] {
+            assert!(closed_to(allowed.clone(), peer), "{peer}");
+            assert!(closed_to(Networks::default(), peer), "{peer}");
+        }
+        assert!(closed_to(Networks::default(), "172.20.0.30:1"));
+    }
 }

@@ -17,7 +17,7 @@ pub(crate) use args::SettingArgs;
 pub(crate) use setting::Setting;
 pub(crate) use table::{Names, settings};
 pub(crate) use template::{lowercase, template, wrap};
-use vitalwire_access::{Origins, Proxies};
+use vitalwire_access::{Networks, Origins, Proxies};
 use vitalwire_broker::BrokerLimits;
 use vitalwire_gateway::{JournalLimits, Limits};
 
@@ -36,6 +36,7 @@ pub(crate) struct Values {
     device_proxies: Option<Proxies>,
     batch_ms: Option<u32>,
     mqtt_listen: Listen,
+    mqtt_allow_plain: Option<Networks>,
     mqtt_tls_listen: Option<Listen>,
     mqtt_websocket_listen: Listen,
     mqtt_proxies: Option<Proxies>,
@@ -61,6 +62,7 @@ impl Default for Values {
             device_proxies: None,
             batch_ms: None,
             mqtt_listen: Listen::At(loopback(1883)),
+            mqtt_allow_plain: None,
             mqtt_tls_listen: None,
             mqtt_websocket_listen: Listen::At(loopback(8083)),
             mqtt_proxies: None,
@@ -128,9 +130,11 @@ pub(crate) enum BrokerSettings {
     External { url: MqttUrl, ca: Option<PathBuf>, password_file: Option<PathBuf> },
 }
 
-/// Who is believed about whom a connection is for.
+/// Who is believed about whom a connection is for, and what may be sent where.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct TrustSettings {
+    /// Networks in which MQTT may be plain.
+    pub(crate) plain_mqtt: Networks,
     /// Proxies before the devices' port.
     pub(crate) device_proxies: Proxies,
     /// Proxies before MQTT, plain and over TLS.
@@ -308,6 +312,7 @@ impl Layers {
             }
         };
         let trust = TrustSettings {
+            plain_mqtt: values.mqtt_allow_plain.unwrap_or_default(),
             device_proxies: values.device_proxies.unwrap_or_default(),
             mqtt_proxies: values.mqtt_proxies.unwrap_or_default(),
             websocket_proxies: values.mqtt_websocket_proxies.unwrap_or_default(),

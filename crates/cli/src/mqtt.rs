@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use rumqttc::{ConnectReturnCode, ConnectionError, MqttOptions, TlsConfiguration, Transport};
 use secrecy::{ExposeSecret, SecretString};
+use vitalwire_access::Networks;
 
 use crate::listen::is_loopback;
 
@@ -104,9 +105,11 @@ impl MqttUrl {
         }
     }
 
-    /// Whether a password sent to this broker can be read on the way.
-    pub(crate) fn exposes_password(&self) -> bool {
-        !self.tls && !names_this_machine(&self.host)
+    /// Whether a password sent to this broker can be read on the way, elsewhere than in the networks where that is allowed. A
+    /// name is in none: what it stands for may change.
+    pub(crate) fn exposes_password(&self, allowed: &Networks) -> bool {
+        let is_allowed = || self.host.parse().is_ok_and(|ip| allowed.contains(ip));
+        !self.tls && !names_this_machine(&self.host) && !is_allowed()
     }
 
     /// Connection options for a client with a clean session.
@@ -199,11 +202,22 @@ mod tests {
     }
 
     #[test]
-    fn only_tls_and_this_machine_keep_a_password() {
-        assert!(url("mqtt://a@10.0.0.1").exposes_password());
-        assert!(url("mqtt://a@broker.example").exposes_password());
-        assert!(!url("mqtts://a@broker.example").exposes_password());
-        assert!(!url("mqtt://a@localhost").exposes_password());
-        assert!(!url("mqtt://a@[::1]").exposes_password());
+    fn only_tls_this_machine_and_allowed_addresses_keep_a_password() {
+        let exposes = |text: &str, allowed: &Networks| url(text).exposes_password(allowed);
+        let none = Networks::default();
+        for (text, exposed) in [
+            ("mqtt://a@10.0.0.1", true),
+            ("mqtt://a@broker.example", true),
+            ("mqtts://a@broker.example", false),
+            ("mqtt://a@localhost", false),
+            ("mqtt://a@[::1]", false),
+        ] {
+            assert_eq!(exposes(text, &none), exposed, "{text}");
+        }
+        let paper: Networks = "172.20.0.0/16".parse().unwrap();
+        assert!(!exposes("mqtt://a@172.20.0.20", &paper));
+        for text in ["mqtt://a@172.21.0.20", "mqtt://a@emqx", "mqtt://a@172.20.0.20.example"] {
+            assert!(exposes(text, &paper), "{text}");
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use vitalwire_access::Networks;
+
 use crate::config::{BrokerSettings, Settings};
 use crate::listen::is_loopback;
 use crate::mqtt::MqttUrl;
@@ -14,7 +16,8 @@ use crate::mqtt::MqttUrl;
 pub(crate) enum Refusal {
     #[error(
         "plain MQTT on {0} would send passwords and vital signs readable over the network. Keep --mqtt-listen on \
-         127.0.0.1 and let others use TLS: --mqtt-tls-listen 0.0.0.0:8883"
+         127.0.0.1 and let others use TLS: --mqtt-tls-listen 0.0.0.0:8883. For a network in which no one listens in: \
+         --allow-plain-mqtt CIDR"
     )]
     PlainMqtt(SocketAddr),
     #[error(
@@ -29,7 +32,8 @@ pub(crate) enum Refusal {
     Metrics(SocketAddr),
     /// A password over plain MQTT to another machine.
     #[error(
-        "{0} would send the broker's password and all vital signs readable over the network. Use mqtts://"
+        "{0} would send the broker's password and all vital signs readable over the network. Use mqtts://. For an \
+         address in a network in which no one listens in: --allow-plain-mqtt CIDR"
     )]
     PlainBroker(String),
     #[error("{path} can be read by others (mode {mode:04o}): chmod 600 {path}")]
@@ -46,12 +50,15 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<Refusal> {
     }
     match &settings.broker {
         BrokerSettings::Embedded { plain, tls, websocket, .. } => {
-            found.extend(exposed(*plain).map(Refusal::PlainMqtt));
+            // With a network that is allowed, the broker turns away who is outside of it.
+            if settings.trust.plain_mqtt.is_empty() {
+                found.extend(exposed(*plain).map(Refusal::PlainMqtt));
+            }
             found.extend(exposed(*websocket).map(Refusal::PlainWebSocket));
             found.extend(tls.as_ref().and_then(|tls| check_secret_file(&tls.key).err()));
         }
         BrokerSettings::External { url, password_file, .. } => {
-            found.extend(check_url(url));
+            found.extend(check_url(url, &settings.trust.plain_mqtt));
             found.extend(password_file.as_ref().and_then(|path| check_secret_file(path).err()));
         }
     }
@@ -62,9 +69,9 @@ fn exposed(address: Option<SocketAddr>) -> Option<SocketAddr> {
     address.filter(|address| !is_loopback(address.ip()))
 }
 
-/// Refuses a broker URL that would carry a password readable over the network.
-pub(crate) fn check_url(url: &MqttUrl) -> Option<Refusal> {
-    url.exposes_password().then(|| Refusal::PlainBroker(url.to_string()))
+/// Refuses a broker URL that would carry a password readable over a network where that is not allowed.
+pub(crate) fn check_url(url: &MqttUrl, allowed: &Networks) -> Option<Refusal> {
+    url.exposes_password(allowed).then(|| Refusal::PlainBroker(url.to_string()))
 }
 
 /// Refuses a file with a secret that others than its owner and group can read.
@@ -129,6 +136,27 @@ mod tests {
         });
         all.metrics = here;
         assert_eq!(refusals(&all), []);
+    }
+
+    #[test]
+    fn networks_that_are_allowed_open_plain_mqtt_and_nothing_else() {
+        let open: SocketAddr = ([0, 0, 0, 0], 1883).into();
+        let mut all = settings(BrokerSettings::Embedded {
+            plain: Some(open),
+            tls: None,
+            websocket: Some(open),
+            limits: Default::default(),
+        });
+        all.trust.plain_mqtt = "172.20.0.0/16".parse().unwrap();
+        assert_eq!(refusals(&all), [Refusal::PlainWebSocket(open)]);
+        let external = |url: &str| {
+            let url = url.parse().unwrap();
+            let mut all = settings(BrokerSettings::External { url, ca: None, password_file: None });
+            all.trust.plain_mqtt = "172.20.0.0/16".parse().unwrap();
+            refusals(&all)
+        };
+        assert_eq!(external("mqtt://gateway@172.20.0.20"), []);
+        assert!(matches!(external("mqtt://gateway@172.21.0.20")[..], [Refusal::PlainBroker(_)]));
     }
 
     #[test]

@@ -58,7 +58,9 @@ fn own_url(metrics: Option<SocketAddr>) -> anyhow::Result<String> {
         bail!("metrics are off, so there is no address to ask: set --metrics-listen, or name one with --url");
     };
     if address.port() == 0 {
-        bail!("the system chose the port of --metrics-listen: name it with --url http://127.0.0.1:PORT/readyz");
+        bail!(
+            "the system chose the port of --metrics-listen: name it with --url http://127.0.0.1:PORT/readyz"
+        );
     }
     // What listens everywhere is asked here.
     address.set_ip(match address.ip() {

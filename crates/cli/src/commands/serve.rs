@@ -14,6 +14,7 @@ use vitalwire_registry::master_key_path;
 
 use crate::args::LogFormat;
 use crate::config::{BrokerSettings, Layers, SettingArgs, Settings};
+use crate::listen::is_loopback;
 use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
@@ -88,6 +89,7 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
             let storage = settings.data.join(data::BROKER_FOLDER);
             BrokerChoice::Embedded(Box::new(BrokerConfig {
                 plain,
+                plain_peers: settings.trust.plain_mqtt,
                 tls,
                 websocket,
                 proxies: settings.trust.mqtt_proxies,
@@ -204,7 +206,8 @@ fn named(addresses: &Addresses) -> Vec<(&'static str, SocketAddr)> {
 fn meaning(name: &str, address: SocketAddr) -> String {
     match name {
         "devices" => format!("{address}, TLS 1.3 and AES-CBC frames"),
-        "mqtt" => format!("mqtt://{address}, this machine only"),
+        "mqtt" if is_loopback(address.ip()) => format!("mqtt://{address}, this machine only"),
+        "mqtt" => format!("mqtt://{address}, this machine and the networks of --allow-plain-mqtt"),
         "mqtt_tls" => format!("mqtts://{address}"),
         "mqtt_websocket" => format!("ws://{address}/mqtt, this machine only"),
         _ => format!("http://{address}/metrics, /healthz, /readyz"),

@@ -12,6 +12,7 @@ use clap::Args;
 use rumqttc::{Publish, QoS};
 use table::Table;
 use tokio_util::sync::CancellationToken;
+use vitalwire_access::Network;
 
 use crate::mqtt::MqttUrl;
 use crate::mqtt_feed::{Feed, Notice};
@@ -44,6 +45,16 @@ pub(crate) struct SubscribeArgs {
     /// The CA certificate that vouches for the broker, for self-signed ones their certificate itself
     #[arg(long, value_name = "FILE", env = "VITALWIRE_MQTT_CA", hide_env_values = true)]
     ca: Option<PathBuf>,
+    /// A network in which the password may travel readable: mqtt:// to an address in it is allowed; may be
+    /// given several times
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "VITALWIRE_ALLOW_PLAIN_MQTT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    allow_plain_mqtt: Vec<Network>,
     /// Plain lines `topic value` also on a terminal
     #[arg(long)]
     raw: bool,
@@ -56,7 +67,7 @@ pub(crate) struct SubscribeArgs {
 pub(crate) fn run(args: &SubscribeArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     // Not parsed by clap: its messages repeat what was typed, and that may hold a password.
     let url: MqttUrl = args.url.parse().context("--url")?;
-    if let Some(refusal) = safety::check_url(&url) {
+    if let Some(refusal) = safety::check_url(&url, &args.allow_plain_mqtt.clone().into()) {
         bail!(refusal);
     }
     let Some(user) = &url.user else {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::ValueParser;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, Error, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command, Error, FromArgMatches};
 
 use super::Values;
 use super::setting::Setting;
@@ -52,6 +52,7 @@ impl<const SHOWN: bool> clap::Args for SettingArgs<SHOWN> {
                     .env(names.variable.as_str())
                     .hide_env_values(true)
                     .value_name(value_name(setting))
+                    .action(if setting.place.is_list() { ArgAction::Append } else { ArgAction::Set })
                     .value_parser(ValueParser::string())
                     .help(help(setting, &defaults))
                     .hide(is_hidden),
@@ -74,6 +75,7 @@ fn value_name(setting: &Setting) -> &'static str {
         (Unit::None, "data") => "DIR",
         (Unit::None, "url") => "URL",
         (Unit::None, "master_key" | "tls_cert" | "tls_key" | "ca" | "password_file") => "FILE",
+        (Unit::None, "allow_plain") => "CIDR",
         (Unit::None, name) if name.ends_with("listen") => "ADDR",
         (Unit::None, name) if name.ends_with("proxies") => "ADDRS",
         (Unit::None, "origins") => "SITES",
@@ -102,10 +104,10 @@ impl<const SHOWN: bool> FromArgMatches for SettingArgs<SHOWN> {
         for (index, (setting, _)) in settings().enumerate() {
             let is_flag = matches.value_source(setting.key) == Some(ValueSource::CommandLine);
             // An empty variable is what `VITALWIRE_X=${X}` leaves when X is not set.
-            if let Some(text) = matches.get_one::<String>(setting.key)
-                && (is_flag || !text.is_empty())
-            {
-                self.given.push(Given { index, text: text.clone(), is_flag });
+            let Some(texts) = matches.get_many::<String>(setting.key) else { continue };
+            let text = texts.map(String::as_str).collect::<Vec<_>>().join(", ");
+            if is_flag || !text.is_empty() {
+                self.given.push(Given { index, text, is_flag });
             }
         }
         Ok(())

@@ -142,9 +142,17 @@ pub(super) static SETTINGS: &[Setting] = &[
     setting(
         "mqtt.listen",
         "mqtt-listen",
-        "Plain MQTT, on this machine only (127.0.0.1 or ::1); or off",
+        "Plain MQTT, for this machine (127.0.0.1 or ::1) and the networks of --allow-plain-mqtt; or off",
         &Field(|v| &mut v.mqtt_listen),
     ),
+    setting(
+        "mqtt.allow_plain",
+        "allow-plain-mqtt",
+        "Networks in which passwords and vital signs may travel readable: plain MQTT from there is served, and an \
+         external broker with an address in them may be mqtt://",
+        &Field(|v| &mut v.mqtt_allow_plain),
+    )
+    .unset("none", "172.20.0.0/16"),
     setting(
         "mqtt.tls_listen",
         "mqtt-tls-listen",

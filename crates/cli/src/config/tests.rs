@@ -101,6 +101,22 @@ fn proxies_and_origins_are_none_unless_named_and_flags_win() {
 }
 
 #[test]
+fn a_list_is_given_with_commas_or_by_several_flags() {
+    use clap::{Args as _, FromArgMatches as _};
+    let trust = |words: &[&str]| {
+        let command = SettingArgs::<true>::augment_args(clap::Command::new("serve"));
+        let matches = command.try_get_matches_from(words).unwrap();
+        let layers = Layers::load(&SettingArgs::<true>::from_arg_matches(&matches).unwrap()).unwrap();
+        layers.or_data(Path::new("data")).resolve(no_certificate).unwrap().trust
+    };
+    let flag = "--allow-plain-mqtt";
+    let twice = trust(&["serve", flag, "172.20.0.0/16", flag, "10.0.0.1"]);
+    assert_eq!(twice, trust(&["serve", flag, "172.20.0.0/16,10.0.0.1"]));
+    assert_eq!(twice.plain_mqtt.to_string(), "172.20.0.0/16, 10.0.0.1");
+    assert!(trust(&["serve"]).plain_mqtt.is_empty());
+}
+
+#[test]
 fn off_closes_a_listener() {
     let settings = resolve("[metrics]\nlisten = \"off\"\n[mqtt]\nlisten = \"off\"\n", &[]).unwrap();
     assert_eq!(settings.metrics, None);

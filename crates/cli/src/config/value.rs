@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use vitalwire_access::{Origins, Proxies};
+use vitalwire_access::{Networks, Origins, Proxies};
 
 use super::Values;
 use crate::listen::Listen;
@@ -67,6 +67,8 @@ pub(super) struct Reading<'a> {
 pub(super) trait Value: Sized {
     /// Whether TOML quotes it.
     const IS_TEXT: bool;
+    /// Whether it is several, with commas between them; its flag may then be given several times.
+    const IS_LIST: bool = false;
 
     /// Reads it; the error says what is wanted and does not repeat the text.
     fn read(text: &str, reading: Reading<'_>) -> Result<Self, String>;
@@ -78,6 +80,7 @@ pub(super) trait Value: Sized {
 /// A setting's place among the values, whatever its type.
 pub(super) trait Place: Sync {
     fn is_text(&self) -> bool;
+    fn is_list(&self) -> bool;
     fn set(&self, values: &mut Values, text: &str, reading: Reading<'_>) -> Result<(), String>;
     fn show(&self, values: &Values, unit: Unit) -> Option<String>;
 }
@@ -88,6 +91,10 @@ pub(super) struct Field<T>(pub(super) fn(&mut Values) -> &mut T);
 impl<T: Value> Place for Field<T> {
     fn is_text(&self) -> bool {
         T::IS_TEXT
+    }
+
+    fn is_list(&self) -> bool {
+        T::IS_LIST
     }
 
     fn set(&self, values: &mut Values, text: &str, reading: Reading<'_>) -> Result<(), String> {
@@ -201,13 +208,28 @@ impl Value for MqttUrl {
     }
 }
 
-impl Value for Proxies {
+const NETWORKS_WANTED: &str =
+    "want addresses or networks with commas between them, such as 192.0.2.10, 10.1.0.0/16";
+
+impl Value for Networks {
     const IS_TEXT: bool = true;
+    const IS_LIST: bool = true;
 
     fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
-        text.parse().map_err(|_| {
-            "want addresses or networks with commas between them, such as 192.0.2.10, 10.1.0.0/16".to_owned()
-        })
+        text.parse().map_err(|_| NETWORKS_WANTED.to_owned())
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Value for Proxies {
+    const IS_TEXT: bool = true;
+    const IS_LIST: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        text.parse().map_err(|_| NETWORKS_WANTED.to_owned())
     }
 
     fn show(&self, _: Unit) -> Option<String> {
@@ -217,6 +239,7 @@ impl Value for Proxies {
 
 impl Value for Origins {
     const IS_TEXT: bool = true;
+    const IS_LIST: bool = true;
 
     fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
         text.parse().map_err(|_| {
@@ -231,6 +254,7 @@ impl Value for Origins {
 
 impl<T: Value> Value for Option<T> {
     const IS_TEXT: bool = T::IS_TEXT;
+    const IS_LIST: bool = T::IS_LIST;
 
     fn read(text: &str, reading: Reading<'_>) -> Result<Self, String> {
         T::read(text, reading).map(Some)
