@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use rumqttc::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
+use rumqttc::{
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS,
+};
 
 use super::collector::Collector;
 use super::flight::{Flight, Handed, INFLIGHT_MAX};
@@ -34,7 +36,8 @@ impl Sender {
 
     pub(super) async fn run(self) {
         let Self { shared, mut collector, options } = self;
-        let mut connection = Connection { shared: Arc::clone(&shared), is_failing: false };
+        let user = options.credentials().map(|login| login.username).unwrap_or_default();
+        let mut connection = Connection { shared: Arc::clone(&shared), user, reported: None };
         let stop = shared.stop.clone();
         let mut delay = RECONNECT_DELAY_MIN;
         loop {
@@ -61,8 +64,27 @@ impl Sender {
 /// What is known of the connection to the broker.
 struct Connection {
     shared: Arc<Shared>,
-    /// Whether the present failure has been reported.
-    is_failing: bool,
+    /// As whom it logs in.
+    user: String,
+    /// The present failure, when it has been reported.
+    reported: Option<Failure>,
+}
+
+/// What a person does about it differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Away,
+    Login,
+}
+
+impl Failure {
+    fn of(error: &ConnectionError) -> Self {
+        use ConnectReturnCode::{BadUserNamePassword, NotAuthorized};
+        match error {
+            ConnectionError::ConnectionRefused(BadUserNamePassword | NotAuthorized) => Self::Login,
+            _ => Self::Away,
+        }
+    }
 }
 
 impl Connection {
@@ -92,7 +114,7 @@ impl Connection {
     }
 
     fn report_connected(&mut self) {
-        self.is_failing = false;
+        self.reported = None;
         self.shared.connected.store(true, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(1);
         let waiting = self.shared.queue().items.len();
@@ -102,8 +124,18 @@ impl Connection {
     fn report(&mut self, error: &ConnectionError) {
         self.shared.connected.store(false, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(0);
-        if !std::mem::replace(&mut self.is_failing, true) {
-            tracing::error!(%error, "broker away: readings wait in the journal until it is back");
+        let failure = Failure::of(error);
+        if self.reported.replace(failure) == Some(failure) {
+            return;
+        }
+        match failure {
+            Failure::Away => {
+                tracing::error!(%error, "broker away: readings wait in the journal until it is back");
+            }
+            Failure::Login => tracing::error!(
+                "the broker refuses the login of {}: give it the same password there and here; readings wait in the journal",
+                self.user
+            ),
         }
     }
 }
