@@ -20,6 +20,8 @@
 
 mod allowed;
 mod auth;
+mod authority;
+mod certificate;
 mod connections;
 mod counters;
 mod engine;
@@ -36,6 +38,7 @@ mod wake;
 mod websocket;
 mod wills;
 
+pub use authority::Authority;
 pub use error::{BrokerError, bind_advice};
 pub use limits::BrokerLimits;
 pub use storage::{FILE as STORAGE_FILE, StorageError, WRITE_INTERVAL};

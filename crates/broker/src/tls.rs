@@ -2,25 +2,19 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use openssl::asn1::{Asn1Integer, Asn1Time};
-use openssl::bn::{BigNum, MsbOption};
-use openssl::ec::{EcGroup, EcKey};
+use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::PKey;
 use openssl::ssl::{
     SslAcceptor, SslFiletype, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVersion,
 };
-use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName};
-use openssl::x509::{X509, X509NameBuilder};
+use openssl::x509::X509;
 
-/// Validity of a self-signed certificate; clients refuse server certificates that are valid longer.
-const VALIDITY_DAYS: u32 = 825;
+use crate::certificate::{self, Kind};
+
 const CERTIFICATE_FILE: &str = "broker-certificate.pem";
 const KEY_FILE: &str = "broker-key.pem";
 
@@ -131,44 +125,12 @@ fn readable(what: &'static str, path: &Path) -> Result<(), TlsError> {
 /// When there is no name, a file cannot be written, or OpenSSL refuses a name.
 pub fn generate_self_signed(dir: &Path, names: &[String]) -> Result<TlsIdentity, TlsError> {
     let first = names.first().ok_or(TlsError::NoName)?;
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
-    let key = PKey::from_ec_key(EcKey::generate(&group)?)?;
-    let certificate = certificate(&key, first, names)?;
+    let key = certificate::generate_key()?;
+    let certificate = certificate::build(&key, first, Kind::Server { names, issuer: None })?;
     let identity = TlsIdentity { certificate: dir.join(CERTIFICATE_FILE), key: dir.join(KEY_FILE) };
     write_private(&identity.key, &key.private_key_to_pem_pkcs8()?)?;
     write_private(&identity.certificate, &certificate.to_pem()?)?;
     Ok(identity)
-}
-
-fn certificate(key: &PKey<Private>, common_name: &str, names: &[String]) -> Result<X509, ErrorStack> {
-    let mut subject = X509NameBuilder::new()?;
-    // The common name may have 64 characters; the names that count are the alternative ones.
-    subject.append_entry_by_nid(Nid::COMMONNAME, common_name.get(..64).unwrap_or(common_name))?;
-    let subject = subject.build();
-    let mut serial = BigNum::new()?;
-    serial.rand(127, MsbOption::MAYBE_ZERO, false)?;
-    let mut builder = X509::builder()?;
-    builder.set_version(2)?;
-    builder.set_serial_number(&*Asn1Integer::from_bn(&serial)?)?;
-    builder.set_subject_name(&subject)?;
-    builder.set_issuer_name(&subject)?;
-    builder.set_pubkey(key)?;
-    builder.set_not_before(&*Asn1Time::days_from_now(0)?)?;
-    builder.set_not_after(&*Asn1Time::days_from_now(VALIDITY_DAYS)?)?;
-    builder.append_extension(BasicConstraints::new().critical().build()?)?;
-    builder.append_extension(KeyUsage::new().critical().digital_signature().build()?)?;
-    builder.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
-    let mut alternative = SubjectAlternativeName::new();
-    for name in names {
-        match name.parse::<IpAddr>() {
-            Ok(_) => alternative.ip(name),
-            Err(_) => alternative.dns(name),
-        };
-    }
-    let alternative = alternative.build(&builder.x509v3_context(None, None))?;
-    builder.append_extension(alternative)?;
-    builder.sign(key, MessageDigest::sha256())?;
-    Ok(builder.build())
 }
 
 /// Writes beside the file and renames, so that a reader never sees half of it.

@@ -7,6 +7,7 @@ mod commands;
 mod config;
 mod data;
 mod demo;
+mod deploy;
 mod explain;
 mod label;
 mod limits;

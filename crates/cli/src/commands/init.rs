@@ -13,7 +13,7 @@ use vitalwire_broker::generate_self_signed;
 use vitalwire_registry::{MasterKey, Registry, master_key_path};
 use zeroize::Zeroizing;
 
-use crate::args::DataArgs;
+use crate::deploy::{self, Ids, Order, Renew};
 use crate::output::Output;
 use crate::private_file::write_new;
 use crate::{config, data, secrets};
@@ -22,12 +22,18 @@ const EXAMPLES: &str = "\
 Examples:
   vitalwire init --data ./data
   vitalwire init --data /var/lib/vitalwire --name ward7.example --name 10.1.2.3
+  vitalwire init --deploy /deploy --name ward7.example
 
 Makes the registry, a master key beside the folder (DIR.master-key: back it up
 apart from the folder, neither is of use without the other), a self-signed
 certificate for MQTT over TLS, the MQTT user `admin` with a password that is
 printed once, and a commented vitalwire.toml. On a folder that was made before
-it changes nothing.";
+it changes nothing.
+
+With --deploy it makes the secrets of a deployment by containers, each in the
+volume of the service that reads it (deploy/compose.yml): certificates of an
+authority of its own, passwords, the data folder. What is there stays; a run
+that was interrupted is completed by the next.";
 
 const ADMIN: &str = "admin";
 
@@ -35,12 +41,28 @@ const ADMIN: &str = "admin";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct InitArgs {
-    #[command(flatten)]
-    data: DataArgs,
-    /// A name or address that MQTT clients will use, for the certificate; may be given several times. This
-    /// machine's own name and localhost are always in it
-    #[arg(long = "name", value_name = "HOST")]
+    /// The data folder to make
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "VITALWIRE_DATA",
+        hide_env_values = true,
+        required_unless_present = "deploy"
+    )]
+    data: Option<PathBuf>,
+    /// The file with the master key [default: a systemd credential, else DIR.master-key]
+    #[arg(long, value_name = "FILE", env = "VITALWIRE_MASTER_KEY", hide_env_values = true)]
+    master_key: Option<PathBuf>,
+    /// A name or address that MQTT clients will use, for the certificate; may be given several times, or with
+    /// commas. This machine's own name and localhost are always in it
+    #[arg(long = "name", value_name = "HOST", value_delimiter = ',')]
     names: Vec<String>,
+    /// Make a deployment's secrets instead, in the volumes that are mounted below this folder
+    #[arg(long, value_name = "DIR")]
+    deploy: Option<PathBuf>,
+    /// Of a deployment, make this anew; may be given several times
+    #[arg(long, value_enum, value_name = "WHAT", requires = "deploy")]
+    renew: Vec<Renew>,
 }
 
 /// Runs `vitalwire init`.
@@ -48,7 +70,13 @@ pub(crate) struct InitArgs {
 /// # Errors
 /// When the folder cannot be made; what was begun is taken away again.
 pub(crate) fn run(args: &InitArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
-    let folder = &args.data.data;
+    if let Some(folder) = &args.deploy {
+        let names: Vec<_> = args.names.iter().filter(|name| !name.is_empty()).cloned().collect();
+        deploy::run(&Order { folder, names: &names, renew: &args.renew }, Ids::IMAGES, out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // The command line is refused without either.
+    let folder = &args.data.clone().unwrap_or_default();
     if data::has_registry(folder)? {
         writeln!(out, "{} is a vitalwire data folder already; nothing was changed.", folder.display())?;
         return Ok(ExitCode::SUCCESS);
@@ -56,9 +84,9 @@ pub(crate) fn run(args: &InitArgs, out: &mut Output<'_>) -> anyhow::Result<ExitC
     if folder.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
         bail!("{} is not empty and was not made by `vitalwire init`; choose a new folder", folder.display());
     }
-    let key_path = master_key_path(folder, args.data.master_key.as_deref());
+    let key_path = master_key_path(folder, args.master_key.as_deref());
     let mut begun = Begun::default();
-    let registry = make(args, &key_path, &mut begun)?;
+    let registry = make(folder, &args.names, &key_path, &mut begun)?;
     let password = secrets::generate_password();
     let summary = summary(folder, &key_path, password.expose_secret());
     out.show_secret(format_args!("{}", summary.as_str()))?;
@@ -67,15 +95,14 @@ pub(crate) fn run(args: &InitArgs, out: &mut Output<'_>) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<Registry> {
-    let folder = &args.data.data;
+fn make(folder: &Path, names: &[String], key_path: &Path, begun: &mut Begun) -> anyhow::Result<Registry> {
     if !folder.exists() {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
-        begun.folders.push(folder.clone());
+        begun.folders.push(folder.to_owned());
     }
     // A master key that is there already (a systemd credential, a restored backup) is used, not replaced.
     let master = if key_path.exists() {
@@ -92,7 +119,7 @@ fn make(args: &InitArgs, key_path: &Path, begun: &mut Begun) -> anyhow::Result<R
     let tls = folder.join(data::TLS_FOLDER);
     begun.folders.push(tls.clone());
     DirBuilder::new().mode(0o700).create(&tls).with_context(|| format!("cannot make {}", tls.display()))?;
-    let identity = generate_self_signed(&tls, &certificate_names(&args.names))?;
+    let identity = generate_self_signed(&tls, &certificate_names(names))?;
     begun.files.extend([identity.certificate, identity.key]);
     // The registry last: a folder that has one is complete.
     let database = folder.join(vitalwire_registry::DATABASE_FILE);

@@ -1,0 +1,103 @@
+//! The data folder of a deployment and its master key. Both are root's while they are made, for a registry opens for its owner
+//! alone, and then the server's for good: that the volume is the server's says that the folder is complete.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+
+use anyhow::{Context, bail};
+use secrecy::SecretString;
+use vitalwire_access::{Role, UserName};
+use vitalwire_registry::{MasterKey, Registry, RegistryError};
+
+use super::layout::{DATA_FOLDER, DATA_VOLUME, MASTER_KEY};
+use super::volumes::Volumes;
+use crate::private_file::write_new;
+use crate::{config, data};
+
+/// The registry, as long as it is not complete.
+///
+/// # Errors
+/// When what belongs together is not there together.
+pub(super) fn open(volumes: &Volumes) -> anyhow::Result<Option<Registry>> {
+    let folder = volumes.path(DATA_VOLUME).join(DATA_FOLDER);
+    let key_path = volumes.path(MASTER_KEY);
+    let (has_registry, has_key) = (data::has_registry(&folder)?, key_path.exists());
+    if has_registry && !has_key {
+        bail!(
+            "{} is missing, and without it no key in the registry opens: put your copy of it there",
+            key_path.display()
+        );
+    }
+    if volumes.is_handed_over(DATA_VOLUME)? {
+        if !has_registry {
+            bail!(
+                "{} holds no registry: restore the volume from a backup, or remove it to begin with an empty one",
+                folder.display()
+            );
+        }
+        return Ok(None);
+    }
+    let master = if has_key { MasterKey::load(&key_path)? } else { create_key(&key_path)? };
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(error).with_context(|| format!("cannot make {}", folder.display()));
+        }
+        _ => {}
+    }
+    let (settings, beside) = (folder.join(config::FILE_NAME), folder.join("settings.new"));
+    if !settings.exists() {
+        remove(&beside)?;
+        write_new(&beside, config::template().as_bytes())?;
+        fs::rename(&beside, &settings).with_context(|| format!("cannot make {}", settings.display()))?;
+    }
+    let registry = match Registry::open(&folder, &master) {
+        Err(RegistryError::Absent { .. }) => Registry::create(&folder, &master)?,
+        registry => registry?,
+    };
+    Ok(Some(registry))
+}
+
+/// Whole or not at all: half a key would stand in the way of the next run.
+fn create_key(path: &std::path::Path) -> anyhow::Result<MasterKey> {
+    let beside = path.with_extension("new");
+    remove(&beside)?;
+    let master = MasterKey::create(&beside)?;
+    fs::rename(&beside, path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(master)
+}
+
+fn remove(path: &std::path::Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lets the administrator in with this password.
+pub(super) fn set_admin(registry: &Registry, name: &UserName, password: &SecretString) -> anyhow::Result<()> {
+    if has_user(registry, name)? {
+        registry.set_password(name, password)?;
+    } else {
+        registry.add_user(name, Role::Admin, password)?;
+    }
+    Ok(())
+}
+
+pub(super) fn has_user(registry: &Registry, name: &UserName) -> anyhow::Result<bool> {
+    match registry.check_user(name) {
+        Ok(()) => Ok(true),
+        Err(RegistryError::UserUnknown(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives folder and key to the server; the registry must be closed.
+pub(super) fn hand_over(volumes: &mut Volumes) -> anyhow::Result<()> {
+    if !volumes.is_handed_over(DATA_VOLUME)? {
+        volumes.hand_over(DATA_VOLUME)?;
+    }
+    volumes.hand_over(MASTER_KEY)
+}
