@@ -100,7 +100,9 @@ impl Registry {
                 );
                 (copy, true)
             }
-            opened => (opened?, false),
+            // SQLite says the same of a file that is not there.
+            Err(error) => return Err(not_writable(data).unwrap_or(error)),
+            Ok(connection) => (connection, false),
         };
         let (identity, data) = (identity(&metadata), data.to_owned());
         Ok(Self { connection, sealer, actor, logins: RefCell::default(), identity, data, is_copy })
@@ -178,6 +180,12 @@ impl Drop for Registry {
 }
 
 /// Connects to a file that is ours, and brings it up to date.
+/// Why a folder cannot be written to, if it cannot. SQLite writes beside a database also to read it.
+fn not_writable(data: &Path) -> Option<RegistryError> {
+    let refused = rustix::fs::access(data, rustix::fs::Access::WRITE_OK).err()?;
+    Some(file_error("write to", data)(refused.into()))
+}
+
 fn open_file(path: &Path, sealer: &Sealer, actor: &str) -> Result<Connection> {
     let connection = schema::connect(path)?;
     check_key(&connection, path, sealer)?;
