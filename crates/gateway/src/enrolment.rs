@@ -1,7 +1,7 @@
 //! What the server itself changes in the registry: the end of a rotation's overlap, finished erasures, and logins in the
 //! audit log. Everything else is the operator's, by the command line.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use vitalwire_registry::{LinkId, Login, LoginKind, Registry, RegistryError};
 /// How often the counts of repeated logins are written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The registry, opened for writing; writes leave the reactor, because they wait for the disk.
+/// The registry, opened for writing; what waits for the disk leaves the reactor.
 #[derive(Clone)]
 pub(crate) struct Enrolment {
     registry: Arc<Mutex<Registry>>,
@@ -47,7 +47,7 @@ impl Enrolment {
                     self.record(kind, user, peer).await;
                 }
                 // Repeated logins are counted and told together.
-                _ = beat.tick() => if let Err(error) = self.write(Registry::flush_logins).await {
+                _ = beat.tick() => if let Err(error) = self.execute(Registry::flush_logins).await {
                     tracing::error!(%error, "logins could not be recorded in the audit log");
                 }
             }
@@ -56,7 +56,7 @@ impl Enrolment {
 
     async fn record(&self, kind: LoginKind, subject: String, peer: SocketAddr) {
         let detail = format!("from {}", peer.ip());
-        let recorded = self.write(move |registry| registry.record_login(kind, &subject, &detail)).await;
+        let recorded = self.execute(move |registry| registry.record_login(kind, &subject, &detail)).await;
         if let Err(error) = recorded {
             tracing::error!(%error, "a login could not be recorded in the audit log");
         }
@@ -69,7 +69,7 @@ impl Enrolment {
         tokio::spawn(async move {
             let confirmed = {
                 let device = device.clone();
-                this.write(move |registry| registry.confirm_rotation(&device, &link)).await
+                this.execute(move |registry| registry.confirm_rotation(&device, &link)).await
             };
             match confirmed {
                 Ok(true) => {
@@ -81,6 +81,11 @@ impl Enrolment {
         });
     }
 
+    /// All links that devices of this name ever had.
+    pub(crate) async fn links_ever(&self, device: DeviceId) -> Result<BTreeSet<LinkId>, RegistryError> {
+        self.execute(move |registry| registry.links_ever(&device)).await
+    }
+
     /// Notes that a device's readings are gone.
     pub(crate) async fn erasure_done(
         &self,
@@ -89,19 +94,19 @@ impl Enrolment {
         proof: String,
     ) -> Result<(), RegistryError> {
         // False when it was noted before.
-        self.write(move |registry| registry.erasure_done(&device, entries, &proof)).await.map(drop)
+        self.execute(move |registry| registry.erasure_done(&device, entries, &proof)).await.map(drop)
     }
 
-    async fn write<T: Send + 'static>(
+    async fn execute<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         let registry = Arc::clone(&self.registry);
-        let written = tokio::task::spawn_blocking(move || {
+        let executed = tokio::task::spawn_blocking(move || {
             let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
             registry.follow_file()?;
             act(&registry)
         });
-        written.await.expect("a write to the registry does not panic")
+        executed.await.expect("what asks the registry does not panic")
     }
 }

@@ -4,7 +4,6 @@
 
 mod search;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,12 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use vitalwire_access::DeviceId;
-use vitalwire_broker::StorageError;
+use vitalwire_broker::{STORAGE_FILE as BROKER_FILE, StorageError};
 use vitalwire_journal::JournalError;
 use vitalwire_registry::{DATABASE_FILE, Directory, RegistryError};
 
-use vitalwire_broker::STORAGE_FILE as BROKER_FILE;
-
+use self::search::{Found, Traces};
 use crate::context::Context;
 use crate::data_folder::JOURNAL;
 
@@ -49,10 +47,10 @@ enum ErasureError {
 /// Carries out what the registry asks for, until the server stops.
 pub(crate) async fn run(mut directory: watch::Receiver<Arc<Directory>>, context: Arc<Context>) {
     loop {
-        let pending: BTreeSet<DeviceId> = BTreeSet::clone(&directory.borrow_and_update().erasures);
+        let now = Arc::clone(&directory.borrow_and_update());
         let mut failed = false;
-        for device in pending {
-            match erase(&context, &device).await {
+        for device in &*now.erasures {
+            match erase(&context, device, &now).await {
                 Ok(()) => tracing::info!(%device, "the device's readings are erased"),
                 Err(error) => {
                     failed = true;
@@ -68,7 +66,7 @@ pub(crate) async fn run(mut directory: watch::Receiver<Arc<Directory>>, context:
     }
 }
 
-async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError> {
+async fn erase(context: &Context, device: &DeviceId, directory: &Directory) -> Result<(), ErasureError> {
     if !context.sessions.ended(device, RETRY).await {
         return Err(ErasureError::StillConnected);
     }
@@ -86,21 +84,23 @@ async fn erase(context: &Context, device: &DeviceId) -> Result<(), ErasureError>
     // What the backfill had read before is handed to no one from here on.
     context.intake.note_erasure().await;
     let messages = context.publisher.erase(device).await?;
-    let found = search(&context.data, device).await?;
-    let (ours, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| is_ours(path));
-    if let Some(path) = ours.first() {
+    let links = context.enrolment.links_ever(device.clone()).await?;
+    let others = directory.devices.keys().chain(&*directory.erasures);
+    let found = search(&context.data, Traces::new(device, &links, others)).await?;
+    if let Some(path) = found.own.iter().find(|path| is_ours(path)) {
         return Err(ErasureError::StillInFile(path.display().to_string()));
     }
-    let proof = proof(device, entries, messages, &others);
+    let proof = proof(device, entries, messages, &found);
     Ok(context.enrolment.erasure_done(device.clone(), entries, proof).await?)
 }
 
 /// The files of the data folder that hold something of the device, without the registry's; with their paths in it.
-async fn search(data: &Path, device: &DeviceId) -> io::Result<Vec<PathBuf>> {
-    let (data, patterns) = (data.to_owned(), search::patterns(device));
+async fn search(data: &Path, traces: Traces) -> io::Result<Found> {
+    let data = data.to_owned();
     let searched = tokio::task::spawn_blocking(move || {
-        let found = search::files_that_hold(&data, &patterns)?;
-        Ok(found.iter().map(|path| path.strip_prefix(&data).unwrap_or(path).to_owned()).collect())
+        let inside = |path: PathBuf| path.strip_prefix(&data).map(Path::to_owned).unwrap_or(path);
+        let Found { own, name } = traces.find(&data)?;
+        Ok(Found { own: own.into_iter().map(inside).collect(), name: name.into_iter().map(inside).collect() })
     });
     searched.await.map_err(io::Error::other)?
 }
@@ -112,25 +112,33 @@ fn is_ours(path: &Path) -> bool {
 }
 
 /// What goes on record: what was erased, what was looked for where, and what stays.
-fn proof(device: &DeviceId, entries: u64, messages: Option<usize>, others: &[PathBuf]) -> String {
+fn proof(device: &DeviceId, entries: u64, messages: Option<usize>, found: &Found) -> String {
     let time = humantime::format_rfc3339_millis(SystemTime::now());
     let broker = messages.map_or_else(
         || "an external broker keeps its own copies: erase them there".to_owned(),
         |messages| format!("{messages} stored MQTT messages erased and their file rebuilt"),
     );
-    let [papers, ours, name] = search::patterns(device);
-    let held = match others {
-        [] => "no file of the data folder holds".to_owned(),
-        [first, rest @ ..] => {
-            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-            let shown: String = first.display().to_string().chars().take(SHOWN_CHARS_MAX).collect();
-            format!("of the data folder's files, {shown}{more}, which the server does not write, hold")
-        }
+    let [papers, ours, name] = search::texts(device);
+    let held = match shown(&found.own) {
+        None => "no file of the data folder holds".to_owned(),
+        Some(files) => format!("of the data folder's files, {files}, which the server does not write, hold"),
+    };
+    let bare = match shown(&found.name) {
+        None => "no other file holds the bare name".to_owned(),
+        Some(files) => format!("the bare name, or another word with these letters, stands in {files}"),
     };
     format!(
         "{time}: {entries} journal entries overwritten and the file rebuilt; {broker}; a query finds no entry and no \
-         gap; {held} {papers}, {ours} or {name}, but {DATABASE_FILE}, which keeps the name, this record and the audit log"
+         gap; {held} {papers}, {ours}, {name} or a link id of it, but {DATABASE_FILE}, which keeps the name, this record \
+         and the audit log; {bare}"
     )
+}
+
+/// The first of these files, and how many more there are.
+fn shown(files: &[PathBuf]) -> Option<String> {
+    let (first, rest) = files.split_first()?;
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    Some(first.display().to_string().chars().take(SHOWN_CHARS_MAX).collect::<String>() + &more)
 }
 
 #[cfg(test)]
@@ -140,14 +148,14 @@ mod tests {
     #[test]
     fn the_proof_names_what_stays_and_fits() {
         let device: DeviceId = "x".repeat(64).parse().unwrap();
-        let clean = proof(&device, u64::MAX, Some(usize::MAX), &[]);
-        assert!(
-            clean.contains("no file of the data folder holds") && clean.contains(DATABASE_FILE),
-            "{clean}"
-        );
-        let others = ["y".repeat(300), "notes".to_owned(), "z".to_owned()].map(PathBuf::from);
-        let held = proof(&device, u64::MAX, None, &others);
+        let clean = proof(&device, u64::MAX, Some(usize::MAX), &Found::default());
+        for part in ["no file of the data folder holds", DATABASE_FILE, "no other file holds the bare name"] {
+            assert!(clean.contains(part), "{clean}");
+        }
+        let files = || ["y".repeat(300), "notes".to_owned(), "z".to_owned()].map(PathBuf::from).to_vec();
+        let held = proof(&device, u64::MAX, None, &Found { own: files(), name: files() });
         assert!(held.contains("and 2 more, which the server does not write, hold"), "{held}");
+        assert!(held.contains("these letters, stands in yyy"), "{held}");
         assert!(clean.len().max(held.len()) <= vitalwire_registry::PROOF_LEN_MAX, "{} bytes", held.len());
     }
 }

@@ -10,6 +10,7 @@ use std::process::Command;
 use tokio::io::AsyncWriteExt;
 use vitalwire_protocol::Variant;
 use vitalwire_testing::clinic::Clinic;
+use vitalwire_testing::link::batch;
 use vitalwire_testing::mosquitto::{Subscriber, client, run};
 use vitalwire_testing::paper::JSON;
 
@@ -45,14 +46,10 @@ async fn a_second_program_finds_nothing_of_an_erased_device() {
     let held = |file: &str| files_with(DEVICE, &data).iter().any(|name| name.starts_with(file));
     clinic.eventually("both keep something of it", || held("journal.db") && held("broker.db")).await;
 
-    let id = DEVICE.parse().unwrap();
-    clinic.registry.request_erasure(&id).unwrap();
-    let done = || clinic.registry.erasure(&id).unwrap().and_then(|erasure| erasure.done);
-    clinic.eventually("the erasure is done", || done().is_some()).await;
+    let proof = erase(&clinic).await;
     let left: Vec<_> = files_with(DEVICE, &data);
     assert!(left.iter().all(|name| name.starts_with("registry.db")), "{left:?}");
     assert!(!left.is_empty(), "the record of it stays");
-    let proof = done().unwrap().proof;
     assert!(proof.contains("no file of the data folder holds") && proof.contains("registry.db"), "{proof}");
 
     // The reader is served on, and gets nothing of it.
@@ -62,15 +59,48 @@ async fn a_second_program_finds_nothing_of_an_erased_device() {
     assert!(got.stdout.is_empty(), "{}", String::from_utf8_lossy(&got.stdout));
 }
 
+/// A device on the secure link, which has a link id, too. One whose name holds the erased device's stays.
 #[tokio::test]
-async fn a_file_that_the_server_does_not_write_is_named_in_the_proof() {
+async fn a_second_program_finds_no_link_id_of_an_erased_device() {
     let clinic = Clinic::open().await;
-    clinic.enrol(DEVICE).await;
-    std::fs::write(clinic.data().join("notes.json"), format!("{{\"device\": \"{DEVICE}\"}}")).unwrap();
+    let device = clinic.enrol_link(DEVICE).await;
+    let neighbour = clinic.enrol_link(&format!("{DEVICE}2")).await;
+    for device in [&device, &neighbour] {
+        let (mut connection, _) = device.greet(7).await;
+        connection.send(&batch(1)).await;
+        connection.acknowledged(1).await;
+    }
+    let proof = erase(&clinic).await;
+    let (data, link) = (clinic.data(), device.link.id.to_string());
+    for trace in [link.as_str(), DEVICE] {
+        let left = files_with(trace, &data);
+        let neighbours = files_with(&neighbour.id, &data);
+        let is_allowed = |name: &String| name.starts_with("registry.db") || neighbours.contains(name);
+        assert!(left.iter().all(is_allowed), "{trace}: {left:?}");
+    }
+    assert!(files_with(&neighbour.id, &data).iter().any(|name| name.starts_with("journal.db")), "it stays");
+    assert!(
+        proof.ends_with("no other file holds the bare name"),
+        "the neighbour's name is no trace: {proof}"
+    );
+}
+
+/// Asks for the device's erasure and waits for its proof.
+async fn erase(clinic: &Clinic) -> String {
     let id = DEVICE.parse().unwrap();
     clinic.registry.request_erasure(&id).unwrap();
     let done = || clinic.registry.erasure(&id).unwrap().and_then(|erasure| erasure.done);
     clinic.eventually("the erasure is done", || done().is_some()).await;
-    let proof = done().unwrap().proof;
-    assert!(proof.contains("notes.json, which the server does not write, hold"), "{proof}");
+    done().unwrap().proof
+}
+
+#[tokio::test]
+async fn a_file_that_the_server_does_not_write_is_named_in_the_proof() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link(DEVICE).await;
+    std::fs::write(clinic.data().join("labels.txt"), device.link.id.to_string()).unwrap();
+    std::fs::write(clinic.data().join("ward.txt"), format!("moved {DEVICE} to room 3")).unwrap();
+    let proof = erase(&clinic).await;
+    assert!(proof.contains("labels.txt, which the server does not write, hold"), "{proof}");
+    assert!(proof.contains("these letters, stands in ward.txt"), "{proof}");
 }

@@ -1,11 +1,14 @@
 //! The audit log of an open registry: reading it, verifying it, and recording logins.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::Row;
+use vitalwire_access::DeviceId;
 
 use crate::audit::{self, AuditHead, AuditKind, AuditRecord, AuditReport, LoginKind, LoginRecord};
 use crate::error::Result;
+use crate::link::LinkId;
 use crate::store::Registry;
 
 impl Registry {
@@ -33,6 +36,21 @@ impl Registry {
             self.connection
                 .query_row("SELECT coalesce(max(sequence), 0) FROM audit", [], |row| row.get(0))?;
         Ok(u64::try_from(last).unwrap_or(0))
+    }
+
+    /// All links that devices of this name ever had, as the log tells: also those of a device that is revoked. Reads the whole
+    /// log.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn links_ever(&self, id: &DeviceId) -> Result<BTreeSet<LinkId>> {
+        let mut statement = self.connection.prepare("SELECT detail FROM audit WHERE subject = ?1")?;
+        let details = statement.query_map([id.as_str()], |row| text(row, 0))?;
+        let mut links = BTreeSet::new();
+        for detail in details {
+            links.extend(detail?.split([' ', ',']).filter_map(|word| word.parse::<LinkId>().ok()));
+        }
+        Ok(links)
     }
 
     /// Verifies every record, and that none is missing. With a head noted earlier, also that the log goes on from there.
@@ -89,9 +107,7 @@ impl Registry {
 }
 
 fn read_record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
-    let text = |column| -> rusqlite::Result<String> {
-        Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
-    };
+    let text = |column| text(row, column);
     Ok(AuditRecord {
         sequence: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
         time: from_unix_micros(row.get(1)?),
@@ -100,6 +116,11 @@ fn read_record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
         actor: text(4)?,
         detail: text(5)?,
     })
+}
+
+/// What is stored may be anything that someone put there.
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes()?).into_owned())
 }
 
 fn from_unix_micros(micros: i64) -> SystemTime {

@@ -27,7 +27,9 @@ impl LinkId {
         Self(bytes)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8; LINK_ID_LEN] {
+    /// Its bytes, as the registry stores them.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; LINK_ID_LEN] {
         &self.0
     }
 

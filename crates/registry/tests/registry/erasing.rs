@@ -75,6 +75,22 @@ fn asking_twice_is_one_request_and_doing_it_twice_tells_so() {
 }
 
 #[test]
+fn all_links_that_a_device_ever_had_are_known_after_it_is_revoked() {
+    let fixture = Fixture::new();
+    let first = fixture.registry.add_tls_device(&id("a")).unwrap();
+    let second =
+        fixture.registry.rotate_device(&id("a"), Duration::ZERO).unwrap().links().unwrap().current.clone();
+    fixture.registry.request_erasure(&id("a")).unwrap();
+    fixture.registry.erasure_done(&id("a"), 0, "").unwrap();
+    let third = fixture.registry.add_tls_device(&id("a")).unwrap();
+    fixture.registry.add_tls_device(&id("b")).unwrap();
+    fixture.registry.revoke_device(&id("a")).unwrap();
+    let expected = BTreeSet::from([first.id, second.id, third.id]);
+    assert_eq!(fixture.registry.links_ever(&id("a")).unwrap(), expected);
+    assert!(fixture.registry.links_ever(&id("c")).unwrap().is_empty());
+}
+
+#[test]
 fn refuses_a_proof_that_is_too_long() {
     let fixture = Fixture::new();
     fixture.registry.request_erasure(&id("a")).unwrap();
