@@ -13,7 +13,7 @@ use super::message::Message;
 use super::render;
 use super::status::{OFFLINE, ONLINE};
 use crate::clock::utc_us;
-use crate::feed::{Feed, FeedItem, FeedReader, WhenFull};
+use crate::feed::{Feed, FeedItem, FeedReader, Queued, WhenFull};
 use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Share;
@@ -84,16 +84,33 @@ impl Embedded {
 /// Publishes what the feed tells, until it ends.
 async fn run(mut feed: FeedReader, broker: Arc<Broker>, publishing: Arc<tokio::sync::Mutex<()>>) {
     while feed.ready().await {
-        let _publishing = publishing.lock().await;
         // An erasure may have let go what was there.
-        let Some(queued) = feed.take() else { continue };
-        let messages = match &queued.item {
+        if let Some(turn) = Turn::take(&mut feed, &publishing).await {
+            turn.publish(&broker).await;
+        }
+    }
+}
+
+/// What was taken out of the feed, and the turn in which it is published: no erasure comes in between.
+struct Turn<'a> {
+    queued: Queued,
+    _publishing: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl<'a> Turn<'a> {
+    async fn take(feed: &mut FeedReader, publishing: &'a tokio::sync::Mutex<()>) -> Option<Self> {
+        let publishing = publishing.lock().await;
+        Some(Self { queued: feed.take()?, _publishing: publishing })
+    }
+
+    async fn publish(self, broker: &Broker) {
+        let messages = match &self.queued.item {
             FeedItem::Reading(reading) => render::live(reading, utc_us(SystemTime::now())),
             FeedItem::Status(status) => render::status(status),
             FeedItem::Event(event) => vec![render::event(event)],
         };
-        publish_all(&broker, messages).await;
-        if let Some(promise) = queued.delivery {
+        publish_all(broker, messages).await;
+        if let Some(promise) = self.queued.delivery {
             promise.share.deliver();
         }
     }
@@ -112,5 +129,82 @@ async fn mark_all_offline(broker: &Broker) {
         if payload == ONLINE {
             broker.publish(&topic, OFFLINE, true).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use tokio::sync::watch;
+    use vitalwire_registry::LoginLimits;
+
+    use super::*;
+    use crate::event::Status;
+
+    /// A publisher whose steps the test takes, its feed and its broker.
+    struct Steps {
+        embedded: Embedded,
+        reader: FeedReader,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Steps {
+        async fn start() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let logins = Logins::new(watch::channel(Arc::default()).1, LoginLimits::default());
+            let config = BrokerConfig::new(folder.path().join("broker"));
+            let broker = Arc::new(Broker::start(config, Arc::new(logins)).await.unwrap());
+            let feed = Feed::new(Metrics::new());
+            let reader = feed.subscribe_publisher(WAITING_BYTES_MAX, WhenFull::Wait);
+            let (publishing, task) = (Arc::default(), Mutex::new(None));
+            Self { embedded: Embedded { broker, feed, publishing, task }, reader, _folder: folder }
+        }
+
+        fn tell_status(&self, device: &DeviceId) {
+            let peer = "192.0.2.7:1".parse().unwrap();
+            let status = Status { device: device.clone(), is_online: false, peer, local: None };
+            self.embedded.feed.status(status);
+        }
+
+        async fn publish_the_rest(self) -> Vec<String> {
+            self.embedded.feed.close();
+            let (broker, publishing) =
+                (Arc::clone(&self.embedded.broker), Arc::clone(&self.embedded.publishing));
+            run(self.reader, broker, publishing).await;
+            let retained = self.embedded.broker.retained("#").await;
+            self.embedded.broker.stop().await;
+            retained.into_iter().map(|(topic, _)| topic).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_being_published_of_a_device_goes_with_its_erasure() {
+        let mut steps = Steps::start().await;
+        let device: DeviceId = "bed_07".parse().unwrap();
+        steps.tell_status(&device);
+        {
+            let Steps { embedded, reader, .. } = &mut steps;
+            let turn = Turn::take(reader, &embedded.publishing).await.unwrap();
+            // The erasure comes as far as it can before what was taken out of the feed is published.
+            let mut erasure = pin!(embedded.erase(&device));
+            assert!(erasure.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            turn.publish(&embedded.broker).await;
+            erasure.await.unwrap();
+        }
+        assert_eq!(steps.publish_the_rest().await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn what_waits_to_be_published_of_a_device_goes_with_its_erasure() {
+        let steps = Steps::start().await;
+        let [erased, other] = ["bed_07", "bed_08"].map(|id| id.parse::<DeviceId>().unwrap());
+        steps.tell_status(&erased);
+        steps.tell_status(&other);
+        steps.embedded.erase(&erased).await.unwrap();
+        let left = steps.publish_the_rest().await;
+        assert!(!left.is_empty(), "the other device's status is published");
+        assert!(left.iter().all(|topic| topic.contains("bed_08")), "{left:?}");
     }
 }
