@@ -15,7 +15,7 @@ mod database;
 mod writer;
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -108,7 +108,9 @@ pub(crate) struct Opened {
 
 /// The open file and what its rows hold.
 pub(crate) struct OpenedFile {
-    database: Database,
+    folder: PathBuf,
+    /// None while a full disk has no room for a new one.
+    database: Option<Database>,
     backlogs: Vec<(String, Backlog)>,
 }
 
@@ -117,11 +119,17 @@ pub(crate) fn open(folder: &Path) -> Result<Opened, BrokerError> {
     let database = Database::open(folder)?;
     let unreadable =
         |error: rusqlite::Error| BrokerError::Storage { path: folder.into(), cause: error.to_string() };
-    let retained = database.retained().map_err(unreadable)?;
-    let (sessions, backlogs): (Vec<_>, Vec<_>) = database.sessions().map_err(unreadable)?.into_iter().unzip();
+    let (retained, sessions) = match &database {
+        Some(database) => {
+            (database.retained().map_err(unreadable)?, database.sessions().map_err(unreadable)?)
+        }
+        None => Default::default(),
+    };
+    let (sessions, backlogs): (Vec<_>, Vec<_>) = sessions.into_iter().unzip();
     let clients = sessions.iter().map(|stored: &StoredSession| stored.session.client_id.clone());
     let backlogs = clients.zip(backlogs).collect();
-    Ok(Opened { retained, sessions, file: OpenedFile { database, backlogs } })
+    let folder = folder.to_owned();
+    Ok(Opened { retained, sessions, file: OpenedFile { folder, database, backlogs } })
 }
 
 impl Storage {
@@ -231,7 +239,7 @@ mod tests {
 
     fn storage(folder: &Path, prepare: impl FnOnce(&Database)) -> Storage {
         let opened = open(folder).unwrap();
-        prepare(&opened.file.database);
+        prepare(opened.file.database.as_ref().unwrap());
         let memory = Arc::new(DynamicStorage::Memory(MemoryBackend::new()));
         let limits = QueueLimits { messages_max: 10, bytes_max: 1_000 };
         Storage::start(opened.file, memory, limits, Arc::default()).unwrap()

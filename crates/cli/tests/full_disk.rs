@@ -55,6 +55,14 @@ impl Drop for TinyDisk {
     }
 }
 
+/// What `doctor` finds of a running server's ports.
+fn ports(serve: &Serve, data: &str) -> String {
+    let (devices, mqtt) = (serve.address("devices"), serve.address("mqtt"));
+    let arguments = ["doctor", "--data", data, "--listen", devices, "--mqtt-listen", mqtt];
+    let off = ["--mqtt-tls-listen", "off", "--mqtt-websocket-listen", "off"];
+    stdout(&run(&[&arguments[..], &off, &["--metrics-listen", serve.address("metrics")]].concat()))
+}
+
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -134,4 +142,42 @@ async fn a_server_starts_on_a_full_disk_four_times_of_four() {
             drop(serve);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_folders_server_starts_on_a_full_disk_is_known_to_doctor_and_keeps_all_when_there_is_room() {
+    let Some(disk) = TinyDisk::mount() else { return };
+    let folder = disk.0.path().join("data");
+    let data = folder.to_str().unwrap();
+    must(&["init"], data);
+    must(&["device", "add", "d"], data);
+    let user = ["user", "add", "watcher", "--role", "reader", "--password-stdin", "--data", data];
+    assert!(run_with_stdin(&user, PASSWORD).status.success());
+    let mut device = device(&folder);
+    disk.fill();
+    assert!(!folder.join("journal.db").exists() && !folder.join("broker/broker.db").exists());
+    let serve = Serve::start(&folder);
+    let found = ports(&serve, data);
+    assert_eq!(found.matches("by this folder's server").count(), 3, "{found}");
+    let any = "127.0.0.1:0";
+    let second = ["serve", "--data", data, "--listen", any, "--mqtt-listen", any, "--metrics-listen", any];
+    let second = run(&second);
+    assert!(!second.status.success() && stderr(&second).contains("another process"), "{}", stderr(&second));
+
+    device.address = serve.address("devices").parse().unwrap();
+    let topics = ["vitalwire/v1/d/reading", "vitalwire/v1/d/status"];
+    let mut subscriber = Subscriber::connect(serve.port("mqtt").parse().unwrap(), &topics, true).await;
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    subscriber.until(topics[0]).await;
+    std::fs::remove_file(disk.ballast()).unwrap();
+    assert_eq!(connection.answer().await, Answer::Closed, "nothing was acknowledged");
+    let (mut connection, _) = device.greet(BOOT).await;
+    connection.send(&batch(1)).await;
+    connection.acknowledged(1).await;
+    serve.terminate();
+    // The broker's file was made meanwhile: what was retained is there.
+    let serve = Serve::start(&folder);
+    let mut subscriber = Subscriber::connect(serve.port("mqtt").parse().unwrap(), &topics, true).await;
+    assert_eq!(subscriber.value(topics[1]).await, "offline");
 }

@@ -128,8 +128,13 @@ impl Journal {
             return Err(JournalError::TooSmall { bytes_max: limits.bytes_max });
         }
         let readers = Arc::<ReaderTable>::default();
-        let place =
-            Place { path: path.to_owned(), limits: limits.clone(), clock, readers: Arc::clone(&readers) };
+        let mut place = Place {
+            path: path.to_owned(),
+            limits: limits.clone(),
+            clock,
+            readers: Arc::clone(&readers),
+            lock: None,
+        };
         let (mut health, health_watch) = HealthState::new();
         let opened = place.open_or_wait(&mut health)?;
         let (commands, queue) = mpsc::channel(limits.queue_entries_max.max(1));
@@ -138,7 +143,7 @@ impl Journal {
         let announce = Announce { head, health, counters: Arc::clone(&counters) };
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || writer::run(&place, opened, announce, queue))
+            .spawn(move || writer::run(place, opened, announce, queue))
             .map_err(|source| JournalError::File {
                 action: "start a thread for",
                 path: path.to_owned(),

@@ -25,31 +25,33 @@ use crate::steady::Steady;
 pub(crate) struct Opened {
     pub(crate) ledger: Ledger,
     pub(crate) steady: Steady,
-    /// Held as long as the writer lives.
-    pub(crate) lock: File,
 }
 
 /// What is needed to open it.
-#[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) path: PathBuf,
     pub(crate) limits: JournalLimits,
     pub(crate) clock: Clock,
     pub(crate) readers: Arc<ReaderTable>,
+    /// Held as long as the writer lives, also while the files cannot be opened: a second one must not wait for them too.
+    pub(crate) lock: Option<File>,
 }
 
 impl Place {
-    pub(crate) fn open(&self) -> Result<Opened> {
-        let lock = schema::claim(&self.path)?;
+    pub(crate) fn open(&mut self) -> Result<Opened> {
+        if self.lock.is_none() {
+            self.lock = Some(schema::lock(&self.path)?);
+        }
+        schema::make(&self.path)?;
         let ledger = Ledger::open(&self.path, &self.limits)?;
         self.readers.load(&ledger)?;
         let now = (self.clock)();
         let steady = ledger.saved_clock(now)?.unwrap_or_else(|| Steady::new(now));
-        Ok(Opened { ledger, steady, lock })
+        Ok(Opened { ledger, steady })
     }
 
     /// `None` when it is the disk that keeps it from being opened: then it is worth to wait.
-    pub(crate) fn open_or_wait(&self, health: &mut HealthState) -> Result<Option<Opened>> {
+    pub(crate) fn open_or_wait(&mut self, health: &mut HealthState) -> Result<Option<Opened>> {
         match self.open() {
             Ok(opened) => Ok(Some(opened)),
             Err(error) => match refusal_at_start(&error, &self.path) {
@@ -65,7 +67,7 @@ impl Place {
     /// Tries until the files can be opened, and refuses everything meanwhile. `None` when no one needs them any more, or
     /// when another failure than the disk's came up.
     pub(crate) async fn wait(
-        &self,
+        &mut self,
         commands: &mut mpsc::Receiver<Command>,
         health: &mut HealthState,
     ) -> Option<Opened> {

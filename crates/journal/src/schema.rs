@@ -130,30 +130,35 @@ CREATE TABLE clock (
 ",
 ];
 
-/// Makes the file when it is not there, refuses it when others may read it, and takes the lock that keeps a second
-/// writer out. The lock is given back when the returned file is dropped, also by kill -9.
-pub(crate) fn claim(path: &Path) -> Result<File> {
-    let error = |action, path: &Path| {
-        let path = path.to_owned();
-        move |source| JournalError::File { action, path, source }
-    };
+/// Takes the lock that keeps a second writer out. It is given back when the returned file is dropped, also by kill -9. Its file
+/// is empty, so that a full disk nearly always has room for it.
+pub(crate) fn lock(path: &Path) -> Result<File> {
     let lock_path = beside(path, ".lock");
-    let open = |path: &Path| {
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-    };
-    let lock = open(&lock_path).map_err(error("open", &lock_path))?;
+    let lock = open_or_make(&lock_path).map_err(file_error("open", &lock_path))?;
     match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => return Err(error("lock", &lock_path)(source)),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(file_error("lock", &lock_path)(source)),
     }
-    let file = open(path).map_err(error("open", path))?;
-    let mode = file.metadata().map_err(error("look at", path))?.mode() & 0o7777;
+}
+
+/// Makes the file when it is not there, and refuses it when others may read it.
+pub(crate) fn make(path: &Path) -> Result<()> {
+    let file = open_or_make(path).map_err(file_error("open", path))?;
+    let mode = file.metadata().map_err(file_error("look at", path))?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(JournalError::Mode { path: path.to_owned(), mode });
     }
-    sync_folder_of(path).map_err(error("sync the folder of", path))?;
-    Ok(lock)
+    sync_folder_of(path).map_err(file_error("sync the folder of", path))
+}
+
+fn open_or_make(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError::File { action, path, source }
 }
 
 /// The name of a file must be as durable as what is in it.

@@ -4,7 +4,6 @@
 
 mod chores;
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +42,7 @@ pub(crate) struct Announce {
 
 /// The writer's thread: opens the files, unless they are open, and serves until it is told to close or no one is left to ask.
 pub(crate) fn run(
-    place: &Place,
+    mut place: Place,
     opened: Option<Opened>,
     mut announce: Announce,
     mut commands: mpsc::Receiver<Command>,
@@ -59,7 +58,7 @@ pub(crate) fn run(
             None => place.wait(&mut commands, &mut announce.health).await,
         };
         if let Some(opened) = opened {
-            let mut writer = Writer::new(place, opened, announce);
+            let mut writer = Writer::new(&place, opened, announce);
             writer.begin();
             writer.serve(&mut commands).await;
             writer.finish();
@@ -78,14 +77,12 @@ struct Writer {
     /// Removed and not yet told in the log, and when it was told last.
     removed: Removed,
     removed_told: Option<Instant>,
-    /// Held as long as the writer lives.
-    lock: File,
     chores_due: Instant,
 }
 
 impl Writer {
     fn new(place: &Place, opened: Opened, announce: Announce) -> Self {
-        let Opened { ledger, steady, lock } = opened;
+        let Opened { ledger, steady } = opened;
         Self {
             ledger,
             clock: Arc::clone(&place.clock),
@@ -95,7 +92,6 @@ impl Writer {
             announce,
             removed: Removed::default(),
             removed_told: None,
-            lock,
             chores_due: Instant::now(),
         }
     }
@@ -323,7 +319,5 @@ impl Writer {
         if let Err(error) = left.and_then(|()| self.ledger.checkpoint("TRUNCATE")) {
             tracing::warn!(%error, "the journal's log is left beside its file; the next start reads it");
         }
-        drop(self.ledger);
-        drop(self.lock);
     }
 }

@@ -21,13 +21,15 @@ pub(crate) fn is_cause_of(error: &RegistryError, path: &Path) -> bool {
         RegistryError::DiskFull => true,
         RegistryError::Database(cause) => {
             let code = cause.sqlite_error_code();
-            matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) && !has_room(path)
+            matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) && !disk_has_room(path)
         }
         _ => false,
     }
 }
 
-fn has_room(path: &Path) -> bool {
+/// Whether the disk of this file has room for what SQLite writes beside it.
+#[must_use]
+pub fn disk_has_room(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(path);
     rustix::fs::statvfs(folder)
         .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_BYTES_MIN)

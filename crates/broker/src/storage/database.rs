@@ -1,14 +1,16 @@
 //! The broker's SQLite file: sessions, their queues and unacknowledged messages, and retained messages. It knows tables,
 //! not sessions in memory. One connection, used by one thread, and the file is locked against a second process.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use mqtt5::QoS;
 use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use tracing::warn;
+use vitalwire_registry::disk_has_room;
 
 use super::backlog::{Backlog, RowChange};
 use crate::error::BrokerError;
@@ -48,26 +50,34 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Opens or creates the file, readable by its owner only.
-    pub(crate) fn open(folder: &Path) -> Result<Self, BrokerError> {
+    /// Opens or creates the file, readable by its owner only. `None` when there is none yet and a full disk has no room for it.
+    pub(crate) fn open(folder: &Path) -> Result<Option<Self>, BrokerError> {
         let path = folder.join(FILE);
         let storage = |cause: String| BrokerError::Storage { path: path.clone(), cause };
-        std::fs::create_dir_all(folder).map_err(|error| storage(error.to_string()))?;
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| storage(error.to_string()))?;
+        let file = match make(folder, &path) {
+            Err(error) if is_full(&error) => return Ok(None),
+            made => made.map_err(|error| storage(error.to_string()))?,
+        };
+        let is_empty = file.metadata().map_err(|error| storage(error.to_string()))?.len() == 0;
         let connection = Connection::open(&path).map_err(|error| storage(error.to_string()))?;
-        match prepare(&connection) {
-            Ok(FORMAT) => Ok(Self { connection, folder: folder.into() }),
+        let lacks_room = |error: &rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => true,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => !disk_has_room(&path),
+            _ => false,
+        };
+        let format = match prepare(&connection) {
+            Ok(0) => make_tables(&connection),
+            prepared => prepared,
+        };
+        match format {
+            Ok(FORMAT) => Ok(Some(Self { connection, folder: folder.into() })),
             Ok(format) => Err(storage(format!(
                 "it has format {format}, this program knows {FORMAT}: run the version that wrote it, or move the file away"
             ))),
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 Err(BrokerError::StorageInUse { path })
             }
+            Err(error) if (is_empty || is_new(&connection)) && lacks_room(&error) => Ok(None),
             Err(error) => Err(storage(error.to_string())),
         }
     }
@@ -162,14 +172,28 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What is taken or erased is overwritten.
     connection.pragma_update(None, "secure_delete", "ON")?;
-    let format: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    // Only a new file is written to: what is there must also be read from a full disk.
-    if format == 0 {
-        connection.execute_batch(TABLES)?;
-        connection.pragma_update(None, "user_version", FORMAT)?;
-        return Ok(FORMAT);
-    }
-    Ok(format)
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Only a new file is written to: what is there must also be read from a full disk.
+fn make_tables(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.execute_batch(TABLES)?;
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    Ok(FORMAT)
+}
+
+/// Whether the file has a beginning and no tables yet: so a full disk left it.
+fn is_new(connection: &Connection) -> bool {
+    connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)) == Ok(0)
+}
+
+fn make(folder: &Path, path: &Path) -> io::Result<File> {
+    std::fs::create_dir_all(folder)?;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn decode<T: serde::de::DeserializeOwned>(client: &str, body: &[u8]) -> Vec<T> {

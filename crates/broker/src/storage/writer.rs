@@ -2,6 +2,7 @@
 //! the database up to date. It never changes a session.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use tracing::error;
 use super::backlog::{Backlog, RowChange};
 use super::database::{self, Database};
 use super::{OpenedFile, QueueLimits, RetainedChanges, Shared, WRITE_INTERVAL};
+use crate::error::BrokerError;
 
 /// A write that took long is followed by a pause this many times as long: storage takes a tenth of a core at most.
 const PAUSE_FACTOR: u32 = 9;
@@ -18,6 +20,17 @@ const PAUSE_FACTOR: u32 = 9;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Looks in a row that pass over a queue from which a handler was just taking messages.
 const POSTPONED_MAX: u32 = 3;
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Open(#[from] BrokerError),
+    #[error("the disk is full, and the file could not be made yet")]
+    NoRoom,
+}
 
 /// What the writer knows of a session that has rows.
 struct Known {
@@ -51,7 +64,8 @@ struct Taken {
 }
 
 pub(super) struct Writer {
-    database: Database,
+    folder: PathBuf,
+    database: Option<Database>,
     memory: Arc<DynamicStorage>,
     limits: QueueLimits,
     shared: Arc<Shared>,
@@ -68,7 +82,8 @@ impl Writer {
     ) -> Self {
         let known =
             file.backlogs.into_iter().map(|(client, backlog)| (client, Known::new(backlog))).collect();
-        Self { database: file.database, memory, limits, shared, known, last_complaint: None }
+        let OpenedFile { folder, database, .. } = file;
+        Self { folder, database, memory, limits, shared, known, last_complaint: None }
     }
 
     pub(super) fn run(&mut self, runtime: &tokio::runtime::Runtime) {
@@ -85,7 +100,7 @@ impl Writer {
             let started = Instant::now();
             let written = runtime.block_on(self.write(&retained, &sessions));
             let failed = match written {
-                Ok(()) if purge => self.database.purge().err(),
+                Ok(()) if purge => self.purge().err(),
                 Ok(()) => None,
                 Err(error) => {
                     self.give_back(retained, sessions);
@@ -155,7 +170,12 @@ impl Writer {
         pending.sessions.extend(sessions);
     }
 
-    fn complain(&mut self, cause: &rusqlite::Error) {
+    fn purge(&self) -> Result<(), WriteError> {
+        // Without a file there is nothing to be overwritten.
+        Ok(self.database.as_ref().map_or(Ok(()), Database::purge)?)
+    }
+
+    fn complain(&mut self, cause: &WriteError) {
         self.shared.counters.storage_error();
         if self.last_complaint.is_none_or(|last| last.elapsed() > Duration::from_secs(10)) {
             self.last_complaint = Some(Instant::now());
@@ -164,7 +184,11 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, retained: &RetainedChanges, changed: &HashSet<String>) -> rusqlite::Result<()> {
+    async fn write(
+        &mut self,
+        retained: &RetainedChanges,
+        changed: &HashSet<String>,
+    ) -> Result<(), WriteError> {
         let live: HashSet<String> =
             self.memory.session_client_ids().await.unwrap_or_default().into_iter().collect();
         let mut gone: Vec<String> =
@@ -191,7 +215,11 @@ impl Writer {
         {
             return Ok(());
         }
-        self.database.write(|rows| {
+        let database = match &mut self.database {
+            Some(database) => database,
+            none => none.insert(Database::open(&self.folder)?.ok_or(WriteError::NoRoom)?),
+        };
+        let written = database.write(|rows| {
             for client in &gone {
                 database::delete_session(rows, client)?;
             }
@@ -208,7 +236,8 @@ impl Writer {
                 database::put_retained(rows, topic, *qos, payload)?;
             }
             Ok(())
-        })
+        });
+        Ok(written?)
     }
 
     /// Trims every stored session's queue to its limits and collects those that changed.

@@ -95,6 +95,11 @@ async fn a_journal_begins_on_a_full_disk_takes_nothing_and_goes_on_when_there_is
         assert_eq!(refused, Outcome::Refused(Refusal::DiskFull), "{ending}");
         let last = journal.last_sequence(&device("dev-1"), 1).await.unwrap();
         assert!(last.is_none_or(|last| last < next), "{last:?} is acknowledged, {ending}");
+        let second = Journal::open(&path_in(disk.0.path()), &limits());
+        assert!(
+            matches!(second, Err(JournalError::InUse { .. })),
+            "a second one waits beside it: {second:?}"
+        );
         std::fs::remove_file(&ballast).unwrap();
         wait_for_health(&journal, |health| *health == Health::Ok).await;
         append_range(&journal, "dev-1", next..=next + 4).await;
