@@ -3,7 +3,7 @@
 //! A flood of connections that never identify themselves cannot keep devices out: the oldest of them is
 //! closed for the newcomer. A device identifies itself with its first frame, within milliseconds.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,15 +34,16 @@ pub(crate) struct Admissions {
     table: Mutex<Table>,
 }
 
+/// Trees, because a hash table keeps the memory of its largest size.
 #[derive(Debug, Default)]
 struct Table {
     last_number: u64,
     total: usize,
     /// Connections that have not identified themselves, the oldest first.
     unidentified: BTreeSet<u64>,
-    addresses: HashMap<IpAddr, AddressEntry>,
+    addresses: BTreeMap<IpAddr, AddressEntry>,
     /// With the address of each, unless a proxy has not told it yet.
-    leases: HashMap<u64, (Option<IpAddr>, Lease)>,
+    leases: BTreeMap<u64, (Option<IpAddr>, Lease)>,
 }
 
 #[derive(Debug, Default)]

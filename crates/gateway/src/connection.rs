@@ -2,14 +2,17 @@
 //! paper's AES-CBC frames (`frames`).
 //!
 //! Whatever a peer sends ends at most its own connection, with one line in the log that names the cause.
+//!
+//! What is logged of an identified device has a span. Before that there is none, and nothing is logged but the end: the log keeps the
+//! memory of its largest number of spans for ever, so that a flood of strangers would leave it behind.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tracing::Span;
-use tracing::field::display;
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, Span, error_span};
 use vitalwire_access::{PROXY_PREFIX_LEN, ProxyPrefix};
 use vitalwire_protocol::{Detected, detect};
 
@@ -17,6 +20,7 @@ use crate::admission::Admission;
 use crate::arrival::Arrival;
 use crate::cause::Cause;
 use crate::context::Context;
+use crate::identify::Identity;
 use crate::lease::Lease;
 use crate::{frames, link};
 
@@ -30,22 +34,45 @@ pub(crate) async fn serve(
 ) {
     let deadline = tokio::time::Instant::now() + context.limits.first_frame_timeout;
     let mut arrival = Arrival { peer, lease: &lease, admission: &admission, context: &context };
-    let cause = match arrival.before(deadline, source(&arrival, &mut stream)).await {
+    let identified = match arrival.before(deadline, source(&arrival, &mut stream)).await {
         Ok(source) => {
-            if source != peer {
-                Span::current().record("source", display(source));
-                arrival.peer = source;
-            }
-            speak(&arrival, stream, deadline).await
+            arrival.peer = source;
+            identify(&arrival, stream, deadline).await
         }
-        Err(cause) => cause,
+        Err(cause) => Err(cause),
     };
-    context.metrics.ended(cause.label());
-    if cause.is_ordinary() {
-        tracing::info!(%cause, "connection ended");
-    } else {
-        tracing::warn!(%cause, "connection ended");
+    match identified {
+        Ok(identified) => {
+            let span = span(peer, arrival.peer, identified.identity());
+            let cause = identified.serve(&arrival, deadline).instrument(span.clone()).await;
+            context.metrics.ended(cause.label());
+            let _entered = span.entered();
+            if cause.is_ordinary() {
+                tracing::info!(%cause, "connection ended");
+            } else {
+                tracing::warn!(%cause, "connection ended");
+            }
+        }
+        Err(cause) => {
+            context.metrics.ended(cause.label());
+            let source = (arrival.peer != peer).then(|| display(arrival.peer));
+            if cause.is_ordinary() {
+                tracing::info!(%peer, source, %cause, "connection ended");
+            } else {
+                tracing::warn!(%peer, source, %cause, "connection ended");
+            }
+        }
     }
+}
+
+/// Of the highest level, so that a warning says whose it is also where no more is logged.
+fn span(peer: SocketAddr, source: SocketAddr, identity: &Identity) -> Span {
+    let device = display(identity.id());
+    let span = error_span!("connection", %peer, source = Empty, device, session = Empty);
+    if source != peer {
+        span.record("source", display(source));
+    }
+    span
 }
 
 /// Who is at the other end: for the connection of a named proxy its header says it, which is read and no byte more.
@@ -63,20 +90,46 @@ async fn source(arrival: &Arrival<'_>, stream: &mut TcpStream) -> Result<SocketA
     Ok(source)
 }
 
-/// Finds out what the peer speaks, and speaks it to the end of the connection.
-async fn speak(arrival: &Arrival<'_>, stream: TcpStream, deadline: tokio::time::Instant) -> Cause {
+/// A connection whose device is known, in what it speaks.
+enum Identified {
+    Link(link::Proved),
+    Frames(TcpStream, frames::Greeting),
+}
+
+/// Finds out what the peer speaks, and who it is.
+async fn identify(
+    arrival: &Arrival<'_>,
+    stream: TcpStream,
+    deadline: tokio::time::Instant,
+) -> Result<Identified, Cause> {
     // Steps are boxed, here and in both protocols, so that a connection takes memory for its present one only: what
     // thousands of them do is wait.
-    match arrival.before(deadline, first_byte(&stream)).await {
-        Ok(Detected::Tls) => Box::pin(link::serve(arrival, stream, deadline)).await,
-        Ok(_) => match Box::pin(arrival.before(deadline, frames::identify(arrival, &stream))).await {
-            Ok(greeting) => {
-                arrival.admission.identified();
-                Box::pin(frames::run_session(arrival, &stream, greeting)).await
-            }
-            Err(cause) => cause,
-        },
-        Err(cause) => cause,
+    let identified = match arrival.before(deadline, first_byte(&stream)).await? {
+        Detected::Tls => Identified::Link(Box::pin(link::identify(arrival, stream, deadline)).await?),
+        _ => {
+            let greeting = Box::pin(arrival.before(deadline, frames::identify(arrival, &stream))).await?;
+            Identified::Frames(stream, greeting)
+        }
+    };
+    arrival.admission.identified();
+    arrival.context.metrics.identified.inc();
+    Ok(identified)
+}
+
+impl Identified {
+    fn identity(&self) -> &Identity {
+        match self {
+            Self::Link(proved) => &proved.identity,
+            Self::Frames(_, greeting) => &greeting.identity,
+        }
+    }
+
+    /// Speaks it to the end of the connection.
+    async fn serve(self, arrival: &Arrival<'_>, deadline: tokio::time::Instant) -> Cause {
+        match self {
+            Self::Link(proved) => Box::pin(link::serve(arrival, proved, deadline)).await,
+            Self::Frames(stream, greeting) => Box::pin(frames::run_session(arrival, &stream, greeting)).await,
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::{Instant, SystemTime};
 
 use tokio::net::TcpStream;
 use tracing::Span;
-use tracing::field::display;
 use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_variant};
 
 use crate::arrival::{Arrival, DRAIN_MAX, DRAIN_WAIT};
@@ -24,6 +23,7 @@ use crate::topics::{Source, SourceRef};
 
 /// Bytes taken from the socket at once: some thirty frames. On the stack, so an idle connection holds none.
 const READ_LEN: usize = 8 * 1024;
+
 /// An identified device with what it has sent so far.
 pub(crate) struct Greeting {
     pub(crate) identity: Arc<Identity>,
@@ -74,8 +74,6 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     let context = arrival.context;
     let identity = Arc::clone(&greeting.identity);
     let Some(secret) = identity.device().cbc_secret().cloned() else { return IdentifyError::Revoked.into() };
-    context.metrics.identified.inc();
-    Span::current().record("device", display(identity.id()));
     let entered = tokio::select! {
         entered = context.sessions.enter(identity.credential(), arrival.lease) => entered,
         ending = arrival.lease.ended() => return ending.into(),

@@ -12,7 +12,6 @@ use std::time::SystemTime;
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tracing::Span;
-use tracing::field::display;
 
 use self::conversation::Conversation;
 use self::greeting::{Greeted, Link};
@@ -21,25 +20,36 @@ use crate::cause::Cause;
 use crate::clock::utc_us;
 use crate::identify::{IdentifyError, Identity};
 use crate::session::{Entered, Session};
-use crate::tls::Proven;
+use crate::tls::{Begun, Proven, Secured};
 
-/// Serves a connection whose first byte is TLS's; the cause of its end.
-pub(crate) async fn serve(arrival: &Arrival<'_>, stream: TcpStream, deadline: tokio::time::Instant) -> Cause {
+/// A connection whose device has proved who it is.
+pub(crate) struct Proved {
+    pub(crate) identity: Arc<Identity>,
+    proven: Proven,
+    secured: Secured,
+    begun_us: i64,
+}
+
+/// Shakes hands over a connection whose first byte is TLS's.
+pub(crate) async fn identify(
+    arrival: &Arrival<'_>,
+    stream: TcpStream,
+    deadline: tokio::time::Instant,
+) -> Result<Proved, Cause> {
     let begun_us = utc_us(SystemTime::now());
     // Acknowledgements are short and wanted at once.
     let _ = stream.set_nodelay(true);
     let context = arrival.context;
-    let (secured, proven) = match Box::pin(arrival.before(deadline, context.acceptor.accept(stream))).await {
-        Ok(accepted) => accepted,
-        Err(cause) => return cause,
-    };
-    let identity = match context.identifier.confirm_link(&proven.link.device, proven.id, arrival.peer) {
-        Ok(identity) => identity,
-        Err(error) => return error.into(),
-    };
-    arrival.admission.identified();
-    context.metrics.identified.inc();
-    Span::current().record("device", display(identity.id()));
+    let begun = arrival.before(deadline, Begun::read(stream)).await?;
+    let (secured, proven) = Box::pin(arrival.before(deadline, context.acceptor.accept(begun))).await?;
+    let identity = context.identifier.confirm_link(&proven.link.device, proven.id, arrival.peer)?;
+    Ok(Proved { identity, proven, secured, begun_us })
+}
+
+/// Serves it; the cause of its end.
+pub(crate) async fn serve(arrival: &Arrival<'_>, proved: Proved, deadline: tokio::time::Instant) -> Cause {
+    let context = arrival.context;
+    let Proved { identity, proven, secured, begun_us } = proved;
     note_use(arrival, &identity, &proven);
     let mut link = Link { arrival, identity, secured, inbox: BytesMut::new(), begun_us };
     let cause = match Box::pin(link.greet(deadline)).await {

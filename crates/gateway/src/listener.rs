@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::task::TaskTracker;
-use tracing::field::Empty;
-use tracing::{Instrument as _, error_span};
 
 use crate::connection;
 use crate::context::Context;
@@ -70,7 +68,5 @@ fn start(stream: TcpStream, peer: SocketAddr, context: &Arc<Context>, tasks: &Ta
         }
     };
     context.metrics.accepted.inc();
-    // Of the highest level, so that a warning says whose it is also where no more is logged.
-    let span = error_span!("connection", %peer, source = Empty, device = Empty, session = Empty);
-    tasks.spawn(connection::serve(stream, peer, admission, lease, Arc::clone(context)).instrument(span));
+    tasks.spawn(connection::serve(stream, peer, admission, lease, Arc::clone(context)));
 }

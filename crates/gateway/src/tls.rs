@@ -4,6 +4,9 @@
 //! Only `psk_dhe_ke` (RFC 8446 §4.2.9), only two cipher suites with SHA-256, no tickets, no early data, no certificates: each
 //! session has keys of its own, which no later leak of a device's key opens. An unknown identity gets a random key, so
 //! that it fails exactly as a wrong key does, in its alert and in its time.
+//!
+//! A handshake takes some 36 KiB, so it begins only when the whole ClientHello is there: a peer that stops before that costs the bytes
+//! that it sent.
 
 use std::io;
 use std::pin::Pin;
@@ -18,10 +21,11 @@ use openssl::ssl::{
     Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef, SslSessionCacheMode,
     SslVersion,
 };
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_openssl::SslStream;
+use vitalwire_protocol::{CLIENT_HELLO_LEN_MAX, ClientHelloError, has_client_hello};
 use vitalwire_registry::{
     Device, DeviceKey, Directory, FoundLink, LINK_ID_DIGITS, Link, LinkId, LinkKeys, Psk,
 };
@@ -55,7 +59,15 @@ struct Found {
 /// A connection whose peer proved that it has a device's key.
 #[derive(Debug)]
 pub(crate) struct Secured {
-    stream: Pin<Box<SslStream<TcpStream>>>,
+    stream: Pin<Box<SslStream<Begun>>>,
+}
+
+/// A connection whose first bytes were read already.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    socket: TcpStream,
+    /// Those bytes, as far as they are not read again yet.
+    first: Vec<u8>,
 }
 
 /// The device at the other end, and by which of its links it came.
@@ -72,8 +84,64 @@ pub(crate) enum HandshakeError {
     Failed(openssl::ssl::Error),
     #[error("the handshake succeeded without a device's key")]
     NoLink,
+    #[error("the handshake failed: {0}")]
+    Hello(#[from] ClientHelloError),
+    #[error("the connection was lost before the handshake: {0}")]
+    Lost(#[from] io::Error),
     #[error("the TLS library failed: {0}")]
     Library(#[from] ErrorStack),
+}
+
+impl Begun {
+    /// Waits until the whole ClientHello is there. The caller sets the deadline.
+    pub(crate) async fn read(socket: TcpStream) -> Result<Self, HandshakeError> {
+        let mut first = Vec::new();
+        while !has_client_hello(&first)? {
+            socket.readable().await?;
+            let mut bytes = [0; CLIENT_HELLO_LEN_MAX];
+            match socket.try_read(&mut bytes) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(len) => first.extend_from_slice(bytes.get(..len).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Self { socket, first })
+    }
+}
+
+impl AsyncRead for Begun {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.socket).poll_read(context, buffer);
+        }
+        let len = self.first.len().min(buffer.remaining());
+        let rest = self.first.split_off(len);
+        buffer.put_slice(&std::mem::replace(&mut self.first, rest));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Begun {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
 }
 
 impl Acceptor {
@@ -104,7 +172,7 @@ impl Acceptor {
     }
 
     /// Shakes hands. The caller sets the deadline.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> Result<(Secured, Proven), HandshakeError> {
+    pub(crate) async fn accept(&self, stream: Begun) -> Result<(Secured, Proven), HandshakeError> {
         let ssl = Ssl::new(&self.context)?;
         let mut stream = Box::pin(SslStream::new(ssl, stream)?);
         stream.as_mut().accept().await.map_err(HandshakeError::Failed)?;
@@ -149,7 +217,7 @@ fn offer_key(
 
 impl Secured {
     pub(crate) fn socket(&self) -> &TcpStream {
-        self.stream.get_ref()
+        &self.stream.get_ref().socket
     }
 
     /// Waits for bytes and hands them to `take`; their number, 0 at the peer's end. The buffer is on the stack, so an

@@ -9,11 +9,12 @@ use openssl::sign::Signer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use vitalwire_testing::PATIENCE;
-use vitalwire_testing::clinic::Clinic;
+use vitalwire_testing::clinic::{Clinic, closes};
 use vitalwire_testing::link::LinkDevice;
 
 const HANDSHAKE: u8 = 22;
 const ALERT: u8 = 21;
+const SERVER_HELLO: u8 = 2;
 const PSK_KE: u8 = 0;
 const PSK_DHE_KE: u8 = 1;
 const HASH_LEN: usize = 32;
@@ -84,14 +85,56 @@ fn client_hello(device: &LinkDevice, modes: &[u8]) -> Vec<u8> {
 async fn answer_to(device: &LinkDevice, modes: &[u8]) -> (u8, u8) {
     let mut stream = TcpStream::connect(device.address).await.unwrap();
     stream.write_all(&client_hello(device, modes)).await.unwrap();
+    answer(&mut stream).await
+}
+
+async fn answer(stream: &mut TcpStream) -> (u8, u8) {
     let mut record = [0; 6];
     tokio::time::timeout(PATIENCE, stream.read_exact(&mut record)).await.expect("an answer").unwrap();
     (record[0], record[5])
 }
 
 #[tokio::test]
+async fn a_hello_in_several_records_and_single_bytes_is_understood() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    for record_len in [1, 3, 100, 1_000] {
+        let hello = client_hello(&device, &[PSK_DHE_KE]);
+        let records = hello[5..].chunks(record_len).flat_map(|part| {
+            let header = [HANDSHAKE, 3, 1];
+            [&header[..], &prefixed_16(part)].concat()
+        });
+        let mut stream = TcpStream::connect(device.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for byte in records {
+            stream.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(answer(&mut stream).await, (HANDSHAKE, SERVER_HELLO), "records of {record_len}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_hello_or_a_huge_one_ends_the_connection_at_the_byte_that_shows_it() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol_link("d").await;
+    // Alert instead of a handshake, a ServerHello, and hellos of 8 KiB and 16 MiB.
+    let begins: [&[u8]; 4] = [
+        &[HANDSHAKE, 3, 1, 0, 1, 1, ALERT],
+        &[HANDSHAKE, 3, 1, 0, 100, SERVER_HELLO],
+        &[HANDSHAKE, 3, 1, 0x20, 0],
+        &[HANDSHAKE, 3, 1, 0, 100, 1, 0xff, 0xff, 0xff],
+    ];
+    for begin in begins {
+        let mut stream = TcpStream::connect(device.address).await.unwrap();
+        stream.write_all(begin).await.unwrap();
+        closes(&mut stream, &format!("{begin:02x?}")).await;
+    }
+    assert!(device.is_accepted().await);
+}
+
+#[tokio::test]
 async fn psk_ke_alone_is_refused() {
-    const SERVER_HELLO: u8 = 2;
     const FATAL: u8 = 2;
     let clinic = Clinic::open().await;
     let device = clinic.enrol_link("d").await;

@@ -1,9 +1,7 @@
 //! Tells by the first byte of a connection what the peer speaks; it never looks further and never consumes it.
 
+use crate::client_hello::HANDSHAKE;
 use crate::frame;
-
-/// The content type that opens every TLS handshake record (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What the first byte of a connection announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +18,7 @@ pub enum Detected {
 #[must_use]
 pub fn detect(first_byte: u8) -> Detected {
     match first_byte {
-        TLS_HANDSHAKE => Detected::Tls,
+        HANDSHAKE => Detected::Tls,
         byte if frame::is_hex_digit(byte) => Detected::Frames,
         _ => Detected::Unknown,
     }

@@ -5,12 +5,14 @@
 #![no_std]
 
 pub mod batch;
+pub mod client_hello;
 pub mod detect;
 pub mod frame;
 pub mod identify;
 mod limits;
 pub mod sample;
 
+pub use client_hello::{CLIENT_HELLO_LEN_MAX, ClientHelloError, has_client_hello};
 pub use detect::{Detected, detect};
 pub use frame::{
     BLOCK_LEN, BLOCKS_MAX, CbcSecret, FRAME_LEN_MAX, FrameDecoder, FrameEncoder, FrameError, JSON_LEN_MAX,
