@@ -21,6 +21,7 @@ pub mod link;
 pub mod mosquitto;
 pub mod paper;
 pub mod program;
+pub mod rabbitmq;
 pub mod seed;
 #[cfg(feature = "device")]
 pub mod setup;

@@ -29,6 +29,10 @@ nothing. Works with EMQX 5.8.";
 
 /// Arguments of `vitalwire emqx sync`.
 #[derive(Debug, Args)]
+// On two lines, for terminals of 80 columns.
+#[command(override_usage = "\
+vitalwire emqx sync [OPTIONS] --url <URL>
+           --api-key-file <FILE> --users <FILE>")]
 pub(crate) struct SyncArgs {
     /// The address of EMQX's dashboard, which serves the REST API, too
     #[arg(long, value_name = "URL", env = "VITALWIRE_EMQX_URL", hide_env_values = true)]
