@@ -31,6 +31,7 @@ impl Presence {
 
     /// A sensor had a value or none. Returns the code of the event that tells of a change.
     pub(super) fn note(&mut self, sensor: Sensor, has_value: bool, now_us: u64) -> Option<u16> {
+        debug_assert!((sensor as usize) < self.states.len(), "{sensor:?} is missing in Sensor::ALL");
         let state = self.states.get_mut(sensor as usize)?;
         let before = *state;
         match (before, has_value) {
