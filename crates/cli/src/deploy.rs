@@ -2,6 +2,7 @@
 //! reads it. Begun runs are completed; what is there stays; a secret is shown once, before it is stored.
 
 mod data;
+mod emqx;
 mod layout;
 mod node_red;
 mod volumes;
@@ -22,6 +23,7 @@ pub(crate) use layout::{Ids, Renew};
 
 /// What people call the servers among the containers, and their addresses in deploy/compose.yml.
 const SERVER_NAMES: &[&str] = &["vitalwire", "gateway", "172.20.0.10", "localhost", "127.0.0.1", "::1"];
+const EMQX_NAMES: &[&str] = &["emqx", "172.20.0.20", "localhost", "127.0.0.1", "::1"];
 const NODERED_NAMES: &[&str] = &["nodered", "172.20.0.30", "localhost", "127.0.0.1", "::1"];
 const AUTHORITY_NAME: &str = "Vitalwire deployment";
 const ADMIN: &str = "admin";
@@ -54,12 +56,14 @@ pub(crate) fn run(order: &Order<'_>, ids: Ids, out: &mut Output<'_>) -> anyhow::
     volumes.ensure(layout::NODERED_USER, || Ok(Zeroizing::new(account.into_bytes())))?;
     volumes.ensure(layout::NODERED_PASSWORD, password_line)?;
     volumes.ensure(layout::NODERED_SECRET, secret_line)?;
+    emqx::secrets(&mut volumes)?;
     let registry = data::open(&volumes)?;
     let logins = Logins::missing(&volumes, registry.as_ref())?;
     if !logins.is_empty() {
         out.show_secret(format_args!("{}", logins.shown(order.names).as_str()))?;
         logins.store(&mut volumes, registry.as_ref())?;
     }
+    emqx::complete(&mut volumes, logins.admin.as_ref())?;
     // Closed, so that its files are as they will be.
     drop(registry);
     data::hand_over(&mut volumes)?;
@@ -84,6 +88,7 @@ fn certificates(volumes: &mut Volumes, names: &[String]) -> anyhow::Result<()> {
             SERVER_NAMES,
             [layout::SERVER_CA, layout::SERVER_CERTIFICATE, layout::SERVER_KEY],
         ),
+        (layout::EMQX_PAIR, EMQX_NAMES, [layout::EMQX_CA, layout::EMQX_CERTIFICATE, layout::EMQX_KEY]),
         (
             layout::NODERED_PAIR,
             NODERED_NAMES,
@@ -125,6 +130,7 @@ fn secret_line() -> anyhow::Result<Zeroizing<Vec<u8>>> {
 struct Logins {
     admin: Option<SecretString>,
     pages: Option<[SecretString; PEOPLE.len()]>,
+    dashboard: Option<SecretString>,
 }
 
 impl Logins {
@@ -133,14 +139,18 @@ impl Logins {
         let admin: UserName = ADMIN.parse()?;
         let has_admin = registry.map_or(Ok(true), |registry| data::has_user(registry, &admin))?;
         let has_pages = volumes.read(layout::NODERED_USERS)?.is_some();
+        let has_dashboard = volumes.read(layout::DASHBOARD_PASSWORD)?.is_some();
+        // Where one of the two that know its password is new, both get another.
+        let has_admin = has_admin && emqx::has_accounts(volumes)?;
         Ok(Self {
             admin: (!has_admin).then(secrets::generate_password),
             pages: (!has_pages).then(|| PEOPLE.map(|_| secrets::generate_password())),
+            dashboard: (!has_dashboard).then(secrets::generate_password),
         })
     }
 
     fn is_empty(&self) -> bool {
-        self.admin.is_none() && self.pages.is_none()
+        self.admin.is_none() && self.pages.is_none() && self.dashboard.is_none()
     }
 
     /// What a person needs.
@@ -148,13 +158,16 @@ impl Logins {
         let host = names.first().map_or("localhost", String::as_str);
         let mut text = Zeroizing::new("These passwords are not shown again:\n".to_owned());
         let mut line = |what: &str, name: &str, password: &SecretString| {
-            text.push_str(&format!("  {what:44} {name:8} {}\n", password.expose_secret()));
+            text.push_str(&format!("  {what:48} {name:8} {}\n", password.expose_secret()));
         };
         if let Some(password) = &self.admin {
             line(&format!("MQTT, mqtts://{host}:8883"), ADMIN, password);
         }
         for ((name, _), password) in PEOPLE.iter().zip(self.pages.iter().flatten()) {
             line(&format!("Node-RED, https://{host}:1880/dashboard"), name, password);
+        }
+        if let Some(password) = &self.dashboard {
+            line(&format!("EMQX's dashboard, https://{host}:18083"), ADMIN, password);
         }
         text.push_str(NEXT);
         text
@@ -168,6 +181,10 @@ impl Logins {
             }
             volumes.write(layout::NODERED_USERS, &lines)?;
         }
+        if let Some(password) = &self.dashboard {
+            let line = Zeroizing::new(format!("{}\n", password.expose_secret()).into_bytes());
+            volumes.write(layout::DASHBOARD_PASSWORD, &line)?;
+        }
         if let (Some(password), Some(registry)) = (&self.admin, registry) {
             data::set_admin(registry, &ADMIN.parse()?, password)?;
         }
@@ -176,10 +193,9 @@ impl Logins {
 }
 
 const NEXT: &str = "
-In profile emqx the server's container is `gateway`, else `vitalwire`. Enrol a
-device, and let a person read:
+Node-RED and EMQX are in the profile emqx. There the server's container is
+`gateway`, else `vitalwire`. Enrol a device:
   docker compose exec vitalwire /bin/vitalwire device add bed_07
-  docker compose exec vitalwire /bin/vitalwire user add nurse --role reader --generate
 Clients and browsers need the certificate that vouches for all servers:
   docker cp \"$(docker compose ps -q vitalwire)\":/secrets/ca.pem .
 ";

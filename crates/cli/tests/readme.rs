@@ -159,6 +159,12 @@ const LINES: &[Line] = &[
         &[("--seconds 60", "--seconds 2")],
         Run("102 of 102"),
     ),
+    // deploy/test/readme.test.mjs runs these, with docker.
+    ("deploy/build image && deploy/images", &[], Leave),
+    ("cd deploy", &[], Leave),
+    ("docker compose --profile single up -d", &[], Leave),
+    ("docker compose logs init", &[], Leave),
+    ("docker compose exec vitalwire /bin/vitalwire device add bed_07", &[], Leave),
 ];
 
 /// The lines of the indented blocks without their comments, with their numbers.

@@ -35,9 +35,14 @@ impl Verifier {
     #[must_use]
     pub fn new(password: &SecretString, salt: [u8; SALT_LEN]) -> Self {
         let salt = hex(&salt);
-        let mut hash = [0; HASH_LEN];
-        pbkdf2_hmac::<Sha256>(password.expose_secret().as_bytes(), salt.as_bytes(), HASH_ROUNDS, &mut hash);
-        Self { salt, hash: hex(&hash) }
+        let hash = derive(password, &salt);
+        Self { salt, hash }
+    }
+
+    /// Whether it is that of this password. As slow as [`Verifier::new`].
+    #[must_use]
+    pub fn is_of(&self, password: &SecretString) -> bool {
+        derive(password, &self.salt) == self.hash
     }
 
     /// From the digits of a file; `None` when they are not as many as there must be.
@@ -55,6 +60,13 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Verifier(…)")
     }
+}
+
+/// The digits of the hash.
+fn derive(password: &SecretString, salt: &str) -> String {
+    let mut hash = [0; HASH_LEN];
+    pbkdf2_hmac::<Sha256>(password.expose_secret().as_bytes(), salt.as_bytes(), HASH_ROUNDS, &mut hash);
+    hex(&hash)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -108,6 +120,8 @@ mod tests {
         let verifier = Verifier::new(&SecretString::from("correct horse battery"), salt);
         assert_eq!(verifier.salt, "000102030405060708090a0b0c0d0e0f");
         assert_eq!(verifier.hash, "a0e3e4ece18c8549960c68ceec12e705e78c3cdb0617d22e5acad65070b34fd1");
+        assert!(verifier.is_of(&SecretString::from("correct horse battery")));
+        assert!(!verifier.is_of(&SecretString::from("correct horse batterz")));
     }
 
     #[test]
