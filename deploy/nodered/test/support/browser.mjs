@@ -22,8 +22,8 @@ export const browser = async (t) => {
 };
 
 // A page of a browser of its own that logged in, with what it asked for and what went wrong in it.
-export const open = async (launched, url, { name = 'nurse', viewport = DESKTOP } = {}) => {
-  const context = await launched.newContext({ viewport });
+export const open = async (launched, url, { name = 'nurse', password = PASSWORDS[name], viewport = DESKTOP, context: options } = {}) => {
+  const context = await launched.newContext({ viewport, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const requests = [];
@@ -33,7 +33,7 @@ export const open = async (launched, url, { name = 'nurse', viewport = DESKTOP }
   page.on('console', (message) => message.type() === 'error' && errors.push(`${message.text()} ${message.location().url}`));
   await page.goto(`${url}/dashboard`);
   await page.fill('#name', name);
-  await page.fill('#password', PASSWORDS[name]);
+  await page.fill('#password', password);
   await page.click('button');
   await page.waitForSelector('.vw[data-live=true]');
   return { page, context, requests, errors };

@@ -1,0 +1,181 @@
+// Profiles `emqx` and `sniff`: the paper's layout. A fleet's samples go through the broker to Node-RED's page and to mosquitto_sub; the
+// sniffers see nothing but TLS, and the paper's frames for what they are; the server is killed and no acknowledged reading is lost.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { get } from 'node:https';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { browser, open, tile } from '../nodered/test/support/browser.mjs';
+import { until } from '../nodered/test/support/process.mjs';
+import { isHardened, noSecretOutside } from './support/inspection.mjs';
+import { DEPLOY, docker, passwords, report, stack } from './support/stack.mjs';
+import { standin } from './support/standin.mjs';
+
+const UP_MS_MAX = 60_000;
+const SERVICES = ['gateway', 'emqx', 'nodered', 'sniff-gateway', 'sniff-emqx'];
+const FLEET = 25;
+const BACK_P99_MS_MAX = 5_000;
+const PAPER_KEY = { id: 'iot_med_dev_01', key: '1234567890123456', iv: 'AAAAAAAAAAAAAAAA' };
+
+const names = (prefix, count) => Array.from({ length: count }, (_, index) => `${prefix}_${String(index + 1).padStart(2, '0')}`);
+
+// The status of an answer, over TLS that trusts our authority alone.
+const status = (url, ca) =>
+  new Promise((resolve, reject) => get(url, { ca: readFileSync(ca) }, (answer) => resolve(answer.resume().statusCode)).on('error', reject));
+
+// How many values of a channel the journal has, over all devices.
+const kept = (ward, devices) =>
+  devices
+    .map((device) => ward.vitalwire('gateway', 'history', device, '--channel', 'Pulse_Signal', '--raw', '--json').trim().split('\n').filter(Boolean).length)
+    .reduce((sum, count) => sum + count, 0);
+
+const percentile = (numbers, share) => [...numbers].sort((one, other) => one - other)[Math.ceil(share * numbers.length) - 1];
+
+test('the paper\'s layout', async (t) => {
+  const ward = await stack(t, ['emqx', 'sniff'], { overrides: [join(DEPLOY, 'test/ci.override.yml')] });
+  // The stand-in has to be told who there is, so `init` runs by itself first.
+  const said = ward.compose(['run', '--rm', 'init']).stdout;
+  const shown = passwords(said);
+  const [admin, dashboard] = shown.admin;
+  assert.ok(admin && dashboard, said);
+  const broker = standin(ward, { admin });
+  broker.write();
+  const before = Date.now();
+  ward.compose(['up', '--detach']);
+  for (const service of ['emqx', 'gateway', 'nodered']) await ward.healthy(service);
+  t.diagnostic(`from up to healthy: ${Date.now() - before} ms`);
+  assert.ok(Date.now() - before < UP_MS_MAX);
+  const ca = ward.copy('gateway', '/secrets/ca.pem', 'ca.pem');
+  const url = `https://localhost:${ward.ports.nodered}`;
+  const devices = names('bed', FLEET);
+  const links = ward.enrol('gateway', devices);
+  const few = join(ward.home, 'few.links');
+  writeFileSync(few, readFileSync(links, 'utf8').split('\n').slice(0, 2).join('\n'), { mode: 0o600 });
+
+  await t.test('what went over the wire was TLS', async () => {
+    const listens = (of) => until(() => ward.logs(of).split('dropped by kernel').at(-1).includes('listening on eth0'), `${of} to listen`);
+    // A connection counts as encrypted when its handshake was captured: the sniffer is there before who connects.
+    const sniffed = async (of, ports) => {
+      await report(ward.fleet(['--protocol', 'tls', '--links', few, '--seconds', '2']));
+      ward.compose(['stop', `sniff-${of}`]);
+      const { stdout } = ward.compose(['run', '--rm', 'verify', '--json', `/captures/${of}.pcap0`]);
+      const { verdict, flows } = JSON.parse(stdout);
+      assert.equal(verdict, 'encrypted', stdout);
+      assert.deepEqual([...new Set(flows.map((flow) => flow.server.split(':').at(-1)))].sort(), ports, stdout);
+      // One that was refused carried nothing.
+      assert.ok(flows.every((flow) => flow.tls?.version === 'TLS 1.3' || flow.bytes_to_server === 0), stdout);
+    };
+    ward.compose(['stop', 'gateway', 'nodered', 'sniff-gateway', 'sniff-emqx']);
+    ward.compose(['restart', 'emqx']);
+    ward.compose(['start', 'sniff-emqx']);
+    await listens('sniff-emqx');
+    ward.compose(['start', 'gateway', 'nodered']);
+    await ward.healthy('gateway');
+    await ward.healthy('nodered');
+    await sniffed('emqx', ['8883']);
+    ward.compose(['stop', 'emqx']);
+    ward.compose(['start', 'sniff-gateway']);
+    await listens('sniff-gateway');
+    ward.compose(['start', 'emqx']);
+    await ward.healthy('gateway');
+    await sniffed('gateway', ['8883', '9998']);
+  });
+
+  const seen = await ward.subscriber({ user: 'admin', password: admin, ca, topics: ['Pico/#', 'vitalwire/#'] });
+  await t.test('a device\'s values are on Node-RED\'s page as mosquitto_sub sees them', async (t) => {
+    assert.equal(await status(`${url}/login`, ca), 200);
+    const fleet = ward.fleet(['--protocol', 'tls', '--links', few]);
+    t.after(() => fleet.stop());
+    const { page, errors } = await open(await browser(t), url, { name: 'viewer', password: shown.viewer[0], context: { ignoreHTTPSErrors: true } });
+    for (const device of devices.slice(0, 2)) {
+      await page.waitForFunction((id) => document.querySelector(`[data-device="${id}"]`)?.dataset.state === 'online', device);
+      const value = tile(page, device).locator('[data-value=Temperature]');
+      const text = await until(async () => /^\d/.test(await value.locator('strong').textContent()) && value.locator('strong').textContent(), 'a temperature');
+      await until(() => seen.some(({ topic, payload }) => topic === `Pico/${device}/Physiological_Data/Temperature` && payload === text), `${text} at mosquitto_sub`);
+    }
+    assert.deepEqual(errors, []);
+  });
+
+  await t.test('without a login Node-RED shows nothing', async () => {
+    assert.equal(await status(`${url}/flows`, ca), 401);
+    assert.notEqual(await status(`${url}/dashboard`, ca), 200);
+  });
+
+  await t.test('the paper\'s frames are named for what they are', async () => {
+    const keys = join(ward.home, 'keys');
+    writeFileSync(keys, `${JSON.stringify(PAPER_KEY)}\n`);
+    docker('cp', keys, `${ward.id('gateway')}:/data/keys`);
+    ward.vitalwire('gateway', 'device', 'import', '/data/keys');
+    ward.compose(['start', 'sniff-gateway']);
+    await until(() => /listening on eth0/.test(ward.logs('sniff-gateway').split('dropped by kernel').at(-1)), 'the sniffer');
+    await report(ward.fleet(['--keys', keys, '--seconds', '2']));
+    ward.compose(['stop', 'sniff-gateway']);
+    const { stdout, status } = ward.compose(['run', '--rm', 'verify', '--json', '/captures/gateway.pcap0'], { fails: true });
+    assert.equal(status, 1);
+    const frames = JSON.parse(stdout).flows.filter((flow) => flow.protocol === 'AES-CBC frames');
+    assert.ok(frames.length === 1 && frames[0].repeated_blocks > 0, stdout);
+    assert.deepEqual(frames[0].findings, []);
+  });
+
+  await t.test('the containers may do nothing more than they must', () => {
+    isHardened(ward.inspect('gateway'), { user: '65532:65532', ports: ['9998/tcp'] });
+    isHardened(ward.inspect('emqx'), { user: '1000:1000', ports: ['18083/tcp', '8883/tcp'] });
+    isHardened(ward.inspect('nodered'), { user: '1000:1000', ports: ['1880/tcp'] });
+    for (const of of ['gateway', 'emqx']) {
+      isHardened(ward.inspect(`sniff-${of}`), { user: '0:0', capabilities: ['NET_RAW', 'SETGID', 'SETUID'], ports: [], network: `container:${ward.id(of)}` });
+    }
+    const secrets = ['secrets/mqtt-password', 'nodered/mqtt-password', 'nodered/secret', 'authority/emqx-cookie', 'authority/emqx-api-key'].map((path) => {
+      const [volume, name] = path.split('/');
+      return readFileSync(join(ward.volume(volume), name), 'utf8').trim().split(':').at(-1);
+    });
+    noSecretOutside(ward, SERVICES, [...secrets, ...Object.values(shown).flat()]);
+    for (const [service, address] of [['gateway', '172.20.0.10'], ['emqx', '172.20.0.20'], ['nodered', '172.20.0.30']]) {
+      assert.deepEqual(Object.values(ward.inspect(service).NetworkSettings.Networks).map(({ IPAddress }) => IPAddress), [address]);
+    }
+  });
+
+  await t.test('killed under load, it loses no acknowledged reading, and devices are back in time', async (t) => {
+    const fleet = ward.fleet(['--protocol', 'tls', '--links', links, '--rate', '10', '--seconds', '20', '--ramp', '2']);
+    await until(() => new Set(seen.filter(({ topic }) => /^vitalwire\/v1\/bed_\d+\/waveform/.test(topic)).map(({ topic }) => topic)).size === FLEET, 'all devices');
+    const killed = Date.now();
+    process.kill(ward.inspect('gateway').State.Pid, 'SIGKILL');
+    const started = await until(() => {
+      const { State } = ward.inspect('gateway');
+      return State.Running && Date.parse(State.StartedAt) > killed && Date.parse(State.StartedAt);
+    }, 'the restart');
+    const readings = new Map();
+    await until(() => {
+      for (const { at, topic } of seen) {
+        const [, device] = topic.match(/^vitalwire\/v1\/(bed_\d+)\/waveform/) ?? [];
+        if (device && at > started && !readings.has(device)) readings.set(device, at - started);
+      }
+      return readings.size === FLEET;
+    }, 'all devices again');
+    const back_ms = [...readings.values()];
+    t.diagnostic(`the server was away for ${started - killed} ms; then back: median ${percentile(back_ms, 0.5)} ms, p99 ${percentile(back_ms, 0.99)} ms`);
+    assert.ok(percentile(back_ms, 0.99) < BACK_P99_MS_MAX, `${percentile(back_ms, 0.99)} ms`);
+    const ended = await report(fleet);
+    assert.deepEqual([ended.dropped, ended.held, ended.acknowledged], [0, 0, ended.measured]);
+  });
+
+  await t.test('with a wrong password at the broker readings are kept, it is said, and tried again', async () => {
+    broker.write({ gateway: 'another password' });
+    ward.compose(['restart', 'emqx']);
+    await until(() => /refuses the login of gateway/.test(ward.logs('gateway')), 'the refusal in the log');
+    const before = kept(ward, devices.slice(0, 2));
+    const ended = await report(ward.fleet(['--protocol', 'tls', '--links', few, '--seconds', '4']));
+    assert.deepEqual([ended.dropped, ended.held], [0, 0]);
+    assert.equal(kept(ward, devices.slice(0, 2)) - before, ended.acknowledged);
+    await until(() => ward.inspect('gateway').State.Health.Status === 'unhealthy', 'that it is unhealthy');
+    const lines = ward.logs('gateway').split('\n').filter((line) => line.includes('refuses the login'));
+    assert.equal(lines.length, 1, 'told once, not at each try');
+    const told = seen.length;
+    broker.write();
+    ward.compose(['restart', 'emqx']);
+    await ward.healthy('gateway');
+    const values = () => seen.slice(told).filter(({ topic }) => /^vitalwire\/v1\/bed_0[12]\/waveform\/Pulse_Signal$/.test(topic)).flatMap(({ payload }) => JSON.parse(payload).values).length;
+    await until(() => values() >= ended.acknowledged, 'what was kept').catch((error) => {
+      throw Error(`${error.message}: ${values()} of ${ended.acknowledged}\n${seen.said()}`);
+    });
+  });
+});
