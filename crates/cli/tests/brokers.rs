@@ -156,7 +156,7 @@ impl Client {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, found).await.unwrap_or_else(|_| panic!("never: {what}"))
+        tokio::time::timeout(PATIENCE, found).await.expect(what)
     }
 
     /// Whether there was a session.

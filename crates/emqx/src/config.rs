@@ -77,23 +77,28 @@ impl fmt::Debug for Settings {
 pub fn config(settings: &Settings) -> Result<SecretString, Unwritable> {
     check_node(&settings.node)?;
     check_folder(&settings.folder)?;
-    let folder = settings.folder.trim_end_matches('/');
-    let file = |name: &str| hocon("the folder's name", &format!("{folder}/{name}"));
-    let tls = format!(
-        "ssl_options {{
-      certfile = {certificate}
-      keyfile = {key}
-      cacertfile = {ca}
-      verify = verify_none
-      versions = [\"tlsv1.3\", \"tlsv1.2\"]
-    }}",
-        certificate = file(CERTIFICATE_FILE)?,
-        key = file(KEY_FILE)?,
-        ca = file(CA_FILE)?,
-    );
-    Ok(SecretString::from(format!(
-        r#"# Made by Vitalwire for EMQX 5.8.9; changed by the next run of what made it. It wins over what the dashboard sets.
+    let tls = tls(settings)?;
+    let parts = [
+        HEAD.to_owned(),
+        node(settings)?,
+        listeners(settings, &tls),
+        access(settings)?,
+        messages(settings),
+        administration(settings, &tls)?,
+    ];
+    Ok(SecretString::from(parts.concat()))
+}
 
+const HEAD: &str = "# Made by Vitalwire for EMQX 5.8.9; its next run makes it again. It wins over what the dashboard sets.\n";
+
+/// A file of ours.
+fn file(settings: &Settings, name: &str) -> Result<String, Unwritable> {
+    hocon("the folder's name", &format!("{}/{name}", settings.folder.trim_end_matches('/')))
+}
+
+fn node(settings: &Settings) -> Result<String, Unwritable> {
+    Ok(format!(
+        r#"
 node {{
   name = {node}
   cookie = {cookie}
@@ -105,7 +110,31 @@ cluster {{
   name = vitalwire
   discovery_strategy = singleton
 }}
+"#,
+        node = hocon("the node's name", &settings.node)?,
+        cookie = hocon("the cookie", settings.cookie.expose_secret())?,
+    ))
+}
 
+/// The certificate, for MQTT and for the dashboard.
+fn tls(settings: &Settings) -> Result<String, Unwritable> {
+    Ok(format!(
+        "ssl_options {{
+      certfile = {certificate}
+      keyfile = {key}
+      cacertfile = {ca}
+      verify = verify_none
+      versions = [\"tlsv1.3\", \"tlsv1.2\"]
+    }}",
+        certificate = file(settings, CERTIFICATE_FILE)?,
+        key = file(settings, KEY_FILE)?,
+        ca = file(settings, CA_FILE)?,
+    ))
+}
+
+fn listeners(settings: &Settings, tls: &str) -> String {
+    format!(
+        r#"
 listeners {{
   tcp.default {{
     enable = {plain}
@@ -121,7 +150,15 @@ listeners {{
   ws.default {{ enable = false, bind = "127.0.0.1:8083" }}
   wss.default {{ enable = false, bind = "127.0.0.1:8084" }}
 }}
+"#,
+        plain = settings.plain,
+    )
+}
 
+/// Who gets in, and what they may do.
+fn access(settings: &Settings) -> Result<String, Unwritable> {
+    Ok(format!(
+        r#"
 authentication = [
   {{
     mechanism = password_based
@@ -138,7 +175,16 @@ authorization {{
   deny_action = disconnect
   sources = [{{ type = file, enable = true, path = "{ROOT}/{ACL_FILE}" }}]
 }}
+"#,
+        users = file(settings, USERS_FILE)?,
+    ))
+}
 
+/// What is kept, and for whom.
+fn messages(settings: &Settings) -> String {
+    let (queue, expiry) = (settings.queued_messages_max, settings.session_expiry_s);
+    format!(
+        r#"
 mqtt {{
   max_mqueue_len = {queue}
   session_expiry_interval = "{expiry}s"
@@ -157,7 +203,13 @@ retainer {{
   max_publish_rate = infinity
   backend {{ type = built_in_database, storage_type = disc }}
 }}
+"#
+    )
+}
 
+fn administration(settings: &Settings, tls: &str) -> Result<String, Unwritable> {
+    Ok(format!(
+        r#"
 dashboard {{
   default_password = {password}
   listeners {{
@@ -174,15 +226,9 @@ api_key.bootstrap_file = {api_keys}
 # Tells its makers nothing.
 telemetry.enable = false
 "#,
-        node = hocon("the node's name", &settings.node)?,
-        cookie = hocon("the cookie", settings.cookie.expose_secret())?,
-        plain = settings.plain,
-        users = file(USERS_FILE)?,
-        queue = settings.queued_messages_max,
-        expiry = settings.session_expiry_s,
         password = hocon("the dashboard's password", settings.dashboard_password.expose_secret())?,
-        api_keys = file(API_KEYS_FILE)?,
-    )))
+        api_keys = file(settings, API_KEYS_FILE)?,
+    ))
 }
 
 fn check_node(node: &str) -> Result<(), Unwritable> {

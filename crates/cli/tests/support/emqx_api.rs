@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -41,8 +42,6 @@ pub struct State {
     pub cut: Option<(usize, Cut)>,
     /// Whether it has no authenticator.
     pub is_bare: bool,
-    /// The smaller of what is asked for and this is a page's length.
-    pub page_len_max: Option<usize>,
     pub connections: usize,
 }
 
@@ -116,8 +115,8 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
                 Ok(len) if len > 0 => outside.write_all(&bytes[..len]).await.unwrap(),
                 _ => break,
             },
-            read = async { outside.readable_len(&mut [0; 20]).await } => {
-                let _ = stream.write_all(&read).await;
+            part = part_of(&mut outside) => {
+                let _ = stream.write_all(&part).await;
                 break;
             }
         }
@@ -125,16 +124,11 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     task.abort();
 }
 
-/// Reads a part of what is there.
-trait Part {
-    async fn readable_len(&mut self, part: &mut [u8]) -> Vec<u8>;
-}
-
-impl<S: AsyncRead + Unpin> Part for S {
-    async fn readable_len(&mut self, part: &mut [u8]) -> Vec<u8> {
-        let len = self.read(part).await.unwrap_or(0);
-        part[..len].to_vec()
-    }
+/// The first bytes of what is there.
+async fn part_of(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut part = [0; 20];
+    let len = stream.read(&mut part).await.unwrap_or(0);
+    part[..len].to_vec()
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -148,93 +142,97 @@ fn problem(number: u16, code: &str, message: &str) -> Answer {
     status(number, &json!({ "code": code, "message": message }))
 }
 
+const USERS: &str = "/authentication/password_based%3Abuilt_in_database/users";
+
+/// A value of the query.
+fn query(head: &Parts, name: &str) -> Option<String> {
+    let mut pairs = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
+}
+
 async fn answer(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Answer, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let mut state = state.lock().unwrap();
     if let Some(busy) = state.busy.pop_front() {
-        return Ok(Response::builder()
-            .status(busy)
-            .header("Retry-After", "0")
-            .body(Full::default())
-            .unwrap());
+        let answer = Response::builder().status(busy).header("Retry-After", "0").body(Full::default());
+        return Ok(answer.unwrap());
     }
     if head.headers.get("authorization").is_none_or(|login| login != LOGIN) {
         return Ok(problem(401, "BAD_API_KEY_OR_SECRET", "Check api_key/api_secret"));
     }
     state.asked.push(format!("{} {}", head.method, head.uri));
-    let query = |name: &str| {
-        let pairs = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned())
-    };
     let path = head.uri.path().strip_prefix("/api/v5").unwrap_or_default();
-    let users = "/authentication/password_based%3Abuilt_in_database/users";
-    if path.starts_with("/authentication") && state.is_bare {
-        return Ok(problem(
-            404,
-            "NOT_FOUND",
-            "Authenticator 'password_based:built_in_database' does not exist",
-        ));
+    Ok(if path.starts_with("/authentication") {
+        of_users(&mut state, &head, path, &body)
+    } else {
+        of_rights_and_clients(&mut state, &head, path, &body)
+    })
+}
+
+fn of_users(state: &mut State, head: &Parts, path: &str, body: &[u8]) -> Answer {
+    if state.is_bare {
+        let message = "Authenticator 'password_based:built_in_database' does not exist";
+        return problem(404, "NOT_FOUND", message);
     }
-    let json = || serde_json::from_slice::<Value>(&body).unwrap();
-    Ok(match (&head.method, path) {
-        (&Method::GET, path) if path == users => {
-            let all =
-                state.users.keys().map(|name| json!({"user_id": name, "is_superuser": false})).collect();
-            page(all, &query, state.page_len_max)
+    match head.method {
+        Method::GET if path == USERS => {
+            let user = |name: &String| json!({"user_id": name, "is_superuser": false});
+            page(&state.users.keys().map(user).collect::<Vec<_>>(), head)
         }
-        (&Method::DELETE, path) if path.starts_with(users) => {
+        Method::DELETE if path.starts_with(USERS) => {
             match state.users.remove(path.rsplit('/').next().unwrap()) {
                 Some(_) => status(204, &Value::Null),
                 None => problem(404, "NOT_FOUND", "User not found"),
             }
         }
-        (&Method::POST, path) if path == users.replace("users", "import_users") => {
-            assert_eq!(
-                (query("type").as_deref(), &head.headers["content-type"]),
-                (Some("hash"), &"application/json".parse().unwrap())
-            );
-            import(&mut state, &json())
+        Method::POST if path == USERS.replace("users", "import_users") => {
+            assert_eq!(query(head, "type").as_deref(), Some("hash"));
+            assert_eq!(head.headers["content-type"], "application/json");
+            import(state, &serde_json::from_slice(body).unwrap())
         }
+        _ => problem(404, "NOT_FOUND", "Request Path Not Found"),
+    }
+}
+
+fn of_rights_and_clients(state: &mut State, head: &Parts, path: &str, body: &[u8]) -> Answer {
+    match (&head.method, path) {
         (&Method::GET, "/authorization/sources/file") => {
             status(200, &json!({"type": "file", "enable": true, "rules": state.rules}))
         }
         (&Method::PUT, "/authorization/sources/file") => {
-            let source = json();
+            let source: Value = serde_json::from_slice(body).unwrap();
             assert_eq!((&source["type"], &source["enable"]), (&json!("file"), &json!(true)));
             state.rules = source["rules"].as_str().unwrap().to_owned();
             status(204, &Value::Null)
         }
         (&Method::GET, "/clients") => {
-            let user = query("username");
+            let user = query(head, "username");
             let of = state.clients.iter().filter(|(_, owner)| user.as_ref().is_none_or(|user| user == owner));
-            let all =
-                of.map(|(id, user)| json!({"clientid": id, "username": user, "connected": true})).collect();
-            page(all, &query, state.page_len_max)
+            let client = |(id, user): &(String, String)| json!({"clientid": id, "username": user});
+            page(&of.map(client).collect::<Vec<_>>(), head)
         }
         (&Method::POST, "/clients/kickout/bulk") => {
-            let ids: Vec<String> = serde_json::from_value(json()).unwrap();
+            let ids: Vec<String> = serde_json::from_slice(body).unwrap();
             state.clients.retain(|(id, _)| !ids.contains(id));
             status(204, &Value::Null)
         }
         _ => problem(404, "NOT_FOUND", "Request Path Not Found"),
-    })
+    }
 }
 
-fn page(all: Vec<Value>, query: &dyn Fn(&str) -> Option<String>, page_len_max: Option<usize>) -> Answer {
-    let number = |name: &str, default: usize| query(name).map_or(default, |text| text.parse().unwrap());
+fn page(all: &[Value], head: &Parts) -> Answer {
+    let number = |name: &str, default: usize| query(head, name).map_or(default, |text| text.parse().unwrap());
     let (page, limit) = (number("page", 1), number("limit", 100));
     if page == 0 || !(1..=10_000).contains(&limit) {
         return problem(400, "BAD_REQUEST", "page_limit_invalid");
     }
-    let len = page_len_max.unwrap_or(limit).min(limit);
-    let start = (page - 1) * len;
-    let data: Vec<&Value> = all.iter().skip(start).take(len).collect();
-    let has_next = start + data.len() < all.len();
-    status(
-        200,
-        &json!({"data": data, "meta": {"page": page, "limit": limit, "count": all.len(), "hasnext": has_next}}),
-    )
+    let start = (page - 1) * limit;
+    let data: Vec<&Value> = all.iter().skip(start).take(limit).collect();
+    let meta = json!({
+        "page": page, "limit": limit, "count": all.len(), "hasnext": start + data.len() < all.len(),
+    });
+    status(200, &json!({ "data": data, "meta": meta }))
 }
 
 fn import(state: &mut State, users: &Value) -> Answer {
