@@ -53,6 +53,18 @@ const LINES: &[Line] = &[
     ("cargo run --release -- demo", &[("cargo run --release --", "vitalwire")], Demo),
     // It is this test's own caller.
     ("./scripts/test", &[], Leave),
+    // `scripts/test package` runs them, where a program for release is built.
+    ("sudo apt install ./vitalwire_0.1.0_amd64.deb", &[], Leave),
+    ("sudo -u vitalwire vitalwire user password admin --generate --data /var/lib/vitalwire", &[], Leave),
+    ("tar -xf vitalwire-0.1.0-x86_64-linux.tar.gz", &[], Leave),
+    ("vitalwire-0.1.0-x86_64-linux/vitalwire demo", &[], Leave),
+    ("docker load --input vitalwire-0.1.0-image.tar", &[], Leave),
+    ("docker run --rm -v vitalwire:/data vitalwire init --name $(hostname)", &[], Leave),
+    (
+        "docker run -d --read-only --cap-drop all -v vitalwire:/data -p 9998:9998 -p 8883:8883 vitalwire",
+        &[],
+        Leave,
+    ),
     (
         "mosquitto_sub -h 127.0.0.1 -p 1883 -u demo -P <the password it shows> -t 'Pico/#' -v",
         &[("-p 1883", "-p {DEMO_PORT}"), ("<the password it shows>", "{DEMO_PASSWORD}")],

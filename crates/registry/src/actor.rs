@@ -8,13 +8,15 @@ use std::io::{BufRead, BufReader, Read};
 const PASSWD_LEN_MAX: u64 = 1 << 20;
 /// The longest user name that is shown, in bytes.
 const NAME_LEN_MAX: usize = 64;
+/// Root and service users can be believed about who asked them: no person logs in as one. Anybody else sets the variable as he likes.
+const SYSTEM_UID_MAX: u32 = 999;
 
-/// The user of this process, as `ana (uid 1000)`; as `root (uid 0) for ana` when `sudo` says who asked for it.
+/// The user of this process, as `ana (uid 1000)`; as `root (uid 0) for ana` when `sudo` says who asked root or a
+/// service user for it.
 pub(crate) fn of_this_process() -> String {
     let uid = rustix::process::getuid().as_raw();
     let name = File::open("/etc/passwd").ok().and_then(|table| name_of(uid, table.take(PASSWD_LEN_MAX)));
-    // Only root can be believed about it, since anybody else sets the variable as he likes.
-    let asked = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);
+    let asked = std::env::var("SUDO_USER").ok().filter(|_| uid <= SYSTEM_UID_MAX);
     describe(uid, name.as_deref(), asked.as_deref())
 }
 
