@@ -50,7 +50,7 @@ test('an init that is killed at any moment is completed by the next, and no pass
   const ward = await stack(t, ['single']);
   ward.compose(['create', 'init']);
   const id = ward.id('init');
-  for (let tries = 0, ms = 0; ; tries += 1, ms += 40) {
+  for (let tries = 0, ms = 0; ; tries += 1, ms += 100) {
     assert.ok(tries < 200, 'it never ends by itself');
     run('docker', ['start', id]);
     const pid = ward.inspect('init').State.Pid;
