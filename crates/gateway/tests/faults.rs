@@ -281,11 +281,14 @@ async fn a_device_that_reads_no_acknowledgement_is_closed_and_keeps_no_one_waiti
     let mut number = 0;
     let mut sequence = 0;
     let ends = |clinic: &Clinic| clinic.server().stats().connections < 2;
+    // Measured just now, however long this takes: what is old is no longer published at once.
+    let batch_now = |sequence| {
+        let now_ms = HELLO_MS - 500 + u64::try_from(begun.elapsed().as_millis()).unwrap();
+        batch_of(sequence, now_ms, &[(0, 50_000, &[36_600])], None)
+    };
     while !ends(&clinic) {
         sequence += 1;
-        // Measured just now, however long this takes: what is old is no longer published at once.
-        let now_ms = HELLO_MS - 500 + u64::try_from(begun.elapsed().as_millis()).unwrap();
-        connection.try_send(&batch_of(sequence, now_ms, &[(0, 50_000, &[36_600])], None)).await;
+        connection.try_send(&batch_now(sequence)).await;
         let taken = clinic.server().stats().journaled;
         let more = || clinic.server().stats().journaled > taken || ends(&clinic);
         if sequence % 64 == 0 {
@@ -293,7 +296,7 @@ async fn a_device_that_reads_no_acknowledgement_is_closed_and_keeps_no_one_waiti
         }
         if sequence % 500 == 0 {
             number += 1;
-            steady.send(&batch(number)).await;
+            steady.send(&batch_now(number)).await;
             steady.acknowledged(number).await;
         }
     }
