@@ -27,8 +27,7 @@ fuzz seconds="60":
 # Fault tests at full length: a hundred kills, power cuts, a backlog of 100,000 readings, a thousand cut connections.
 faults:
     VITALWIRE_FAULTS=full JOURNAL_KILLS=100 JOURNAL_POWER_CUTS=40 \
-        cargo test --package vitalwire-gateway --package vitalwire-journal \
-        --test faults --test kill --test journal -- --nocapture
+        cargo test --workspace --test faults --test kill --test journal -- --nocapture
 
 # Runs the firmware without hardware: emulated Pico, modem and sensors, live in the terminal. [--help teaches]
 emulate *arguments:

@@ -272,7 +272,9 @@ async fn a_device_that_reads_no_acknowledgement_is_closed_and_keeps_no_one_waiti
     let clinic = Clinic::with_limits(limits).await;
     let (deaf, good) = (clinic.enrol_link("deaf").await, clinic.enrol_link("good").await);
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(2_048).unwrap();
+    // Small, to be full soon; with less, Linux drops what the server sends together with its acknowledgements of TCP, and both
+    // ends only send again for a minute.
+    socket.set_recv_buffer_size(16 * 1_024).unwrap();
     let stream = socket.connect(deaf.address).await.unwrap();
     let mut connection = shake(stream, &deaf.context()).await.expect("the handshake succeeds");
     let begun = Instant::now();
