@@ -44,17 +44,18 @@ pub use limits::BrokerLimits;
 pub use storage::{FILE as STORAGE_FILE, StorageError, WRITE_INTERVAL};
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use bytes::Bytes;
 use engine::Engine;
 use listener::{Front, Wire};
 use mqtt5::QoS;
 use mqtt5::broker::storage::StorageBackend;
 use mqtt5_protocol::packet::publish::PublishPacket;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tracing::warn;

@@ -254,7 +254,7 @@ fn every_limit_of_gateway_broker_and_journal_is_a_setting() {
     let is_field = |line: &str| line.contains(": ") && !line.ends_with(['(', '{']);
     let left: Vec<_> =
         before.iter().zip(&after).filter(|(before, after)| before == after && is_field(before)).collect();
-    assert!(left.is_empty(), "no setting reaches {left:?}: add a row to config/table.rs");
+    assert!(left.is_empty(), "no setting reaches {left:?}: add a row in config/table");
     assert!(before.iter().filter(|line| is_field(line)).count() > 25);
 }
 
