@@ -39,7 +39,7 @@ pub(crate) struct Order<'a> {
     pub(crate) folder: &'a Path,
     /// By what names and addresses people reach the servers.
     pub(crate) names: &'a [String],
-    /// What is made anew.
+    /// What is made again.
     pub(crate) renew: &'a [Renew],
 }
 
@@ -79,7 +79,7 @@ fn certificates(volumes: &mut Volumes, names: &[String]) -> anyhow::Result<()> {
     let authority =
         volumes.ensure(layout::AUTHORITY, || Ok(Authority::generate(AUTHORITY_NAME)?.to_pem()?))?;
     let authority = Authority::from_pem(&authority).with_context(|| {
-        format!("{} holds no authority; make it anew by --renew certificates", layout::AUTHORITY)
+        format!("{} holds no authority; make it again by --renew certificates", layout::AUTHORITY)
     })?;
     let ca = authority.certificate_pem()?;
     for (pair, own_names, [ca_file, certificate_file, key_file]) in [
@@ -100,7 +100,7 @@ fn certificates(volumes: &mut Volumes, names: &[String]) -> anyhow::Result<()> {
         let both = volumes.ensure(pair, || Ok(authority.issue(&all)?))?;
         let begins = both.windows(CERTIFICATE_BEGINS.len()).position(|window| window == CERTIFICATE_BEGINS);
         let (key, certificate) = begins.and_then(|at| both.split_at_checked(at)).with_context(|| {
-            format!("{pair} holds no key with its certificate; make it anew by --renew certificates")
+            format!("{pair} holds no key with its certificate; make it again by --renew certificates")
         })?;
         volumes.follow(ca_file, &ca)?;
         volumes.follow(certificate_file, certificate)?;

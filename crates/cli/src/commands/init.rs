@@ -60,7 +60,7 @@ pub(crate) struct InitArgs {
     /// Make a deployment's secrets instead, in the volumes that are mounted below this folder
     #[arg(long, value_name = "DIR")]
     deploy: Option<PathBuf>,
-    /// Of a deployment, make this anew; may be given several times
+    /// Of a deployment, make this again; may be given several times
     #[arg(long, value_enum, value_name = "WHAT", requires = "deploy")]
     renew: Vec<Renew>,
 }

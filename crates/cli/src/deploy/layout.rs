@@ -41,7 +41,7 @@ impl Ids {
     }
 }
 
-/// What is made anew when it is asked for.
+/// What is made again when it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Renew {
     /// The authority and all certificates
@@ -65,7 +65,7 @@ pub(crate) struct Kept {
     /// `VOLUME/NAME`.
     pub(crate) path: &'static str,
     pub(crate) mode: u32,
-    /// With what it is made anew.
+    /// With what it is made again.
     pub(crate) renew: Option<Renew>,
 }
 
@@ -123,7 +123,7 @@ pub(crate) const VOLUMES: &[Volume] = &[
 ];
 
 /// Every file that `init` keeps, beside the data folder. An earlier one makes later ones: in this order they are made, and
-/// against it they are removed to be made anew.
+/// against it they are removed to be made again.
 pub(crate) const FILES: &[Kept] = &[
     secret(AUTHORITY, Some(Renew::Certificates)),
     secret(SERVER_PAIR, Some(Renew::Certificates)),

@@ -148,7 +148,7 @@ fn a_run_that_ended_after_any_file_is_completed_by_the_next() {
         if made <= master_key {
             fs::remove_dir_all(deployment.path("data/vitalwire")).unwrap();
         }
-        // Whoever did not see the passwords of the people sees them now.
+        // Someone who did not see the passwords of the people sees them now.
         let said = deployment.init(&[]).unwrap();
         let lacks = |path| FILES.iter().skip(made).any(|file| file.path == path);
         let wanted = usize::from(made <= master_key || lacks(layout::ACCOUNTS))

@@ -94,7 +94,7 @@ impl Volumes {
         // Its owner may write what this only reads; that opens it to no one.
         if mode & !(file.mode | 0o200) != 0 {
             let renew = match file.renew {
-                Some(_) => ". If someone may have, make it anew by --renew",
+                Some(_) => ". If someone may have, make it again by --renew",
                 None => "",
             };
             bail!(
@@ -106,7 +106,7 @@ impl Volumes {
         Ok(())
     }
 
-    /// Removes what is to be made anew, what depends on others first.
+    /// Removes what is to be made again, what depends on others first.
     pub(crate) fn remove(&mut self, renew: Renew) -> anyhow::Result<()> {
         for file in FILES.iter().rev().filter(|file| file.renew == Some(renew)) {
             let path = self.path(file.path);
@@ -156,7 +156,7 @@ impl Volumes {
         self.write(path, bytes)
     }
 
-    /// Beside it, then renamed: whoever looks sees it whole, and its owner's.
+    /// Beside it, then renamed: a reader sees it whole, and its owner's.
     pub(crate) fn write(&mut self, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
         let (file, volume) = FILES
             .iter()
