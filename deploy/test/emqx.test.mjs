@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { browser, open, tile } from '../nodered/test/support/browser.mjs';
 import { until } from '../nodered/test/support/process.mjs';
 import { isHardened, noSecretOutside } from './support/inspection.mjs';
-import { DEPLOY, docker, passwords, report, stack } from './support/stack.mjs';
+import { DEPLOY, docker, passwords, report, run, stack } from './support/stack.mjs';
 import { standin } from './support/standin.mjs';
 
 const UP_MS_MAX = 60_000;
@@ -132,6 +132,18 @@ test('the paper\'s layout', async (t) => {
     for (const [service, address] of [['gateway', '172.20.0.10'], ['emqx', '172.20.0.20'], ['nodered', '172.20.0.30']]) {
       assert.deepEqual(Object.values(ward.inspect(service).NetworkSettings.Networks).map(({ IPAddress }) => IPAddress), [address]);
     }
+  });
+
+  await t.test('who is added to the accounts is in EMQX\'s files after the next init', () => {
+    ward.vitalwire('gateway', 'emqx', 'add', 'family', '--role', 'reader', '--device', devices[0], '--generate');
+    const said = ward.compose(['run', '--rm', 'init']).stdout;
+    assert.deepEqual(passwords(said), {}, said);
+    const read = (volume, name) => readFileSync(join(ward.volume(volume), name), 'utf8');
+    assert.match(read('emqx', 'users.csv'), /^family,[0-9a-f]{64},[0-9a-f]{32},false$/m);
+    assert.match(read('emqx-data', 'authz/acl.conf'), /\{username, "family"\}, subscribe, \["Pico\/bed_01\/#"/);
+    // The URL, the key and the certificate are known in the container; the stand-in has no REST API.
+    const sync = run('docker', ['exec', ward.id('gateway'), '/bin/vitalwire', 'emqx', 'sync', '--dry-run']);
+    assert.match(sync.stderr, /https:\/\/emqx:18083/);
   });
 
   await t.test('killed under load, it loses no acknowledged reading, and devices are back in time', async (t) => {
