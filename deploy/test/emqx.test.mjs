@@ -147,6 +147,7 @@ test('the paper\'s layout', async (t) => {
   });
 
   await t.test('killed under load, it loses no acknowledged reading, and devices are back in time', async (t) => {
+    const before = kept(ward, devices);
     const fleet = ward.fleet(['--protocol', 'tls', '--links', links, '--rate', '10', '--seconds', '20', '--ramp', '2']);
     await until(() => new Set(seen.filter(({ topic }) => /^vitalwire\/v1\/bed_\d+\/waveform/.test(topic)).map(({ topic }) => topic)).size === FLEET, 'all devices');
     const killed = Date.now();
@@ -168,6 +169,7 @@ test('the paper\'s layout', async (t) => {
     assert.ok(percentile(back_ms, 0.99) < BACK_P99_MS_MAX, `${percentile(back_ms, 0.99)} ms`);
     const ended = await report(fleet);
     assert.deepEqual([ended.dropped, ended.held, ended.acknowledged], [0, 0, ended.measured]);
+    assert.equal(kept(ward, devices) - before, ended.acknowledged, 'the journal has what was acknowledged, once');
   });
 
   await t.test('with a wrong password at the broker readings are kept, it is said, and tried again', async () => {

@@ -184,6 +184,27 @@ fn certificates_are_for_the_names_and_belong_together() {
 }
 
 #[test]
+fn what_is_renewed_is_new_and_nothing_else() {
+    for (renew, follow) in [
+        (Renew::Mqtt, &[layout::ACCOUNTS, layout::EMQX_USERS] as &[_]),
+        (Renew::Pages, &[]),
+        (Renew::Emqx, &[]),
+    ] {
+        let deployment = Deployment::new();
+        deployment.init(&[]).unwrap();
+        let before = deployment.files();
+        deployment.init(&[renew]).unwrap();
+        let after = deployment.files();
+        for file in FILES {
+            let path = deployment.path(file.path);
+            let expected = file.renew == Some(renew) || follow.contains(&file.path);
+            assert_eq!(before[&path] != after[&path], expected, "{renew:?}: {}", file.path);
+        }
+        assert!(passwords(&deployment.init(&[]).unwrap()).is_empty());
+    }
+}
+
+#[test]
 fn what_others_can_read_is_refused_and_named() {
     let deployment = Deployment::new();
     deployment.init(&[]).unwrap();
