@@ -104,9 +104,10 @@ fn completions_know_the_commands() {
 
 #[test]
 fn bash_completes_a_command_from_its_first_letters() {
-    let script = stdout(&run(&["completions", "bash"]));
-    let ask = "\nCOMP_WORDS=(vitalwire ver); COMP_CWORD=1; _vitalwire vitalwire ver vitalwire; echo \"${COMPREPLY[@]}\"";
-    let answer = Command::new("bash").args(["-c", &(script + ask)]).output().unwrap();
+    let script = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&script, stdout(&run(&["completions", "bash"]))).unwrap();
+    let ask = ". \"$0\"; COMP_WORDS=(vitalwire ver); COMP_CWORD=1; _vitalwire vitalwire ver vitalwire; echo \"${COMPREPLY[@]}\"";
+    let answer = Command::new("bash").args(["-c", ask]).arg(script.path()).output().unwrap();
     assert_eq!(stdout(&answer), "verify-capture\n", "{}", support::stderr(&answer));
 }
 

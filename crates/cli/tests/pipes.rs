@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 25] = [
+const PRINTING: [&str; 27] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device links --data {DATA}",
@@ -69,18 +69,25 @@ const PRINTING: [&str; 25] = [
     "journal confirm-clock --data {DATA}",
     "config show --data {DATA}",
     "config show --defaults",
+    "completions bash",
+    "man {DATA}/man",
     "demo --devices 1 --seconds 0.2 --listen 127.0.0.1:0 --mqtt-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0",
     "user remove demo --data {DATA}",
     "device revoke patient_02 --data {DATA}",
 ];
 
 /// Commands that have tests of their own below or elsewhere, or print nothing to standard output.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 18] = [
     "device add",
     "device erase",
     "device provision",
     "device rotate",
     "doctor",
+    "emqx add",
+    "emqx password",
+    "emqx remove",
+    "emqx sync",
+    "healthcheck",
     "serve",
     "simulate device",
     "simulate fleet",
@@ -184,6 +191,19 @@ fn a_password_that_was_not_shown_is_not_stored() {
         let set = ["user", "password", "admin", "--generate", "--data", data.path()];
         assert_eq!(run_into(&set, out()).status.code(), Some(1));
         assert_eq!(data.must(&["audit", "verify"]), head, "the password is the one before");
+
+        let accounts = folder.path().join("emqx-users.toml");
+        let users = ["--users", accounts.to_str().unwrap()];
+        let add = [&["emqx", "add", "nurse", "--role", "reader", "--generate"][..], &users].concat();
+        assert_eq!(run_into(&add, out()).status.code(), Some(1));
+        assert!(!accounts.exists(), "EMQX's accounts, too");
+        assert!(run(&add).status.success());
+        let before = std::fs::read(&accounts).unwrap();
+        let set = [&["emqx", "password", "nurse", "--generate"][..], &users].concat();
+        assert_eq!(run_into(&set, out()).status.code(), Some(1));
+        assert_eq!(std::fs::read(&accounts).unwrap(), before);
+        let remove = run_into(&[&["emqx", "remove", "nurse"][..], &users].concat(), closed());
+        assert!(remove.status.success(), "{}", stderr(&remove));
     }
 }
 
