@@ -74,6 +74,8 @@ class Devices {
   take(topic, payload, now_ms) {
     const parsed = parseTopic(topic);
     if (!parsed) return false;
+    // What comes proves the connection: Node-RED says once that it is there, and a deployment at that moment loses it.
+    this.connection(true, now_ms);
     const { id, kind } = parsed;
     if (kind === 'status' && payload === '') return this.#forget(id);
     // An erased device's addresses go, too, before its status or after it: they must not bring it back.

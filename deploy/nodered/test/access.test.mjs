@@ -176,7 +176,9 @@ describe('the gate', () => {
     assert.equal(deployed.status, 200);
     const watching = await socket(nodered.url, { headers: { cookie } });
     const isOnline = ([event, message]) => event === 'msg-input:vitalwire-template' && message.payload.connected && message.payload.devices.some(({ state }) => state === 'online');
-    await until(() => watching.received.some(isOnline), 'values after the deployment');
+    await until(() => watching.received.some(isOnline), 'values after the deployment').catch((error) => {
+      throw Error(`${error.message}; last: ${JSON.stringify(watching.received.at(-1))}\n${nodered.text()}`);
+    });
     watching.close();
     const stored = readFileSync(`${nodered.env.NODERED_DATA}/flows.json`, 'utf8') + readFileSync(`${nodered.env.NODERED_DATA}/flows_cred.json`, 'utf8');
     assert.ok(!stored.includes(ward.mqttPassword));

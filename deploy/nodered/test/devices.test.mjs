@@ -95,6 +95,14 @@ describe('states', () => {
     assert.equal(only(known.all(now + 181_000)).state, 'silent');
   });
 
+  test('a value proves the connection that no one told', () => {
+    const known = new Devices({ silent_after_ms: SILENT_AFTER_MS });
+    known.take('vitalwire/v1/bed/reading', temperature(T0, '36.600'), T0);
+    assert.deepEqual([known.all(T0).connected, only(known.all(T0)).state], [true, 'online']);
+    known.connection(false, T0);
+    assert.deepEqual([known.all(T0).connected, only(known.all(T0)).state], [false, 'unknown']);
+  });
+
   test('without the broker every state is unknown', () => {
     const known = connected();
     known.take('vitalwire/v1/bed/reading', temperature(T0, '36.6'), T0);
