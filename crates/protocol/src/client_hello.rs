@@ -46,6 +46,9 @@ pub fn has_client_hello(bytes: &[u8]) -> Result<bool, ClientHelloError> {
     loop {
         let Some(len) = record_len(bytes, at)? else { return Ok(false) };
         let end = at + RECORD_HEADER_LEN + len;
+        if end > CLIENT_HELLO_LEN_MAX {
+            return Err(ClientHelloError::TooLong);
+        }
         let part = bytes.get(at + RECORD_HEADER_LEN..).unwrap_or_default();
         let part = part.get(..len).unwrap_or(part);
         // A message may lie in several records, and its header too.
@@ -139,6 +142,7 @@ mod tests {
         for (bytes, expected) in cases {
             assert_eq!(has_client_hello(bytes), expected, "{bytes:02x?}");
             assert_eq!(has_client_hello(&bytes[..bytes.len() - 1]), Ok(false), "{bytes:02x?} but the last");
+            assert_eq!(has_client_hello(&[bytes, b"\x08"].concat()), expected, "{bytes:02x?} and more");
         }
     }
 
