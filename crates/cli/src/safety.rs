@@ -102,24 +102,19 @@ mod tests {
         }
     }
 
-    fn embedded() -> BrokerSettings {
-        BrokerSettings::Embedded { plain: None, tls: None, websocket: None, limits: Default::default() }
+    fn embedded(plain: Option<SocketAddr>, websocket: Option<SocketAddr>) -> BrokerSettings {
+        BrokerSettings::Embedded { plain, tls: None, websocket, limits: Default::default() }
     }
 
     #[test]
     fn devices_may_be_reached_from_everywhere() {
-        assert_eq!(refusals(&settings(embedded())), []);
+        assert_eq!(refusals(&settings(embedded(None, None))), []);
     }
 
     #[test]
     fn refuses_plain_mqtt_websocket_and_metrics_beyond_this_machine() {
         let open: SocketAddr = ([0, 0, 0, 0], 1883).into();
-        let mut all = settings(BrokerSettings::Embedded {
-            plain: Some(open),
-            tls: None,
-            websocket: Some(open),
-            limits: Default::default(),
-        });
+        let mut all = settings(embedded(Some(open), Some(open)));
         all.metrics = Some(open);
         let expected = [Refusal::Metrics(open), Refusal::PlainMqtt(open), Refusal::PlainWebSocket(open)];
         assert_eq!(refusals(&all), expected);
@@ -128,12 +123,7 @@ mod tests {
     #[test]
     fn loopback_is_allowed() {
         let here = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let mut all = settings(BrokerSettings::Embedded {
-            plain: here,
-            tls: None,
-            websocket: here,
-            limits: Default::default(),
-        });
+        let mut all = settings(embedded(here, here));
         all.metrics = here;
         assert_eq!(refusals(&all), []);
     }
@@ -141,12 +131,7 @@ mod tests {
     #[test]
     fn networks_that_are_allowed_open_plain_mqtt_and_nothing_else() {
         let open: SocketAddr = ([0, 0, 0, 0], 1883).into();
-        let mut all = settings(BrokerSettings::Embedded {
-            plain: Some(open),
-            tls: None,
-            websocket: Some(open),
-            limits: Default::default(),
-        });
+        let mut all = settings(embedded(Some(open), Some(open)));
         all.trust.plain_mqtt = "172.20.0.0/16".parse().unwrap();
         assert_eq!(refusals(&all), [Refusal::PlainWebSocket(open)]);
         let external = |url: &str| {

@@ -39,6 +39,17 @@ impl TinyDisk {
         None
     }
 
+    /// A data folder with a device and a reader.
+    fn ward(&self) -> PathBuf {
+        let folder = self.0.path().join("data");
+        let data = folder.to_str().unwrap();
+        must(&["init"], data);
+        must(&["device", "add", "d"], data);
+        let user = ["user", "add", "watcher", "--role", "reader", "--password-stdin", "--data", data];
+        assert!(run_with_stdin(&user, PASSWORD).status.success());
+        folder
+    }
+
     fn ballast(&self) -> PathBuf {
         self.0.path().join("ballast")
     }
@@ -92,12 +103,8 @@ fn device(data: &Path) -> LinkDevice {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_starts_on_a_full_disk_four_times_of_four() {
     let Some(disk) = TinyDisk::mount() else { return };
-    let folder = disk.0.path().join("data");
+    let folder = disk.ward();
     let data = folder.to_str().unwrap();
-    must(&["init"], data);
-    must(&["device", "add", "d"], data);
-    let user = ["user", "add", "watcher", "--role", "reader", "--password-stdin", "--data", data];
-    assert!(run_with_stdin(&user, PASSWORD).status.success());
     Serve::start(&folder).terminate();
     let mut device = device(&folder);
     let mut held = 0;
@@ -147,12 +154,8 @@ async fn a_server_starts_on_a_full_disk_four_times_of_four() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_folders_server_starts_on_a_full_disk_is_known_to_doctor_and_keeps_all_when_there_is_room() {
     let Some(disk) = TinyDisk::mount() else { return };
-    let folder = disk.0.path().join("data");
+    let folder = disk.ward();
     let data = folder.to_str().unwrap();
-    must(&["init"], data);
-    must(&["device", "add", "d"], data);
-    let user = ["user", "add", "watcher", "--role", "reader", "--password-stdin", "--data", data];
-    assert!(run_with_stdin(&user, PASSWORD).status.success());
     let mut device = device(&folder);
     disk.fill();
     assert!(!folder.join("journal.db").exists() && !folder.join("broker/broker.db").exists());
