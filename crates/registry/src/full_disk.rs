@@ -19,17 +19,23 @@ const PAGES: i32 = 1_000;
 pub(crate) fn is_cause_of(error: &RegistryError, path: &Path) -> bool {
     match error {
         RegistryError::DiskFull => true,
-        RegistryError::Database(cause) => {
-            let code = cause.sqlite_error_code();
-            matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen)) && !disk_has_room(path)
-        }
+        RegistryError::Database(cause) => is_full_disk(cause, path),
         _ => false,
     }
 }
 
-/// Whether the disk of this file has room for what SQLite writes beside it.
+/// Whether SQLite failed at this file for want of room. Without room beside the file it cannot make its shared index, and says
+/// only that it cannot open or read.
 #[must_use]
-pub fn disk_has_room(path: &Path) -> bool {
+pub fn is_full_disk(error: &rusqlite::Error, path: &Path) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => !has_room(path),
+        _ => false,
+    }
+}
+
+fn has_room(path: &Path) -> bool {
     let folder = path.parent().unwrap_or(path);
     rustix::fs::statvfs(folder)
         .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_BYTES_MIN)

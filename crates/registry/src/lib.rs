@@ -45,7 +45,7 @@ pub use device_store::{DeviceInfo, FreshKey};
 pub use directory::{Changes, DeviceChange, Directory, FoundLink, Links, RowName, UserChange};
 pub use erasure::{ErasureDone, ErasureInfo};
 pub use error::{RegistryError, Result};
-pub use full_disk::disk_has_room;
+pub use full_disk::is_full_disk;
 pub use key::{MasterKey, master_key_path};
 pub use limits::{
     DEVICES_MAX, LoginLimits, PROOF_LEN_MAX, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, USERS_MAX,

@@ -10,7 +10,7 @@ use mqtt5::QoS;
 use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use tracing::warn;
-use vitalwire_registry::disk_has_room;
+use vitalwire_registry::is_full_disk;
 
 use super::backlog::{Backlog, RowChange};
 use crate::error::BrokerError;
@@ -60,11 +60,6 @@ impl Database {
         };
         let is_empty = file.metadata().map_err(|error| storage(error.to_string()))?.len() == 0;
         let connection = Connection::open(&path).map_err(|error| storage(error.to_string()))?;
-        let lacks_room = |error: &rusqlite::Error| match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => true,
-            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => !disk_has_room(&path),
-            _ => false,
-        };
         let format = match prepare(&connection) {
             Ok(0) => make_tables(&connection),
             prepared => prepared,
@@ -77,7 +72,7 @@ impl Database {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 Err(BrokerError::StorageInUse { path })
             }
-            Err(error) if (is_empty || is_new(&connection)) && lacks_room(&error) => Ok(None),
+            Err(error) if (is_empty || is_new(&connection)) && is_full_disk(&error, &path) => Ok(None),
             Err(error) => Err(storage(error.to_string())),
         }
     }
