@@ -56,6 +56,8 @@ class Login {
   #secure;
   #log;
   #checks = 0;
+  // Sockets that came while the flows do not run, as functions that let them in; nothing while the flows run.
+  #waiting = [];
 
   // `secure`: the pages come by HTTPS, and so the cookie only travels there. `log` is told who logged in and who was refused.
   constructor({ users, sessions, attempts, secure, log }) {
@@ -99,7 +101,16 @@ class Login {
     }
     const release = this.#sessions.hold(session, () => socket.disconnect(true));
     socket.on('disconnect', release);
-    next();
+    // While a deployment restarts the flows, the dashboard takes no note of a socket: its page would stay empty for ever.
+    if (this.#waiting) this.#waiting.push(next);
+    else next();
+  }
+
+  // Whether the flows run: sockets wait for them.
+  flowsRun(areRunning) {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = areRunning ? undefined : waiting;
+    if (areRunning) for (const next of waiting) next();
   }
 
   // For Node-RED's `adminAuth.tokens`: the editor's user of a `Cookie` header. Node-RED asks for each request of the admin API and for

@@ -24,6 +24,8 @@ module.exports = (RED) => {
   // Before each start of the flows, so that what a person deployed in the editor cannot lose it.
   RED.events.on('flows:starting', () => RED.nodes.addCredentials(BROKER_ID, { user: mqtt.user, password: mqtt.password }));
   RED.events.on('flows:started', explain);
+  RED.events.on('flows:stopping', () => login.flowsRun(false));
+  RED.events.on('flows:started', () => login.flowsRun(true));
   RED.server.prependListener('upgrade', (request, stream) => login.holdUpgrade(request, stream));
   RED.plugins.registerPlugin('vitalwire', { type: 'vitalwire' });
 };

@@ -184,6 +184,25 @@ describe('the gate', () => {
     assert.ok(!stored.includes(ward.mqttPassword));
   });
 
+  test('who opens the page while an editor deploys gets values, too', async () => {
+    const cookie = await nodered.cookie('engineer');
+    const present = await (await get('/flows', cookie, { 'Node-RED-API-Version': 'v2' })).text();
+    let isDeployed = false;
+    const deployed = fetch(`${nodered.url}/flows`, { method: 'POST', headers: { cookie, 'content-type': 'application/json', 'Node-RED-API-Version': 'v2' }, body: present });
+    deployed.finally(() => (isDeployed = true));
+    const opened = [];
+    // One at each moment of the deployment, and one after it.
+    for (let isLast = false; !isLast; ) {
+      isLast = isDeployed;
+      opened.push(await socket(nodered.url, { headers: { cookie }, transports: ['websocket'] }));
+    }
+    assert.equal((await deployed).status, 200);
+    for (const [index, each] of opened.entries()) {
+      await until(() => each.received.some(([event]) => event.startsWith('msg-input:')), `values on page ${index + 1} of ${opened.length}`);
+      each.close();
+    }
+  });
+
   test('a viewer changes nothing for others: not the page, not what it shows', async () => {
     const [one, other] = await Promise.all([1, 2].map(async () => socket(nodered.url, { headers: { cookie: await nodered.cookie('nurse') } })));
     const evil = { topic: 'x', payload: { kind: 'all', devices: [] }, ui_update: { format: '<b>evil</b>' }, _client: {} };
