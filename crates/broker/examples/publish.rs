@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let plain = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let broker = Broker::start(BrokerConfig { plain, ..BrokerConfig::new(folder.path()) }, logins).await?;
     for (bed, celsius) in [("bed_07", "36.6"), ("bed_08", "37.1")] {
-        broker.publish(format!("Pico/{bed}/Physiological_Data/Temperature"), celsius.into(), true).await;
+        broker.publish(format!("Pico/{bed}/Physiological_Data/Temperature"), celsius.into(), true);
     }
 
     let port = broker.addresses().plain.ok_or("it listens nowhere")?.port();

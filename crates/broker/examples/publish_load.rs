@@ -135,9 +135,9 @@ async fn publish(
             let begun = Instant::now();
             for topic in TOPICS {
                 let value = bytes::Bytes::from_static(b"36.600");
-                broker.publish(format!("Pico/{name}/{topic}"), value, false).await;
+                broker.publish(format!("Pico/{name}/{topic}"), value, false);
             }
-            broker.publish(format!("vitalwire/v1/{name}/reading"), json.clone(), false).await;
+            broker.publish(format!("vitalwire/v1/{name}/reading"), json.clone(), false);
             longest = longest.max(begun.elapsed());
             readings += 1;
         }

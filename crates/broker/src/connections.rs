@@ -1,14 +1,12 @@
-//! The connections being served, whose they are, and which client id belongs to whom. It knows no MQTT packets.
+//! The connections being served, and whose they are. It knows no MQTT packets.
 //!
-//! A client id belongs to the user who uses it: while a connection or a stored session has it, another user can neither
-//! take the connection over nor read the session's queue.
+//! When there is no room, the oldest connection that has said nothing makes it: who is silent locks out no one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mqtt5::types::WillMessage;
 use tokio::sync::Notify;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
@@ -16,54 +14,33 @@ use vitalwire_registry::{Directory, User};
 
 use crate::wake::Cut;
 
-tokio::task_local! {
-    /// The connection that the current task serves; how the broker crate's callbacks learn whom they are asked about.
-    pub(crate) static CONNECTION: Arc<Connection>;
-}
-
 /// One accepted connection.
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// What is logged of the connection is logged in it.
     pub(crate) span: Span,
     pub(crate) cut: Arc<Cut>,
-    admitted: OnceLock<Admitted>,
-    closing: AtomicBool,
-}
-
-/// Who came in.
-pub(crate) struct Admitted {
-    pub(crate) user: Arc<User>,
-    pub(crate) client_id: String,
-    pub(crate) will: Option<WillMessage>,
+    /// It sent CONNECT.
+    has_spoken: AtomicBool,
+    admitted: OnceLock<Arc<User>>,
 }
 
 impl Connection {
-    pub(crate) fn admit(&self, admitted: Admitted) {
-        self.span.record("user", admitted.user.name.as_str());
-        self.span.record("client_id", admitted.client_id.as_str());
-        // The broker crate asks once a connection: a second CONNECT is a protocol error.
-        let _ = self.admitted.set(admitted);
+    /// It sent CONNECT, and its password is being checked.
+    pub(crate) fn begin_login(&self) {
+        self.has_spoken.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn admitted(&self) -> Option<&Admitted> {
-        self.admitted.get()
-    }
-
-    /// The connection is over; what is published in its name from now on is its will.
-    pub(crate) fn begin_closing(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
+    /// It is logged in. There is one CONNECT a connection.
+    pub(crate) fn admit(&self, user: Arc<User>, client_id: &str) {
+        self.span.record("user", user.name.as_str());
+        self.span.record("client_id", client_id);
+        let _ = self.admitted.set(user);
     }
 
     /// Whether the user may still do what it could at its login.
     fn is_outdated(&self, directory: &Directory) -> bool {
-        self.admitted().is_some_and(|admitted| {
-            directory.users.get(&admitted.user.name).is_none_or(|now| **now != *admitted.user)
-        })
+        self.admitted.get().is_some_and(|user| directory.users.get(&user.name).is_none_or(|now| now != user))
     }
 }
 
@@ -87,11 +64,41 @@ pub(crate) enum Full {
 struct Tables {
     // Places of connections whose address is not known yet.
     reserved: usize,
-    live: HashMap<u64, Arc<Connection>>,
+    // In the order in which they came.
+    live: BTreeMap<u64, Arc<Connection>>,
     next: u64,
     addresses: HashMap<IpAddr, usize>,
-    // Client id → its user and how many connections have it (two during a take-over).
-    claims: HashMap<String, (String, usize)>,
+    evicted: u64,
+}
+
+impl Tables {
+    /// Ends the oldest connection that has said nothing, of this address or of any; whether there was one.
+    fn evict(&mut self, address: Option<IpAddr>) -> bool {
+        let is_silent = |connection: &Connection| {
+            !connection.has_spoken.load(Ordering::Relaxed)
+                && address.is_none_or(|address| connection.peer.ip() == address)
+        };
+        let Some(key) = self.live.iter().find(|(_, of)| is_silent(of)).map(|(key, _)| *key) else {
+            return false;
+        };
+        if let Some(connection) = self.remove(key) {
+            connection.cut.cut();
+        }
+        self.evicted += 1;
+        true
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Arc<Connection>> {
+        let connection = self.live.remove(&key)?;
+        let address = connection.peer.ip();
+        if let Some(count) = self.addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&address);
+            }
+        }
+        Some(connection)
+    }
 }
 
 /// The table of all connections.
@@ -113,7 +120,7 @@ impl Connections {
     /// Keeps a place for a connection whose address may not be known yet, until the place is dropped.
     pub(crate) fn reserve(self: &Arc<Self>) -> Result<Place, Full> {
         let mut tables = self.tables();
-        if tables.live.len() + tables.reserved >= self.caps.total_max {
+        if tables.live.len() + tables.reserved >= self.caps.total_max && !tables.evict(None) {
             return Err(Full::Total(self.caps.total_max));
         }
         tables.reserved += 1;
@@ -122,46 +129,23 @@ impl Connections {
 
     fn enter(self: &Arc<Self>, peer: SocketAddr) -> Result<Entry, Full> {
         let mut tables = self.tables();
-        let here = tables.addresses.entry(peer.ip()).or_insert(0);
-        if *here >= self.caps.per_address_max {
+        let here = tables.addresses.get(&peer.ip()).copied().unwrap_or(0);
+        if here >= self.caps.per_address_max && !tables.evict(Some(peer.ip())) {
             return Err(Full::Address(self.caps.per_address_max));
         }
-        *here += 1;
+        *tables.addresses.entry(peer.ip()).or_insert(0) += 1;
         let key = tables.next;
         tables.next += 1;
         let connection = Arc::new(Connection {
             peer,
             span: info_span!("mqtt", %peer, user = Empty, client_id = Empty),
             cut: Arc::new(Cut::default()),
+            has_spoken: AtomicBool::new(false),
             admitted: OnceLock::new(),
-            closing: AtomicBool::new(false),
         });
         tables.live.insert(key, Arc::clone(&connection));
         drop(tables);
         Ok(Entry { table: Arc::clone(self), key, connection })
-    }
-
-    /// Claims the client id for the user. `Err` names the user that has it. Every claim must be followed by `admit` on
-    /// the same connection or by `release`.
-    pub(crate) fn claim(&self, client_id: &str, user: &str) -> Result<(), String> {
-        let mut tables = self.tables();
-        let (owner, count) =
-            tables.claims.entry(client_id.to_owned()).or_insert_with(|| (user.to_owned(), 0));
-        if owner != user {
-            return Err(owner.clone());
-        }
-        *count += 1;
-        Ok(())
-    }
-
-    pub(crate) fn release(&self, client_id: &str) {
-        let mut tables = self.tables();
-        if let Some((_, count)) = tables.claims.get_mut(client_id) {
-            *count -= 1;
-            if *count == 0 {
-                tables.claims.remove(client_id);
-            }
-        }
     }
 
     /// Cuts every connection whose user is not as it was at the login. Returns how many.
@@ -193,9 +177,14 @@ impl Connections {
         }
     }
 
-    /// How many are admitted now.
+    /// How many are logged in now.
     pub(crate) fn admitted(&self) -> usize {
-        self.tables().live.values().filter(|connection| connection.admitted().is_some()).count()
+        self.tables().live.values().filter(|connection| connection.admitted.get().is_some()).count()
+    }
+
+    /// How many were ended since the start to make room.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.tables().evicted
     }
 }
 
@@ -227,19 +216,8 @@ pub(crate) struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut tables = self.table.tables();
-        tables.live.remove(&self.key);
-        let address = self.connection.peer.ip();
-        if let Some(count) = tables.addresses.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                tables.addresses.remove(&address);
-            }
-        }
-        drop(tables);
-        if let Some(admitted) = self.connection.admitted() {
-            self.table.release(&admitted.client_id);
-        }
+        // One that made room is out already.
+        self.table.tables().remove(self.key);
         self.table.left.notify_waiters();
     }
 }
@@ -256,6 +234,7 @@ mod tests {
     fn connections_are_capped_in_all_and_by_address_and_places_come_back() {
         let table = Arc::new(Connections::new(Caps { total_max: 3, per_address_max: 2 }));
         let enter = |peer| table.reserve().and_then(|place| place.enter(peer));
+        let enter = |peer| enter(peer).inspect(|entry| entry.connection.begin_login());
         let first = enter(peer(1, 1)).ok().unwrap();
         let second = enter(peer(1, 2)).ok().unwrap();
         assert_eq!(enter(peer(1, 3)).err(), Some(Full::Address(2)));
@@ -273,6 +252,7 @@ mod tests {
         let [first, second] = [table.reserve().ok().unwrap(), table.reserve().ok().unwrap()];
         assert_eq!(table.reserve().err(), Some(Full::Total(2)));
         let entry = first.enter(peer(1, 1)).ok().unwrap();
+        entry.connection.begin_login();
         assert_eq!(table.reserve().err(), Some(Full::Total(2)));
         assert_eq!(second.enter(peer(1, 2)).err(), Some(Full::Address(1)));
         let third = table.reserve().ok().unwrap();
@@ -281,13 +261,21 @@ mod tests {
     }
 
     #[test]
-    fn a_client_id_is_its_users_until_the_last_connection_leaves() {
-        let table = Connections::new(Caps { total_max: 1, per_address_max: 1 });
-        table.claim("display", "ana").unwrap();
-        table.claim("display", "ana").unwrap();
-        table.release("display");
-        assert_eq!(table.claim("display", "bob"), Err("ana".to_owned()));
-        table.release("display");
-        assert_eq!(table.claim("display", "bob"), Ok(()));
+    fn who_is_silent_makes_room_the_oldest_first_and_who_logs_in_does_not() {
+        let table = Arc::new(Connections::new(Caps { total_max: 3, per_address_max: 2 }));
+        let enter = |peer| table.reserve().and_then(|place| place.enter(peer));
+        let [first, second] = [1, 2].map(|port| enter(peer(1, port)).ok().unwrap());
+        first.connection.begin_login();
+        let third = enter(peer(1, 3)).ok().unwrap();
+        assert!(second.connection.cut.is_cut() && !first.connection.cut.is_cut());
+        drop(second);
+        third.connection.begin_login();
+        assert_eq!(enter(peer(1, 4)).err(), Some(Full::Address(2)));
+        let other = enter(peer(2, 1)).ok().unwrap();
+        let _fourth = enter(peer(3, 1)).ok().unwrap();
+        assert!(other.connection.cut.is_cut(), "any silent one makes room for all");
+        assert_eq!(table.evicted(), 2);
+        drop((first, other));
+        assert!(enter(peer(1, 5)).is_ok());
     }
 }

@@ -1,42 +1,40 @@
-//! The embedded MQTT broker: authenticated, authorised, durable. Built on the `mqtt5` crate, which no other crate names.
+//! The embedded MQTT broker: authenticated, authorised, durable. MQTT 3.1.1 and 5, over TCP, TLS and WebSocket.
 //!
 //! It has no anonymous clients and no default password, publishes no `$SYS` topics, opens no port but those it is told
-//! to, and never blocks who publishes: a slow subscriber's messages wait in its own queue.
+//! to, and never blocks who publishes: what a subscriber cannot take now waits for it.
+//!
+//! The module `core` decides, without sockets and clocks; `client` is one connection's task; `protocol` and `wire` know packets.
 //!
 //! # What survives
-//! Retained messages, and sessions with the QoS 1 messages their clients missed, also a `kill -9`: all but the last
-//! [`WRITE_INTERVAL`] (the private module `storage` states the bound in full).
-//!
-//! # Cost
-//! CPU of a reading (eight messages, one subscriber to everything at QoS 0, current-thread runtime; measured by
-//! `examples/publish_load.rs` on two cores that were busy with other work, its own clock ticks taken off): 34 µs at
-//! 1,000 readings/s, where every reading is written by itself and the system's wake-ups dominate, and 13 µs at 10,000/s. At
-//! 3,000/s with a QoS 1 subscriber whose session is stored and that comes and goes: 47 µs; with the broker crate's file
-//! storage it was 310 µs. An absent QoS 1 subscriber costs 34 µs a reading at that rate; what it misses beyond
-//! [`BrokerLimits::queued_messages_max`] is dropped, so readers at high rates are better off with `vitalwire/v1`.
+//! Retained messages, and sessions with the messages of QoS 1 and 2 that their clients missed, also a `kill -9`: all but the
+//! last [`WRITE_INTERVAL`] (the private module `storage` states the bound in full). Expiries count the time in which the broker
+//! ran, and no setting of the system's clock moves them.
 //!
 //! # Limits
-//! [`BrokerLimits`] names those that can be set. What happens at each is said there.
+//! [`BrokerLimits`] names those that can be set. What happens at each is said there. A shared subscription (`$share`) has messages
+//! while one of its members is connected. A delayed will is gone when the broker stops.
 
-mod allowed;
-mod auth;
 mod authority;
 mod certificate;
+mod client;
 mod connections;
+mod core;
 mod counters;
 mod engine;
 mod error;
-mod events;
 mod greeting;
 mod limits;
 mod listener;
+mod login;
+mod message;
+mod protocol;
 mod revoke;
+mod shared;
 mod storage;
-mod stream;
 mod tls;
 mod wake;
 mod websocket;
-mod wills;
+mod wire;
 
 pub use authority::Authority;
 pub use error::{BrokerError, bind_advice};
@@ -46,28 +44,24 @@ pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
+use core::Core;
+use core::session::End;
 use engine::Engine;
 use listener::{Front, Wire};
-use mqtt5::QoS;
-use mqtt5::broker::storage::StorageBackend;
-use mqtt5_protocol::packet::publish::PublishPacket;
+use message::Publication;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use tracing::warn;
-use vitalwire_access::{Networks, Origins, Proxies, acl};
+use vitalwire_access::{Networks, Origins, Proxies};
 use vitalwire_registry::Logins;
 
-/// The longest a stop waits until subscribers have what was published.
-const DELIVERY_MAX: Duration = Duration::from_millis(400);
-/// No message sent to anybody for this long means that all who read have everything.
-const DELIVERY_QUIET: Duration = Duration::from_millis(50);
-/// The longest a stop then waits until connections have ended by themselves.
-const LEAVING_MAX: Duration = Duration::from_millis(200);
+/// The longest a stop waits until subscribers have what was published, and connections have ended by themselves.
+const LEAVING_MAX: Duration = Duration::from_millis(600);
+/// The longest it then waits for those that were cut.
+const CUT_MAX: Duration = Duration::from_millis(200);
 
 /// Where the broker listens and keeps its state.
 #[derive(Debug, Clone)]
@@ -123,22 +117,30 @@ pub struct BrokerAddresses {
     pub websocket: Option<SocketAddr>,
 }
 
-/// Numbers since the start, but `clients` and `retained`, which are of now.
+/// Numbers since the start, but those that are said to be of now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BrokerStats {
-    /// Clients logged in.
+    /// Clients logged in, now.
     pub clients: u64,
     /// Messages published, by the gateway or by clients.
     pub published: u64,
     /// Messages sent to clients; one published message counts once for each that gets it.
     pub sent: u64,
-    /// Messages dropped from the full queues of absent or slow clients. QoS 0 messages that a slow client misses are
-    /// not counted: the broker crate does not tell.
+    /// Messages dropped: of QoS 0 for a client that took them too slowly, once for each; of QoS 1 and 2 that were to go to
+    /// someone when what waits was full, once for all.
     pub dropped: u64,
     /// Logins with a wrong name or password, without one, or locked out.
     pub failed_logins: u64,
     /// Connections closed at once because of a cap.
     pub refused_connections: u64,
+    /// Connections that had sent nothing and were closed to make room.
+    pub evicted_connections: u64,
+    /// Sessions, connected or stored, now.
+    pub sessions: u64,
+    /// Those of them that have not had all messages of QoS 1 and 2, now; and how many messages wait for the last of them.
+    pub sessions_behind: u64,
+    /// See `sessions_behind`.
+    pub messages_behind: u64,
     /// Writes of the storage that failed; what they held is in memory only until one succeeds.
     pub storage_errors: u64,
     /// Times the storage looked for changes and wrote them. When it has grown by two, all that had changed before is on
@@ -150,8 +152,6 @@ pub struct BrokerStats {
 pub struct Broker {
     engine: Arc<Engine>,
     addresses: BrokerAddresses,
-    // Lies in the past: the broker crate then never waits for a slow subscriber, it queues at once.
-    no_wait: Instant,
 }
 
 impl Broker {
@@ -185,7 +185,7 @@ impl Broker {
         }
         engine.serving.spawn(Arc::clone(&engine).sweep());
         engine.serving.spawn(revoke::follow(logins.directory(), Arc::clone(&engine)));
-        Ok(Self { engine, addresses, no_wait: Instant::now() })
+        Ok(Self { engine, addresses })
     }
 
     /// Where it listens.
@@ -196,17 +196,22 @@ impl Broker {
 
     /// Publishes in process, at QoS 1 (each subscriber gets it at the QoS it asked for, at most 1). Never waits for a
     /// subscriber or for the disk. An empty retained payload clears the topic.
-    pub async fn publish(&self, topic: impl Into<String>, payload: Bytes, retain: bool) {
-        let mut packet = PublishPacket::new(topic, payload, QoS::AtLeastOnce);
-        packet.retain = retain;
-        self.engine.counters.published();
-        self.engine.router.route_message_with_deadline(&packet, None, self.no_wait).await;
+    pub fn publish(&self, topic: impl Into<Arc<str>>, payload: Bytes, retain: bool) {
+        self.publishing().publish(topic.into(), payload, retain);
     }
 
-    /// The retained messages whose topics match the filter, in no order.
-    pub async fn retained(&self, filter: &str) -> Vec<(String, Bytes)> {
-        let messages = self.engine.router.get_retained_messages(filter).await;
-        messages.into_iter().map(|message| (message.topic_name, message.payload)).collect()
+    /// Publishes several messages: each subscriber is woken once, when this is dropped. Others wait meanwhile, so that it is
+    /// not to be held across anything that takes time.
+    #[must_use]
+    pub fn publishing(&self) -> Publishing<'_> {
+        Publishing { core: self.engine.core.lock() }
+    }
+
+    /// The retained messages whose topics match the filter, in the order of their topics.
+    #[must_use]
+    pub fn retained(&self, filter: &str) -> Vec<(String, Bytes)> {
+        let core = self.engine.core.lock();
+        core.retained(filter).map(|of| (of.topic.to_string(), of.payload.clone())).collect()
     }
 
     /// Forgets what it keeps on the topics `concerned`, which a filter concerns too that matches no other topics: retained
@@ -216,20 +221,7 @@ impl Broker {
     /// # Errors
     /// When it cannot be written; it is forgotten in memory, and can be asked for again.
     pub async fn erase(&self, concerned: impl Fn(&str) -> bool) -> Result<usize, StorageError> {
-        let retained = self.retained("#").await;
-        let topics: Vec<_> =
-            retained.into_iter().map(|(topic, _)| topic).filter(|topic| concerned(topic)).collect();
-        let mut erased = topics.len();
-        for topic in topics {
-            self.publish(topic, Bytes::new(), true).await;
-        }
-        let memory = &self.engine.memory;
-        for client in StorageBackend::session_client_ids(&**memory).await.unwrap_or_default() {
-            erased += revoke::drop_queued(&self.engine, &client, &concerned).await;
-            revoke::end_subscriptions(&self.engine, &client, |filter| concerned(acl::without_group(filter)))
-                .await;
-            self.engine.storage.session_changed(&client);
-        }
+        let erased = self.engine.core.lock().erase(concerned);
         let engine = Arc::clone(&self.engine);
         let purged = tokio::task::spawn_blocking(move || engine.storage.purge()).await;
         purged.unwrap_or_else(|panicked| Err(StorageError::Failed(panicked.to_string())))?;
@@ -240,14 +232,20 @@ impl Broker {
     #[must_use]
     pub fn stats(&self) -> BrokerStats {
         let counted = self.engine.counters.snapshot();
-        let mqtt = &self.engine.mqtt_stats;
+        let core = self.engine.core.lock();
+        let (stats, (sessions, behind, messages_behind)) = (core.stats(), core.lag());
+        drop(core);
         BrokerStats {
             clients: self.engine.connections.admitted() as u64,
-            published: counted.published + mqtt.publish_received.load(Ordering::Relaxed),
-            sent: mqtt.publish_sent.load(Ordering::Relaxed),
-            dropped: counted.dropped_queued,
+            published: stats.published,
+            sent: stats.sent.sent,
+            dropped: stats.sent.dropped,
             failed_logins: counted.failed_logins,
             refused_connections: counted.refused_connections,
+            evicted_connections: self.engine.connections.evicted(),
+            sessions: sessions as u64,
+            sessions_behind: behind as u64,
+            messages_behind,
             storage_errors: counted.storage_errors,
             storage_passes: counted.storage_passes,
         }
@@ -258,33 +256,49 @@ impl Broker {
     pub async fn stop(&self) {
         let engine = Arc::clone(&self.engine);
         engine.stopping.cancel();
-        let deadline = Instant::now() + DELIVERY_MAX;
-        let mut sent = None;
-        while sent.replace(self.stats().sent) != Some(self.stats().sent) && Instant::now() < deadline {
-            tokio::time::sleep(DELIVERY_QUIET).await;
-        }
-        // An error only means that no one is connected.
-        let _ = engine.shutdown.send(());
+        // Each connection ends when its client has what was published.
+        engine.core.lock().end_all(End::Stopping);
         engine.serving.close();
         if tokio::time::timeout(LEAVING_MAX, engine.serving.wait()).await.is_err() {
             engine.connections.cut_all();
-            if tokio::time::timeout(LEAVING_MAX, engine.serving.wait()).await.is_err() {
+            if tokio::time::timeout(CUT_MAX, engine.serving.wait()).await.is_err() {
                 warn!("some MQTT connections did not end in time");
             }
         }
-        engine.lingering.close();
-        let _ = tokio::time::timeout(LEAVING_MAX, engine.lingering.wait()).await;
-        let storage = Arc::clone(&engine.storage);
-        if tokio::task::spawn_blocking(move || storage.stop()).await.is_err() {
+        if tokio::task::spawn_blocking(move || engine.storage.stop()).await.is_err() {
             warn!("the broker's storage did not end in good order");
         }
+    }
+}
+
+/// See [`Broker::publishing`].
+pub struct Publishing<'a> {
+    core: MutexGuard<'a, Core>,
+}
+
+impl Publishing<'_> {
+    /// As [`Broker::publish`].
+    pub fn publish(&mut self, topic: Arc<str>, payload: Bytes, retain: bool) {
+        self.core.publish(Publication { retain, ..Publication::new(topic, payload) });
+    }
+
+    /// Whether a message on this topic would go to someone, now or when they are back. What is not wanted need not be made,
+    /// unless it is to be retained.
+    #[must_use]
+    pub fn is_wanted(&mut self, topic: &Arc<str>) -> bool {
+        self.core.is_wanted(topic)
+    }
+}
+
+impl Drop for Publishing<'_> {
+    fn drop(&mut self) {
+        self.core.flush();
     }
 }
 
 impl Drop for Broker {
     fn drop(&mut self) {
         self.engine.stopping.cancel();
-        let _ = self.engine.shutdown.send(());
         self.engine.connections.cut_all();
     }
 }

@@ -1,24 +1,22 @@
 //! Accepting clients: plain TCP, TLS, WebSocket. Each loop survives whatever a peer does; caps and deadlines are set here,
-//! before a byte is read. What the bytes mean is the broker crate's business.
+//! before a byte is read. What the bytes mean is `client`'s business.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt5::broker::client_handler::ClientHandler;
-use mqtt5::broker::transport::BrokerTransport;
 use openssl::ssl::SslAcceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tracing::{Instrument, debug, warn};
+use tracing::{Instrument as _, debug, warn};
 use vitalwire_access::{Networks, Origins, Proxies};
 
-use crate::connections::{CONNECTION, Entry};
+use crate::client;
+use crate::connections::Entry;
 use crate::engine::Engine;
 use crate::error::BrokerError;
 use crate::greeting::{Admitted, GreetingError, Newcomer};
-use crate::stream::GatheringStream;
 
 /// First pause after a failed accept; it doubles until [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -114,7 +112,7 @@ fn admit(socket: TcpStream, peer: SocketAddr, front: &Arc<Front>, engine: &Arc<E
     }
 }
 
-async fn serve(newcomer: Newcomer, front: &Front, engine: &Engine) {
+async fn serve(newcomer: Newcomer, front: &Front, engine: &Arc<Engine>) {
     let peer = newcomer.peer;
     // Small writes are gathered already; the system should not wait once more.
     if let Err(error) = newcomer.socket.set_nodelay(true) {
@@ -126,7 +124,11 @@ async fn serve(newcomer: Newcomer, front: &Front, engine: &Engine) {
 }
 
 /// The greetings are boxed, so that a connection takes memory for its present step only.
-async fn greet_and_serve(newcomer: Newcomer, front: &Front, engine: &Engine) -> Result<(), GreetingError> {
+async fn greet_and_serve(
+    newcomer: Newcomer,
+    front: &Front,
+    engine: &Arc<Engine>,
+) -> Result<(), GreetingError> {
     match &front.wire {
         Wire::Plain(_) => {
             let (stream, entry) = in_time(engine, newcomer.greet_plain()).await?;
@@ -171,42 +173,15 @@ fn not_served(engine: &Engine, peer: SocketAddr, front: &Front, error: &Greeting
     }
 }
 
-async fn serve_stream<S>(stream: S, entry: Entry, engine: &Engine)
+async fn serve_stream<S>(stream: S, entry: Entry, engine: &Arc<Engine>)
 where
-    S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let connection = Arc::clone(&entry.connection);
-    let peer = connection.peer;
-    let (cut, lingering) = (Arc::clone(&connection.cut), engine.lingering.clone());
-    let stream = GatheringStream::new(stream, peer, &engine.limits, cut, lingering);
-    let handler = ClientHandler::new(
-        // The only transport of the broker crate that takes a stream of ours; it says nothing about what is below.
-        BrokerTransport::WebSocket(Box::new(stream)),
-        peer,
-        Arc::clone(&engine.mqtt),
-        Arc::clone(&engine.router),
-        Arc::clone(&engine.gate) as Arc<dyn mqtt5::broker::auth::AuthProvider>,
-        Some(Arc::clone(&engine.memory)),
-        Arc::clone(&engine.mqtt_stats),
-        Arc::clone(&engine.monitor),
-        engine.shutdown.subscribe(),
-    );
-    let served = CONNECTION.scope(Arc::clone(&connection), handler.run()).instrument(connection.span.clone());
-    tokio::pin!(served);
-    let ended = tokio::select! {
-        ended = &mut served => ended,
-        () = tokio::time::sleep(engine.limits.connect_deadline()) => {
-            if connection.admitted().is_none() {
-                debug!(parent: &connection.span, "no MQTT login in time");
-                connection.cut.cut();
-            }
-            served.await
-        }
-    };
-    if let Err(error) = ended {
+    let connection = &entry.connection;
+    let served = client::serve(stream, connection, engine).instrument(connection.span.clone());
+    if let Err(error) = served.await {
         debug!(parent: &connection.span, %error, "MQTT connection ended");
     }
-    drop(entry);
 }
 
 #[cfg(test)]

@@ -164,11 +164,29 @@ async fn who_says_nothing_is_closed_in_time() {
 async fn connections_over_the_cap_are_closed_and_counted() {
     let limits = BrokerLimits { connections_per_address_max: 2, ..Default::default() };
     let running = start_limited(limits).await;
-    let _first = TcpStream::connect(running.plain()).await.unwrap();
-    let _second = TcpStream::connect(running.plain()).await.unwrap();
+    let _first = Subscriber::start(running.plain(), "reader", &["-t", "Pico/#"]).await;
+    let _second = Subscriber::start(running.plain(), "reader", &["-t", "Pico/#"]).await;
     let mut third = TcpStream::connect(running.plain()).await.unwrap();
     assert_eq!(third.read(&mut [0; 1]).await.unwrap_or(0), 0);
     assert_eq!(running.broker.stats().refused_connections, 1);
+    running.broker.stop().await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_locks_out_no_one() {
+    let limits = BrokerLimits { connections_per_address_max: 4, ..Default::default() };
+    let running = start_limited(limits).await;
+    let mut silent = Vec::new();
+    for half in [&b""[..], b"\x10", b"\x10\x20\x00\x04MQTT", b""].iter().cycle().take(12) {
+        let mut socket = TcpStream::connect(running.plain()).await.unwrap();
+        socket.write_all(half).await.unwrap();
+        silent.push(socket);
+    }
+    let mut reader = Subscriber::start(running.plain(), "reader", &["-t", "Pico/#"]).await;
+    running.publish("Pico/dev_a/x", "seen", false).await;
+    reader.line_with("Pico/dev_a/x seen").await;
+    let stats = running.broker.stats();
+    assert_eq!((stats.evicted_connections, stats.refused_connections), (9, 0));
     running.broker.stop().await;
 }
 

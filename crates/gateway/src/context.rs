@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::Proxies;
+use vitalwire_broker::BrokerStats;
 
 use crate::admission::Admissions;
 use crate::enrolment::Enrolment;
@@ -56,7 +57,25 @@ impl Context {
         self.metrics.removed_by_age.inner().store(journal.removed_by_age, Ordering::Relaxed);
         self.metrics.removed_by_size.inner().store(journal.removed_by_size, Ordering::Relaxed);
         self.metrics.age_suspended.set(u64::from(journal.suspension.is_some()));
-        self.metrics.mqtt_clients.set(self.publisher.clients().unwrap_or(0));
+        self.note_broker(&self.publisher.stats().unwrap_or_default());
+    }
+
+    fn note_broker(&self, broker: &BrokerStats) {
+        let metrics = &self.metrics;
+        metrics.mqtt_clients.set(broker.clients);
+        metrics.mqtt_sessions.set(broker.sessions);
+        metrics.mqtt_behind.set(broker.sessions_behind);
+        metrics.mqtt_lag.set(broker.messages_behind);
+        for (counter, count) in [
+            (&metrics.mqtt_published, broker.published),
+            (&metrics.mqtt_sent, broker.sent),
+            (&metrics.mqtt_dropped, broker.dropped),
+            (&metrics.mqtt_failed_logins, broker.failed_logins),
+            (&metrics.mqtt_refused, broker.refused_connections),
+            (&metrics.mqtt_evicted, broker.evicted_connections),
+        ] {
+            counter.inner().store(count, Ordering::Relaxed);
+        }
     }
 
     /// Tells those who watch that something happened to a device.

@@ -72,6 +72,15 @@ metrics! {
     lost: Counter = "publisher_lost", "Of these, readings that the journal may not have";
     broker_connected: Level = "broker_connected", "1 while the MQTT broker takes messages";
     mqtt_clients: Level = "mqtt_clients", "Clients of the embedded broker";
+    mqtt_sessions: Level = "mqtt_sessions", "MQTT sessions, connected or stored";
+    mqtt_behind: Level = "mqtt_sessions_behind", "MQTT sessions that have not had all messages of QoS 1 and 2";
+    mqtt_lag: Level = "mqtt_messages_behind", "Messages that the last of them has not had";
+    mqtt_published: Counter = "mqtt_messages_published", "Messages published at the embedded broker";
+    mqtt_sent: Counter = "mqtt_messages_sent", "Messages sent to MQTT clients";
+    mqtt_dropped: Counter = "mqtt_messages_dropped", "Messages that MQTT clients missed: of QoS 0 taken too slowly, of QoS 1 and 2 that waited for too long";
+    mqtt_failed_logins: Counter = "mqtt_logins_failed", "MQTT logins with a wrong name or password";
+    mqtt_refused: Counter = "mqtt_connections_refused", "MQTT connections refused because there were too many";
+    mqtt_evicted: Counter = "mqtt_connections_evicted", "MQTT connections that said nothing and made room";
 }
 
 /// Counts of a running server.

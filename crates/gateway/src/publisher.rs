@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError, StorageError};
+use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, StorageError};
 use vitalwire_registry::Logins;
 
 pub use self::external::{BrokerUrlError, ExternalBroker};
@@ -95,10 +95,10 @@ impl Publisher {
         }
     }
 
-    /// Clients of the broker, where it is known.
-    pub(crate) fn clients(&self) -> Option<u64> {
+    /// What the broker counts, where it is known.
+    pub(crate) fn stats(&self) -> Option<BrokerStats> {
         match &self.0 {
-            Kind::Embedded(embedded) => Some(embedded.clients()),
+            Kind::Embedded(embedded) => Some(embedded.stats()),
             Kind::External(_) => None,
         }
     }
@@ -106,7 +106,7 @@ impl Publisher {
     /// Publishes a reading out of the journal, behind the live ones, and below `vitalwire/v1` alone.
     pub(crate) async fn backlog(&self, reading: Reading, share: Share) {
         match &self.0 {
-            Kind::Embedded(embedded) => embedded.backlog(&reading, share).await,
+            Kind::Embedded(embedded) => embedded.backlog(&reading, share),
             Kind::External(external) => external.backlog(reading, share),
         }
     }

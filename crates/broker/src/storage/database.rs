@@ -1,46 +1,48 @@
-//! The broker's SQLite file: sessions, their queues and unacknowledged messages, and retained messages. It knows tables,
-//! not sessions in memory. One connection, used by one thread, and the file is locked against a second process.
+//! The broker's SQLite file: sessions, the log of what they have not had, and retained messages. It knows tables, not sessions
+//! in memory. One connection, used by one thread, and the file is locked against a second process.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use mqtt5::QoS;
-use mqtt5::broker::storage::{ClientSession, InflightMessage, QueuedMessage};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, Transaction, params};
 use tracing::warn;
 use vitalwire_registry::is_full_disk;
 
-use super::backlog::{Backlog, RowChange};
+use super::rows::SessionRow;
+use crate::core::Changes;
 use crate::error::BrokerError;
+use crate::message::Publication;
 
 /// Name of the file in the storage folder. What SQLite writes beside it begins with it.
 pub const FILE: &str = "broker.db";
 /// Grows when a table or the form of a stored message changes.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// The broker of another crate wrote it. Its retained messages are taken over; its sessions begin again.
+const FORMAT_BEFORE: i64 = 1;
+/// Messages of the log in one row. Small enough that a row is soon used up and deleted.
+const ROW_MESSAGES_MAX: usize = 1_000;
 
 const TABLES: &str = "
-    CREATE TABLE IF NOT EXISTS session(client TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS retained(topic TEXT PRIMARY KEY, qos INTEGER NOT NULL, payload BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS queue(
-        client TEXT NOT NULL, chunk INTEGER NOT NULL, taken INTEGER NOT NULL, body BLOB NOT NULL,
-        PRIMARY KEY(client, chunk));
-    CREATE TABLE IF NOT EXISTS inflight(client TEXT PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE session(client TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE retained(topic TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE log(last INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
-/// One retained message.
-pub(crate) struct Retained {
-    pub(crate) topic: String,
-    pub(crate) qos: QoS,
-    pub(crate) payload: Vec<u8>,
-}
-
-/// One session with what waits for its client.
-pub(crate) struct StoredSession {
-    pub(crate) session: ClientSession,
-    pub(crate) queue: Vec<QueuedMessage>,
-    pub(crate) inflight: Vec<InflightMessage>,
+/// What the file holds.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) retained: Vec<Publication>,
+    pub(crate) sessions: Vec<SessionRow>,
+    pub(crate) log: Vec<(u64, Publication)>,
+    /// The position after the last of the log.
+    pub(crate) log_end: u64,
+    /// The broker's clock.
+    pub(crate) now_s: u64,
+    /// The next number of a connection or session.
+    pub(crate) next_number: u64,
 }
 
 /// See the module.
@@ -62,6 +64,7 @@ impl Database {
         let connection = Connection::open(&path).map_err(|error| storage(error.to_string()))?;
         let format = match prepare(&connection) {
             Ok(0) => make_tables(&connection),
+            Ok(FORMAT_BEFORE) => take_over(&connection),
             prepared => prepared,
         };
         match format {
@@ -78,13 +81,31 @@ impl Database {
     }
 
     /// Writes one set of changes, all or nothing, durable when it returns.
-    pub(crate) fn write(
-        &mut self,
-        changes: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-    ) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction()?;
-        changes(&transaction)?;
-        transaction.commit()
+    pub(crate) fn write(&mut self, changes: &Changes) -> rusqlite::Result<()> {
+        let rows = self.connection.transaction()?;
+        for client in &changes.gone {
+            rows.prepare_cached("DELETE FROM session WHERE client = ?1")?.execute([client])?;
+        }
+        for session in &changes.sessions {
+            rows.prepare_cached("INSERT OR REPLACE INTO session(client, body) VALUES (?1, ?2)")?
+                .execute(params![session.client_id, encode(session)?])?;
+        }
+        for (topic, publication) in &changes.retained {
+            match publication {
+                Some(publication) => rows
+                    .prepare_cached("INSERT OR REPLACE INTO retained(topic, body) VALUES (?1, ?2)")?
+                    .execute(params![topic, encode(&**publication)?])?,
+                None => rows.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?,
+            };
+        }
+        write_log(&rows, changes)?;
+        for (name, value) in
+            [("log_end", changes.log_end), ("now_s", changes.now_s), ("next_number", changes.next_number)]
+        {
+            rows.prepare_cached("INSERT OR REPLACE INTO number(name, value) VALUES (?1, ?2)")?
+                .execute(params![name, value.cast_signed()])?;
+        }
+        rows.commit()
     }
 
     /// Makes every write fail.
@@ -110,54 +131,46 @@ impl Database {
         })
     }
 
-    /// All retained messages.
-    pub(crate) fn retained(&self) -> rusqlite::Result<Vec<Retained>> {
-        let mut statement = self.connection.prepare("SELECT topic, qos, payload FROM retained")?;
-        let rows = statement.query_map([], |row| {
-            Ok(Retained { topic: row.get(0)?, qos: qos(row.get(1)?), payload: row.get(2)? })
-        })?;
-        rows.collect()
-    }
-
-    /// All sessions. What cannot be read is left out with a warning: a damaged row must not stop the broker.
-    pub(crate) fn sessions(&self) -> rusqlite::Result<Vec<(StoredSession, Backlog)>> {
-        let mut statement = self.connection.prepare("SELECT client, body FROM session")?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
-        let mut sessions = Vec::new();
-        for row in rows {
-            let (client, body) = row?;
-            match serde_json::from_str::<ClientSession>(&body) {
-                Ok(session) if session.client_id == client => sessions.push(self.rest_of(session)?),
-                Ok(_) => warn!(client, "a stored session names another client; it is left out"),
-                Err(error) => warn!(client, %error, "a stored session cannot be read; it is left out"),
+    /// Everything. What cannot be read is left out with a warning: a damaged row must not stop the broker.
+    pub(crate) fn read(&self) -> rusqlite::Result<Stored> {
+        let mut stored = Stored::default();
+        let mut statement = self.connection.prepare("SELECT name, value FROM number")?;
+        let numbers = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        for number in numbers {
+            let (name, value) = number?;
+            match name.as_str() {
+                "log_end" => stored.log_end = value.cast_unsigned(),
+                "now_s" => stored.now_s = value.cast_unsigned(),
+                "next_number" => stored.next_number = value.cast_unsigned(),
+                _ => {}
             }
         }
-        Ok(sessions)
+        stored.retained = self.bodies("SELECT body FROM retained", "retained message")?;
+        stored.sessions = self.bodies("SELECT body FROM session", "session")?;
+        let rows: Vec<Vec<(u64, Publication)>> =
+            self.bodies("SELECT body FROM log ORDER BY last", "part of the log")?;
+        stored.log = rows.into_iter().flatten().collect();
+        Ok(stored)
     }
 
-    fn rest_of(&self, session: ClientSession) -> rusqlite::Result<(StoredSession, Backlog)> {
-        let client = session.client_id.as_str();
-        let (mut queue, mut backlog) = (Vec::new(), Backlog::default());
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT chunk, taken, body FROM queue WHERE client = ?1 ORDER BY chunk")?;
-        let rows = statement.query_map([client], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, Vec<u8>>(2)?))
-        })?;
-        for row in rows {
-            let (chunk, taken, body) = row?;
-            let messages: Vec<QueuedMessage> = decode(client, &body);
-            let live: Vec<QueuedMessage> = messages.into_iter().skip(taken as usize).collect();
-            backlog.found(chunk, taken, &live);
-            queue.extend(live);
+    fn bodies<T: serde::de::DeserializeOwned>(&self, query: &str, what: &str) -> rusqlite::Result<Vec<T>> {
+        let mut statement = self.connection.prepare(query)?;
+        let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+        let mut found = Vec::new();
+        for body in rows {
+            match body.map(|body| postcard::from_bytes(&body)) {
+                Ok(Ok(read)) => found.push(read),
+                Ok(Err(error)) => {
+                    warn!(what, %error, "the broker's storage holds something that cannot be read; it is left out")
+                }
+                // A damaged row may hold another type than it should.
+                Err(rusqlite::Error::InvalidColumnType(_, _, kind)) => {
+                    warn!(what, %kind, "the broker's storage holds something that cannot be read; it is left out");
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let inflight: Option<Vec<u8>> = self
-            .connection
-            .prepare_cached("SELECT body FROM inflight WHERE client = ?1")?
-            .query_row([client], |row| row.get(0))
-            .optional()?;
-        let inflight = inflight.map(|body| decode(client, &body)).unwrap_or_default();
-        Ok((StoredSession { session, queue, inflight }, backlog))
+        Ok(found)
     }
 }
 
@@ -172,9 +185,48 @@ fn prepare(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Only a new file is written to: what is there must also be read from a full disk.
 fn make_tables(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.execute_batch(TABLES)?;
-    connection.pragma_update(None, "user_version", FORMAT)?;
+    let rows = connection.unchecked_transaction()?;
+    rows.execute_batch(TABLES)?;
+    rows.pragma_update(None, "user_version", FORMAT)?;
+    rows.commit()?;
     Ok(FORMAT)
+}
+
+fn take_over(connection: &Connection) -> rusqlite::Result<i64> {
+    let rows = connection.unchecked_transaction()?;
+    let sessions: i64 = rows.query_row("SELECT count(*) FROM session", [], |row| row.get(0))?;
+    rows.execute_batch(
+        "ALTER TABLE retained RENAME TO retained_before; DROP TABLE session; DROP TABLE queue; DROP TABLE inflight;",
+    )?;
+    rows.execute_batch(TABLES)?;
+    take_over_retained(&rows)?;
+    rows.execute_batch("DROP TABLE retained_before")?;
+    rows.pragma_update(None, "user_version", FORMAT)?;
+    rows.commit()?;
+    if sessions > 0 {
+        warn!(
+            sessions,
+            "MQTT sessions of an earlier version begin again: their clients subscribe when they come back"
+        );
+    }
+    Ok(FORMAT)
+}
+
+fn take_over_retained(rows: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut before = rows.prepare("SELECT topic, qos, payload FROM retained_before")?;
+    let messages = before.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, u8>(1)?, row.get::<_, Vec<u8>>(2)?))
+    })?;
+    for message in messages {
+        let (topic, qos, payload) = message?;
+        let publication = Publication::new(topic.as_str().into(), payload.into());
+        let publication = Publication { qos: qos.min(2), retain: true, ..publication };
+        rows.execute(
+            "INSERT INTO retained(topic, body) VALUES (?1, ?2)",
+            params![topic, encode(&publication)?],
+        )?;
+    }
+    Ok(())
 }
 
 /// Whether the file has a beginning and no tables yet: so a full disk left it.
@@ -191,101 +243,24 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-fn decode<T: serde::de::DeserializeOwned>(client: &str, body: &[u8]) -> Vec<T> {
-    postcard::from_bytes(body).unwrap_or_else(|error| {
-        warn!(client, %error, "stored messages cannot be read; they are left out");
-        Vec::new()
-    })
+fn encode<T: serde::Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
+    postcard::to_stdvec(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
 
-fn encode<T: serde::Serialize>(list: &[T]) -> rusqlite::Result<Vec<u8>> {
-    postcard::to_stdvec(list).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
-}
+/// A message of the log as it is written.
+type LogRow<'a> = (u64, &'a Publication);
 
-fn qos(stored: u8) -> QoS {
-    match stored {
-        0 => QoS::AtMostOnce,
-        1 => QoS::AtLeastOnce,
-        _ => QoS::ExactlyOnce,
-    }
-}
-
-/// Stores or, with an empty payload, deletes a retained message.
-pub(crate) fn put_retained(
-    rows: &Transaction<'_>,
-    topic: &str,
-    qos: QoS,
-    payload: &[u8],
-) -> rusqlite::Result<()> {
-    if payload.is_empty() {
-        rows.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?;
+fn write_log(rows: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
+    if changes.rewrite {
+        rows.execute("DELETE FROM log", [])?;
     } else {
-        rows.prepare_cached("INSERT OR REPLACE INTO retained(topic, qos, payload) VALUES (?1, ?2, ?3)")?
-            .execute(params![topic, qos as u8, payload])?;
+        rows.prepare_cached("DELETE FROM log WHERE last < ?1")?.execute([changes.log_first.cast_signed()])?;
     }
-    Ok(())
-}
-
-/// Stores a session.
-pub(crate) fn put_session(rows: &Transaction<'_>, session: &ClientSession) -> rusqlite::Result<()> {
-    let body = serde_json::to_string(session)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    rows.prepare_cached("INSERT OR REPLACE INTO session(client, body) VALUES (?1, ?2)")?
-        .execute(params![session.client_id, body])?;
-    Ok(())
-}
-
-/// Deletes a session with all that hangs on it.
-pub(crate) fn delete_session(rows: &Transaction<'_>, client: &str) -> rusqlite::Result<()> {
-    for table in ["session", "queue", "inflight"] {
-        rows.prepare_cached(&format!("DELETE FROM {table} WHERE client = ?1"))?.execute([client])?;
-    }
-    Ok(())
-}
-
-/// Brings a queue's rows to a new state.
-pub(crate) fn change_queue(
-    rows: &Transaction<'_>,
-    client: &str,
-    changes: &[RowChange],
-    queue: &[QueuedMessage],
-) -> rusqlite::Result<()> {
-    for change in changes {
-        match change {
-            RowChange::DeleteAll => {
-                rows.prepare_cached("DELETE FROM queue WHERE client = ?1")?.execute([client])?;
-            }
-            RowChange::Delete { chunk } => {
-                rows.prepare_cached("DELETE FROM queue WHERE client = ?1 AND chunk = ?2")?
-                    .execute(params![client, chunk])?;
-            }
-            RowChange::Taken { chunk, taken } => {
-                rows.prepare_cached("UPDATE queue SET taken = ?3 WHERE client = ?1 AND chunk = ?2")?
-                    .execute(params![client, chunk, taken])?;
-            }
-            RowChange::Insert { chunk, messages } => {
-                let body = encode(queue.get(messages.clone()).unwrap_or_default())?;
-                rows.prepare_cached(
-                    "INSERT OR REPLACE INTO queue(client, chunk, taken, body) VALUES (?1, ?2, 0, ?3)",
-                )?
-                .execute(params![client, chunk, body])?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Stores the messages a client has been sent and has not acknowledged.
-pub(crate) fn put_inflight(
-    rows: &Transaction<'_>,
-    client: &str,
-    inflight: &[InflightMessage],
-) -> rusqlite::Result<()> {
-    if inflight.is_empty() {
-        rows.prepare_cached("DELETE FROM inflight WHERE client = ?1")?.execute([client])?;
-    } else {
-        rows.prepare_cached("INSERT OR REPLACE INTO inflight(client, body) VALUES (?1, ?2)")?
-            .execute(params![client, encode(inflight)?])?;
+    for messages in changes.log.chunks(ROW_MESSAGES_MAX) {
+        let Some((last, _)) = messages.last() else { continue };
+        let row: Vec<LogRow<'_>> = messages.iter().map(|(position, of)| (*position, &**of)).collect();
+        rows.prepare_cached("INSERT OR REPLACE INTO log(last, body) VALUES (?1, ?2)")?
+            .execute(params![last.cast_signed(), encode(&row)?])?;
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ impl Running {
     }
 
     pub(crate) async fn publish(&self, topic: &str, payload: &str, retain: bool) {
-        self.broker.publish(topic, payload.to_owned().into(), retain).await;
+        self.broker.publish(topic, payload.to_owned().into(), retain);
     }
 
     /// Stops it and starts another on the same storage.

@@ -135,6 +135,7 @@ fn broker_limits() -> BrokerLimits {
     BrokerLimits {
         queued_messages_max: QUEUED_MESSAGES_MAX,
         queued_bytes_max: QUEUED_BYTES_MAX,
+        outgoing_bytes_max: QUEUED_BYTES_MAX,
         ..BrokerLimits::default()
     }
 }

@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{Broker, BrokerAddresses, BrokerConfig, BrokerError, StorageError};
+use vitalwire_broker::{
+    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Publishing, StorageError,
+};
 use vitalwire_registry::Logins;
 
 use super::message::Message;
-use super::render;
+use super::render::{self, Sink};
 use super::status::{OFFLINE, ONLINE};
 use crate::clock::utc_us;
 use crate::feed::{Feed, FeedItem, FeedReader, Queued, WhenFull};
@@ -22,6 +24,8 @@ use crate::topics::ROOT;
 /// Bytes of readings that wait to be published. At it, connections are read no further: all that publishing needs is the
 /// processor, so that it is the devices' senders that have to wait.
 const WAITING_BYTES_MAX: usize = 1 << 20;
+/// What is published in one turn. Readers are written to when it ends.
+const TURN_ITEMS_MAX: usize = 64;
 /// How long a stop waits for what the feed holds.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -41,7 +45,7 @@ impl Embedded {
         metrics: &Metrics,
     ) -> Result<Self, BrokerError> {
         let broker = Arc::new(Broker::start(config, Arc::clone(logins)).await?);
-        mark_all_offline(&broker).await;
+        mark_all_offline(&broker);
         metrics.broker_connected.set(1);
         let reader = feed.subscribe_publisher(WAITING_BYTES_MAX, WhenFull::Wait);
         let publishing = Arc::default();
@@ -54,12 +58,12 @@ impl Embedded {
         self.broker.addresses()
     }
 
-    pub(super) fn clients(&self) -> u64 {
-        self.broker.stats().clients
+    pub(super) fn stats(&self) -> BrokerStats {
+        self.broker.stats()
     }
 
-    pub(super) async fn backlog(&self, reading: &Reading, share: Share) {
-        publish_all(&self.broker, render::backlog(reading)).await;
+    pub(super) fn backlog(&self, reading: &Reading, share: Share) {
+        render::backlog(reading, &mut self.broker.publishing());
         share.deliver();
     }
 
@@ -86,48 +90,59 @@ async fn run(mut feed: FeedReader, broker: Arc<Broker>, publishing: Arc<tokio::s
     while feed.ready().await {
         // An erasure may have let go what was there.
         if let Some(turn) = Turn::take(&mut feed, &publishing).await {
-            turn.publish(&broker).await;
+            turn.publish(&broker);
         }
     }
 }
 
 /// What was taken out of the feed, and the turn in which it is published: no erasure comes in between.
 struct Turn<'a> {
-    queued: Queued,
+    queued: Vec<Queued>,
     _publishing: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl<'a> Turn<'a> {
     async fn take(feed: &mut FeedReader, publishing: &'a tokio::sync::Mutex<()>) -> Option<Self> {
         let publishing = publishing.lock().await;
-        Some(Self { queued: feed.take()?, _publishing: publishing })
+        let queued: Vec<_> = std::iter::from_fn(|| feed.take()).take(TURN_ITEMS_MAX).collect();
+        (!queued.is_empty()).then_some(Self { queued, _publishing: publishing })
     }
 
-    async fn publish(self, broker: &Broker) {
-        let messages = match &self.queued.item {
-            FeedItem::Reading(reading) => render::live(reading, utc_us(SystemTime::now())),
-            FeedItem::Status(status) => render::status(status),
-            FeedItem::Event(event) => vec![render::event(event)],
-        };
-        publish_all(broker, messages).await;
-        if let Some(promise) = self.queued.delivery {
+    fn publish(self, broker: &Broker) {
+        let now_us = utc_us(SystemTime::now());
+        let mut sink = broker.publishing();
+        for queued in &self.queued {
+            match &queued.item {
+                FeedItem::Reading(reading) => render::live(reading, now_us, &mut sink),
+                FeedItem::Status(status) => {
+                    render::status(status).into_iter().for_each(|message| sink.take(message));
+                }
+                FeedItem::Event(event) => sink.take(render::event(event)),
+            }
+        }
+        drop(sink);
+        for promise in self.queued.into_iter().filter_map(|queued| queued.delivery) {
             promise.share.deliver();
         }
     }
 }
 
-async fn publish_all(broker: &Broker, messages: Vec<Message>) {
-    for message in messages {
-        broker.publish(&*message.topic, message.payload, message.retain).await;
+impl Sink for Publishing<'_> {
+    fn wants(&mut self, topic: &Arc<str>) -> bool {
+        self.is_wanted(topic)
+    }
+
+    fn take(&mut self, message: Message) {
+        self.publish(message.topic, message.payload, message.retain);
     }
 }
 
 /// Corrects what a gateway that died left behind: a device that was online then is not now. An external broker does this by
 /// itself, by the wills of the status connections.
-async fn mark_all_offline(broker: &Broker) {
-    for (topic, payload) in broker.retained(&format!("{ROOT}/+/status")).await {
+fn mark_all_offline(broker: &Broker) {
+    for (topic, payload) in broker.retained(&format!("{ROOT}/+/status")) {
         if payload == ONLINE {
-            broker.publish(&topic, OFFLINE, true).await;
+            broker.publish(topic, OFFLINE, true);
         }
     }
 }
@@ -173,7 +188,7 @@ mod tests {
             let (broker, publishing) =
                 (Arc::clone(&self.embedded.broker), Arc::clone(&self.embedded.publishing));
             run(self.reader, broker, publishing).await;
-            let retained = self.embedded.broker.retained("#").await;
+            let retained = self.embedded.broker.retained("#");
             self.embedded.broker.stop().await;
             retained.into_iter().map(|(topic, _)| topic).collect()
         }
@@ -190,7 +205,7 @@ mod tests {
             // The erasure comes as far as it can before what was taken out of the feed is published.
             let mut erasure = pin!(embedded.erase(&device));
             assert!(erasure.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            turn.publish(&embedded.broker).await;
+            turn.publish(&embedded.broker);
             erasure.await.unwrap();
         }
         assert_eq!(steps.publish_the_rest().await, Vec::<String>::new());

@@ -92,8 +92,12 @@ impl Shared {
         match item {
             Item::Message(message) => waiting.push_back(message),
             Item::Reading(reading, promise) => {
-                let messages =
-                    if is_backlog { render::backlog(&reading) } else { render::live(&reading, now_us) };
+                let mut messages = Vec::new();
+                if is_backlog {
+                    render::backlog(&reading, &mut messages);
+                } else {
+                    render::live(&reading, now_us, &mut messages);
+                }
                 waiting.extend(messages);
                 match waiting.back_mut() {
                     Some(last) => last.share = Some(promise.share),

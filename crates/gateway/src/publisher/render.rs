@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use vitalwire_profile::ChannelProfile;
-use vitalwire_protocol::Channel;
 use vitalwire_protocol::batch::Decimal;
 
 use self::json::{ReadingJson, Value, write};
@@ -17,24 +16,41 @@ use crate::event::{Event, Status};
 use crate::reading::{BatchValues, ChannelValues, Reading, SampleText, Values};
 use crate::topics::{ChannelTopics, DeviceTopics, ROOT};
 
-/// The messages of a reading that has just come, in the order of time. Its values have topics of their own only while they
-/// are live: such a topic says no time, and shows the last value as the present one.
-pub(super) fn live(reading: &Reading, now_us: i64) -> Vec<Message> {
-    messages(reading, reading.is_live(now_us))
+/// Where messages go.
+pub(super) trait Sink {
+    /// Whether a message on this topic is worth making.
+    fn wants(&mut self, topic: &Arc<str>) -> bool;
+
+    fn take(&mut self, message: Message);
 }
 
-/// The messages of a reading that was held up.
-pub(super) fn backlog(reading: &Reading) -> Vec<Message> {
-    messages(reading, false)
-}
-
-fn messages(reading: &Reading, with_values: bool) -> Vec<Message> {
-    let mut messages = Vec::new();
-    match &reading.values {
-        Values::Sample(text) => sample(reading, text, with_values, &mut messages),
-        Values::Batch(values) => Moments { reading, values, with_values }.messages(&mut messages),
+/// For a broker elsewhere, which alone knows who subscribes.
+impl Sink for Vec<Message> {
+    fn wants(&mut self, _topic: &Arc<str>) -> bool {
+        true
     }
-    messages
+
+    fn take(&mut self, message: Message) {
+        self.push(message);
+    }
+}
+
+/// Makes the messages of a reading that has just come, in the order of time. Its values have topics of their own only while
+/// they are live: such a topic says no time, and shows the last value as the present one.
+pub(super) fn live(reading: &Reading, now_us: i64, sink: &mut impl Sink) {
+    render(reading, reading.is_live(now_us), sink);
+}
+
+/// Makes the messages of a reading that was held up.
+pub(super) fn backlog(reading: &Reading, sink: &mut impl Sink) {
+    render(reading, false, sink);
+}
+
+fn render(reading: &Reading, with_values: bool, sink: &mut impl Sink) {
+    match &reading.values {
+        Values::Sample(text) => sample(reading, text, with_values, sink),
+        Values::Batch(values) => Moments { reading, values, with_values }.render(sink),
+    }
 }
 
 /// That a device came or went: retained, its status; when it came, also the two ends of its connection.
@@ -72,18 +88,25 @@ fn value_message(reading: &Reading, topic: &Arc<str>, text: impl Into<Bytes>) ->
     Message { live_until_us: Some(reading.live_until_us()), ..Message::passing(topic, text) }
 }
 
-fn sample(reading: &Reading, text: &SampleText, with_values: bool, messages: &mut Vec<Message>) {
-    messages.reserve(Channel::ALL.len() + 1);
-    let mut json = ReadingJson::new(reading.first_us, reading.assurance);
-    json.number("sequence", reading.sequence);
-    for ((channel, topics), text) in reading.source.channels().zip(text.texts()) {
-        let value = std::str::from_utf8(&text).expect("a sample's values are ASCII");
-        let number = value.parse().unwrap_or(f64::NAN);
-        json.value(channel, Value { text: value, plausible: channel.plausible(number) });
-        let topic = topics.value.as_ref().filter(|_| with_values);
-        messages.extend(topic.map(|topic| value_message(reading, topic, text)));
+fn sample(reading: &Reading, text: &SampleText, with_values: bool, sink: &mut impl Sink) {
+    let topic = &reading.source.topics.reading;
+    let mut json = sink.wants(topic).then(|| ReadingJson::new(reading.first_us, reading.assurance));
+    if let Some(json) = &mut json {
+        json.number("sequence", reading.sequence);
     }
-    messages.push(Message::passing(&reading.source.topics.reading, json.finish()));
+    for ((channel, topics), text) in reading.source.channels().zip(text.texts()) {
+        if let Some(json) = &mut json {
+            let value = std::str::from_utf8(&text).expect("a sample's values are ASCII");
+            let number = value.parse().unwrap_or(f64::NAN);
+            json.value(channel, Value { text: value, plausible: channel.plausible(number) });
+        }
+        if let Some(topic) = topics.value.as_ref().filter(|topic| with_values && sink.wants(topic)) {
+            sink.take(value_message(reading, topic, text));
+        }
+    }
+    if let Some(json) = json {
+        sink.take(Message::passing(topic, json.finish()));
+    }
 }
 
 /// One value of one channel, `offset_us` after the batch's `time_ms`.
@@ -111,26 +134,46 @@ impl<'r> Moments<'r> {
     /// Every value on its channel's topic and every moment as one `reading`, in the order of time; then each waveform.
     ///
     /// A moment at which only waveform channels have values makes no `reading`: at 250 Hz no one wants one a value.
-    fn messages(&self, messages: &mut Vec<Message>) {
-        let mut points = self.points();
-        // Stable: within a moment the channels stay in the profile's order.
-        points.sort_by_key(|point| point.offset_us);
+    fn render(&self, sink: &mut impl Sink) {
         let source = &self.reading.source;
-        let moments = points.chunk_by(|one, next| one.offset_us == next.offset_us);
-        for (index, moment) in moments.enumerate() {
-            for point in moment {
-                let topic = point.topics.value.as_ref().filter(|_| self.with_values);
-                messages
-                    .extend(topic.map(|topic| value_message(self.reading, topic, point.value.to_string())));
+        let wants_json = sink.wants(&source.topics.reading);
+        let is_wanted = |topics: &ChannelTopics, sink: &mut _| -> bool {
+            self.with_values && topics.value.as_ref().is_some_and(|topic| Sink::wants(sink, topic))
+        };
+        // By the index of its channel in the profile.
+        let mut wanted = [false; 256];
+        for (channel, topics) in source.channels() {
+            if let Some(wanted) = wanted.get_mut(usize::from(channel.index)) {
+                *wanted = is_wanted(topics, sink);
             }
-            if moment.iter().any(|point| !point.channel.waveform) {
-                messages.push(Message::passing(&source.topics.reading, self.reading(index, moment)));
-            }
+        }
+        if wants_json || wanted.contains(&true) {
+            self.render_moments(wants_json, &wanted, sink);
         }
         for channel in self.values.channels() {
             let Some((profile, topics)) = source.channel(channel.index) else { continue };
-            let Some(topic) = &topics.waveform else { continue };
-            messages.push(Message::passing(topic, self.waveform(profile, &channel)));
+            let Some(topic) = topics.waveform.as_ref().filter(|topic| sink.wants(topic)) else { continue };
+            sink.take(Message::passing(topic, self.waveform(profile, &channel)));
+        }
+    }
+
+    fn render_moments(&self, wants_json: bool, wanted: &[bool; 256], sink: &mut impl Sink) {
+        let mut points = self.points();
+        // Stable: within a moment the channels stay in the profile's order.
+        points.sort_by_key(|point| point.offset_us);
+        let moments = points.chunk_by(|one, next| one.offset_us == next.offset_us);
+        for (index, moment) in moments.enumerate() {
+            for point in moment {
+                if let (Some(topic), Some(true)) =
+                    (&point.topics.value, wanted.get(usize::from(point.channel.index)))
+                {
+                    sink.take(value_message(self.reading, topic, point.value.to_string()));
+                }
+            }
+            if wants_json && moment.iter().any(|point| !point.channel.waveform) {
+                let topic = &self.reading.source.topics.reading;
+                sink.take(Message::passing(topic, self.reading(index, moment)));
+            }
         }
     }
 
@@ -208,7 +251,9 @@ mod tests {
         let receipt = intake.take(measurement_of("d", 1)).await;
         let queued = publisher.next_queued().await.unwrap();
         let FeedItem::Reading(reading) = &queued.item else { panic!("a reading") };
-        assert!(!live(reading, 1_000_000).is_empty());
+        let mut messages = Vec::new();
+        live(reading, 1_000_000, &mut messages);
+        assert!(!messages.is_empty());
         let Some(FeedItem::Reading(same)) = alarms.next().await else { panic!("a reading") };
         assert!(Arc::ptr_eq(reading, &same), "readers share it");
         assert_eq!(receipt.await.0, 1);
@@ -218,14 +263,44 @@ mod tests {
     #[test]
     fn a_value_has_a_topic_of_its_own_only_while_it_is_live() {
         let reading = measurement_of("d", 1).reading;
-        let topics = |messages: Vec<Message>| -> Vec<_> {
+        let topics = |messages: &[Message]| -> Vec<_> {
             messages.iter().map(|message| message.topic.to_string()).collect()
+        };
+        let made = |now_us| {
+            let mut messages = Vec::new();
+            live(&reading, now_us, &mut messages);
+            topics(&messages)
         };
         let value = "Pico/d/Physiological_Data/Temperature";
         let json = "vitalwire/v1/d/reading";
         let last_us = reading.live_until_us();
-        assert_eq!(topics(live(&reading, last_us)), [value, json]);
-        assert_eq!(topics(live(&reading, last_us + 1)), [json], "it waited too long");
-        assert_eq!(topics(backlog(&reading)), [json]);
+        assert_eq!(made(last_us), [value, json]);
+        assert_eq!(made(last_us + 1), [json], "it waited too long");
+        let mut messages = Vec::new();
+        backlog(&reading, &mut messages);
+        assert_eq!(topics(&messages), [json]);
+    }
+
+    /// Wants one topic only.
+    struct Picky(&'static str, Vec<String>);
+
+    impl Sink for Picky {
+        fn wants(&mut self, topic: &Arc<str>) -> bool {
+            **topic == *self.0
+        }
+
+        fn take(&mut self, message: Message) {
+            self.1.push(message.topic.to_string());
+        }
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_made() {
+        let reading = measurement_of("d", 1).reading;
+        for topic in ["Pico/d/Physiological_Data/Temperature", "vitalwire/v1/d/reading"] {
+            let mut sink = Picky(topic, Vec::new());
+            live(&reading, reading.live_until_us(), &mut sink);
+            assert_eq!(sink.1, [topic]);
+        }
     }
 }

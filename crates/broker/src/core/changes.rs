@@ -1,0 +1,159 @@
+//! What of the core goes to the disk, and comes back from it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::log::Log;
+use super::session::{Addressed, InFlight, Session};
+use super::{Core, CoreLimits};
+use crate::message::Publication;
+use crate::storage::{DirectRow, InFlightRow, SessionRow, Stored};
+
+/// What changed since the last write.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Topics whose retained message was set, or cleared.
+    pub(crate) retained: Vec<(Arc<str>, Option<Arc<Publication>>)>,
+    pub(crate) sessions: Vec<SessionRow>,
+    pub(crate) gone: Vec<Arc<str>>,
+    pub(crate) log: Vec<(u64, Arc<Publication>)>,
+    pub(crate) log_first: u64,
+    pub(crate) log_end: u64,
+    /// All of the log is in `log`.
+    pub(crate) rewrite: bool,
+    pub(crate) now_s: u64,
+    pub(crate) next_number: u64,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.retained.is_empty()
+            && self.sessions.is_empty()
+            && self.gone.is_empty()
+            && self.log.is_empty()
+            && !self.rewrite
+    }
+}
+
+impl Core {
+    /// The core as the disk has it.
+    pub(crate) fn restored(limits: CoreLimits, stored: Stored) -> Self {
+        let mut log = Log::new(limits.log, stored.log_end);
+        log.restore(stored.log, stored.log_end);
+        let mut core = Self::new(limits, log);
+        core.now_s = stored.now_s;
+        core.next_number = stored.next_number.max(1);
+        for publication in stored.retained {
+            core.restore_retained(publication);
+        }
+        for row in stored.sessions {
+            let session = session(row, &core.log);
+            core.restore_session(session);
+        }
+        core
+    }
+
+    /// What changed since the last time. Afterwards it counts as written.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        self.release();
+        let retained = std::mem::take(&mut self.retained_changed);
+        let retained = retained.into_iter().map(|topic| {
+            let publication = self.retained.get(&topic).cloned();
+            (topic, publication)
+        });
+        let mut changes = Changes { retained: retained.collect(), ..Changes::default() };
+        changes.gone = std::mem::take(&mut self.gone).into_iter().collect();
+        let log_end = self.log.end();
+        for session in self.sessions.iter_mut().flatten() {
+            if !std::mem::take(&mut session.changed) {
+                continue;
+            }
+            if session.is_stored() {
+                session.is_on_disk = true;
+                changes.sessions.push(row(session, log_end));
+            } else if std::mem::take(&mut session.is_on_disk) {
+                changes.gone.push(Arc::clone(&session.client_id));
+            }
+        }
+        changes.rewrite = self.log.rewrite;
+        changes.log = self.log.unwritten();
+        (changes.log_first, changes.log_end) = (self.log.first(), log_end);
+        (changes.now_s, changes.next_number) = (self.now_s, self.next_number);
+        changes
+    }
+
+    /// What could not be written is to be written with the next.
+    pub(crate) fn give_back(&mut self, changes: Changes) {
+        self.retained_changed.extend(changes.retained.into_iter().map(|(topic, _)| topic));
+        self.gone.extend(changes.gone);
+        for row in changes.sessions {
+            let id = self.by_client.get(&row.client_id).copied();
+            match id.and_then(|id| self.sessions.get_mut(id as usize)).and_then(Option::as_mut) {
+                Some(session) => session.changed = true,
+                None => drop(self.gone.insert(row.client_id)),
+            }
+        }
+        self.log.rewrite = true;
+    }
+}
+
+fn row(session: &Session, log_end: u64) -> SessionRow {
+    let window = session.window.iter().map(|in_flight| InFlightRow {
+        packet_id: in_flight.packet_id,
+        released: in_flight.released,
+        position: in_flight.position,
+        message: direct_row(&in_flight.message, in_flight.position.is_none()),
+    });
+    SessionRow {
+        client_id: Arc::clone(&session.client_id),
+        user: Arc::clone(&session.user),
+        serial: session.serial,
+        expiry_s: session.expiry_s,
+        left_s: session.left_s,
+        subscriptions: session.subscriptions.iter().map(|(filter, of)| (filter.clone(), *of)).collect(),
+        position: session.behind.unwrap_or(log_end),
+        last_packet_id: session.last_packet_id,
+        window: window.collect(),
+        direct: session.direct.iter().filter(|of| of.qos > 0).map(|of| direct_row(of, true)).collect(),
+        received: session.received.iter().copied().collect(),
+    }
+}
+
+fn direct_row(message: &Addressed, with_text: bool) -> DirectRow {
+    DirectRow {
+        publication: with_text.then(|| (*message.publication).clone()),
+        qos: message.qos,
+        retain: message.retain,
+        ids: message.ids.as_deref().unwrap_or_default().to_vec(),
+    }
+}
+
+fn session(row: SessionRow, log: &Log) -> Session {
+    let mut session = Session::new(row.client_id, row.user, row.serial);
+    session.is_on_disk = true;
+    session.expiry_s = row.expiry_s;
+    session.left_s = row.left_s;
+    session.subscriptions = row.subscriptions.into_iter().collect();
+    session.behind = Some(row.position);
+    session.last_packet_id = row.last_packet_id;
+    session.received = row.received.into_iter().collect();
+    // What was erased, or is not to be read any more, is not sent again.
+    session.window = row
+        .window
+        .into_iter()
+        .filter_map(|in_flight| {
+            let InFlightRow { packet_id, released, position, message } = in_flight;
+            let logged = position.and_then(|position| log.get(position).cloned());
+            Some(InFlight { packet_id, released, position, message: addressed(message, logged)? })
+        })
+        .collect();
+    session.direct =
+        row.direct.into_iter().filter_map(|message| addressed(message, None)).collect::<VecDeque<_>>();
+    session
+}
+
+fn addressed(row: DirectRow, logged: Option<Arc<Publication>>) -> Option<Addressed> {
+    let publication = logged.or_else(|| row.publication.map(Arc::new))?;
+    let ids = (!row.ids.is_empty()).then(|| row.ids.into());
+    Some(Addressed { publication, qos: row.qos, retain: row.retain, ids })
+}

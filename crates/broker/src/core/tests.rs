@@ -1,0 +1,617 @@
+use std::collections::HashSet;
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use super::filters::matches;
+use super::log::{Log, LogLimits};
+use super::session::{Capacity, End};
+use super::turn::{RetainHandling, Turn, Wish};
+use super::*;
+use crate::wire::{Answer, Frame, frame};
+
+const LIMITS: CoreLimits = CoreLimits {
+    log: LogLimits { messages_max: 1_000, bytes_max: 1 << 20 },
+    subscriptions_max: 3,
+    sessions_per_user_max: 3,
+    session_expiry_s_max: 100,
+    retained_max: 3,
+    direct_max: 4,
+    out_bytes_max: 1 << 20,
+};
+
+fn core() -> Core {
+    Core::new(LIMITS, Log::new(LIMITS.log, 0))
+}
+
+const WISH: Wish =
+    Wish { qos: 1, no_local: false, retain_as_published: false, retained: RetainHandling::Always, id: 0 };
+
+fn newcomer(client_id: &str) -> Newcomer {
+    let capacity =
+        Capacity { v5: false, window_max: 3, packet_bytes_max: usize::MAX, out_bytes_max: 1 << 20 };
+    Newcomer {
+        client_id: client_id.into(),
+        user: "ana".into(),
+        clean: false,
+        expiry_s: 50,
+        will: None,
+        capacity,
+    }
+}
+
+fn publication(topic: &str, text: &str) -> Publication {
+    Publication::new(topic.into(), Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// What a client has read: text, QoS, packet id, DUP; or the packet id of a PUBREL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Got {
+    Message { text: String, qos: u8, packet_id: u16, dup: bool, retain: bool },
+    Release(u16),
+}
+
+struct Client {
+    at: At,
+    id: String,
+}
+
+impl Client {
+    fn connect(core: &mut Core, newcomer: Newcomer) -> (Self, Connected) {
+        let id = newcomer.client_id.to_string();
+        let connected = core.connect(newcomer).unwrap();
+        (Self { at: connected.at, id }, connected)
+    }
+
+    fn new(core: &mut Core, id: &str, filters: &[&str]) -> Self {
+        let (client, _) = Self::connect(core, newcomer(id));
+        for filter in filters {
+            core.subscribe(client.at, filter, WISH).unwrap();
+        }
+        client
+    }
+
+    /// Everything that it can get now.
+    fn read(&self, core: &mut Core) -> Vec<Got> {
+        let mut got = Vec::new();
+        loop {
+            let mut buffer = Vec::new();
+            match core.turn(self.at, &self.id, &mut buffer, Waker::noop()) {
+                Turn::Write { more } => {
+                    got.extend(decode(&buffer));
+                    if !more && buffer.is_empty() {
+                        return got;
+                    }
+                }
+                Turn::End(end) => panic!("ended: {end:?}"),
+            }
+        }
+    }
+
+    /// The texts of everything, which it acknowledges until nothing more comes.
+    fn read_all(&self, core: &mut Core) -> Vec<String> {
+        let mut texts = Vec::new();
+        loop {
+            let got = self.read(core);
+            if got.is_empty() {
+                return texts;
+            }
+            for got in got {
+                if let Got::Message { text, qos, packet_id, .. } = got {
+                    texts.push(text);
+                    if qos > 0 {
+                        core.answered(self.at, Answer::Acknowledged, packet_id);
+                    }
+                }
+            }
+        }
+    }
+
+    fn leave(self, core: &mut Core) {
+        core.leave(self.at, Leaving::default());
+    }
+}
+
+fn decode(mut bytes: &[u8]) -> Vec<Got> {
+    let mut got = Vec::new();
+    while !bytes.is_empty() {
+        let Frame::Other { len } = frame(bytes, usize::MAX) else { panic!("no packet: {bytes:?}") };
+        let (packet, rest) = bytes.split_at(len);
+        bytes = rest;
+        let header = packet.iter().skip(1).position(|byte| byte & 0x80 == 0).unwrap() + 2;
+        let id = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+        if packet[0] == 0x62 {
+            got.push(Got::Release(id(header)));
+            continue;
+        }
+        let qos = packet[0] >> 1 & 3;
+        let topic_end = header + 2 + usize::from(id(header));
+        let (packet_id, payload) = if qos > 0 { (id(topic_end), topic_end + 2) } else { (0, topic_end) };
+        let text = String::from_utf8(packet[payload..].to_vec()).unwrap();
+        got.push(Got::Message { text, qos, packet_id, dup: packet[0] & 8 != 0, retain: packet[0] & 1 != 0 });
+    }
+    got
+}
+
+fn texts(got: &[Got]) -> Vec<&str> {
+    got.iter()
+        .filter_map(|got| match got {
+            Got::Message { text, .. } => Some(text.as_str()),
+            Got::Release(_) => None,
+        })
+        .collect()
+}
+
+fn publish(core: &mut Core, topic: &str, text: &str) {
+    core.publish(publication(topic, text));
+    core.flush();
+}
+
+#[test]
+fn a_full_window_makes_the_rest_wait_in_order_and_acknowledgements_bring_it() {
+    let mut core = core();
+    let client = Client::new(&mut core, "display", &["a/#"]);
+    for number in 0..7 {
+        publish(&mut core, "a/b", &number.to_string());
+    }
+    assert_eq!(texts(&client.read(&mut core)), ["0", "1", "2"]);
+    core.answered(client.at, Answer::Acknowledged, 1);
+    publish(&mut core, "a/b", "7");
+    assert_eq!(texts(&client.read(&mut core)), ["3"], "what waits is not overtaken");
+    for id in [2, 3, 4] {
+        core.answered(client.at, Answer::Acknowledged, id);
+    }
+    assert_eq!(client.read_all(&mut core), ["4", "5", "6", "7"]);
+    assert_eq!(core.lag(), (1, 0, 0));
+}
+
+#[test]
+fn a_session_gets_what_it_missed_and_again_what_it_did_not_acknowledge() {
+    let mut core = core();
+    let client = Client::new(&mut core, "display", &["a/#"]);
+    for text in ["0", "1"] {
+        publish(&mut core, "a/b", text);
+    }
+    assert_eq!(texts(&client.read(&mut core)), ["0", "1"]);
+    core.answered(client.at, Answer::Acknowledged, 1);
+    client.leave(&mut core);
+    for text in ["2", "3", "4"] {
+        publish(&mut core, "a/b", text);
+    }
+    publish(&mut core, "other", "x");
+    assert_eq!(core.lag(), (1, 1, 3));
+    let (client, connected) = Client::connect(&mut core, newcomer("display"));
+    assert!(connected.present);
+    let got = client.read(&mut core);
+    assert_eq!(texts(&got), ["1", "2", "3"]);
+    let Got::Message { packet_id, dup, .. } = &got[0] else { panic!("{got:?}") };
+    assert_eq!((*packet_id, *dup), (2, true), "the same packet id, as a duplicate");
+    assert!(matches!(&got[1], Got::Message { dup: false, .. }));
+    for got in got {
+        let Got::Message { packet_id, .. } = got else { panic!("{got:?}") };
+        core.answered(client.at, Answer::Acknowledged, packet_id);
+    }
+    assert_eq!(client.read_all(&mut core), ["4"]);
+    core.release();
+    assert_eq!(core.log.first(), core.log.end(), "nothing is kept that no one needs");
+}
+
+#[test]
+fn a_thousand_absent_sessions_keep_one_copy() {
+    let limits = CoreLimits { sessions_per_user_max: 2_000, ..LIMITS };
+    let mut core = Core::new(limits, Log::new(limits.log, 0));
+    for number in 0..1_000 {
+        Client::new(&mut core, &number.to_string(), &["a/#"]).leave(&mut core);
+    }
+    for number in 0..10 {
+        publish(&mut core, "a/b", &number.to_string());
+    }
+    assert_eq!(core.log.end() - core.log.first(), 10);
+    let (client, _) = Client::connect(&mut core, newcomer("999"));
+    assert_eq!(client.read_all(&mut core).len(), 10);
+}
+
+#[test]
+fn exactly_once_takes_four_steps_and_goes_on_where_it_was() {
+    let mut core = core();
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    core.subscribe(client.at, "a", Wish { qos: 2, ..WISH }).unwrap();
+    core.publish(Publication { qos: 2, ..publication("a", "x") });
+    core.flush();
+    assert!(matches!(client.read(&mut core)[..], [Got::Message { qos: 2, packet_id: 1, .. }]));
+    core.answered(client.at, Answer::Acknowledged, 1);
+    core.answered(client.at, Answer::Received, 1);
+    assert_eq!(client.read(&mut core), [Got::Release(1)]);
+    client.leave(&mut core);
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    assert_eq!(client.read(&mut core), [Got::Release(1)], "not the message");
+    core.answered(client.at, Answer::Completed, 1);
+    assert_eq!(core.session(client.at.session).unwrap().window.len(), 0);
+    // An id that is not known is answered, so that the client comes to an end with it.
+    core.answered(client.at, Answer::Received, 77);
+    assert_eq!(client.read(&mut core), [Got::Release(77)]);
+}
+
+#[test]
+fn a_refused_message_of_qos_2_is_done() {
+    let mut core = core();
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    core.subscribe(client.at, "a", Wish { qos: 2, ..WISH }).unwrap();
+    core.publish(Publication { qos: 2, ..publication("a", "x") });
+    core.flush();
+    client.read(&mut core);
+    core.answered(client.at, Answer::Refused, 1);
+    assert!(core.session(client.at.session).unwrap().window.is_empty());
+}
+
+#[test]
+fn retained_messages_come_with_a_subscription_as_it_asks() {
+    let mut core = core();
+    for (topic, text) in [("a/b", "1"), ("a/c", "2"), ("ab", "3"), ("x", "too many")] {
+        core.publish(Publication { retain: true, ..publication(topic, text) });
+    }
+    core.flush();
+    assert_eq!(core.retained("#").count(), 3);
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    let subscribe = |core: &mut Core, filter: &str, retained| {
+        let wish = Wish { retained, ..WISH };
+        if core.subscribe(client.at, filter, wish).unwrap() {
+            core.send_retained(client.at, filter, wish);
+        }
+        client.read_all(core)
+    };
+    assert_eq!(subscribe(&mut core, "a/+", RetainHandling::IfNew), ["1", "2"]);
+    assert_eq!(subscribe(&mut core, "a/+", RetainHandling::IfNew), Vec::<String>::new());
+    assert_eq!(subscribe(&mut core, "a/+", RetainHandling::Always), ["1", "2"]);
+    assert_eq!(subscribe(&mut core, "ab", RetainHandling::Never), Vec::<String>::new());
+    assert_eq!(subscribe(&mut core, "$share/g/ab", RetainHandling::Always), Vec::<String>::new());
+    core.publish(Publication { retain: true, ..publication("a/b", "") });
+    core.flush();
+    assert_eq!(client.read_all(&mut core), [""]);
+    assert_eq!(core.retained("a/#").count(), 1);
+}
+
+#[test]
+fn a_retained_message_of_many_goes_on_when_there_is_room() {
+    let limits = CoreLimits { retained_max: 100, ..LIMITS };
+    let mut core = Core::new(limits, Log::new(limits.log, 0));
+    for number in 10..60 {
+        core.publish(Publication {
+            retain: true,
+            ..publication(&format!("a/{number}"), &number.to_string())
+        });
+    }
+    let client = Client::new(&mut core, "display", &["a/#"]);
+    core.send_retained(client.at, "a/#", WISH);
+    publish(&mut core, "a/60", "60");
+    let wanted: Vec<_> = (10..=60).map(|number| number.to_string()).collect();
+    assert_eq!(client.read_all(&mut core), wanted, "and what comes meanwhile comes after");
+}
+
+#[test]
+fn a_shared_subscription_gives_each_message_to_one_member_who_has_room() {
+    let mut core = core();
+    let one = Client::new(&mut core, "one", &["$share/g/a"]);
+    let other = Client::new(&mut core, "other", &["$share/g/a"]);
+    for number in 0..4 {
+        publish(&mut core, "a", &number.to_string());
+    }
+    assert_eq!(texts(&one.read(&mut core)), ["0", "2"]);
+    assert_eq!(texts(&other.read(&mut core)), ["1", "3"]);
+    other.leave(&mut core);
+    for number in 4..8 {
+        publish(&mut core, "a", &number.to_string());
+    }
+    assert_eq!(one.read_all(&mut core), ["4", "5", "6", "7"]);
+    one.leave(&mut core);
+    publish(&mut core, "a", "no one is here");
+    assert_eq!(core.log.end(), 0);
+}
+
+#[test]
+fn a_publisher_does_not_get_its_own_message_where_it_asked_for_that() {
+    let mut core = core();
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    core.subscribe(client.at, "a", Wish { no_local: true, ..WISH }).unwrap();
+    core.publish(Publication { origin: client.at.serial, ..publication("a", "own") });
+    publish(&mut core, "a", "of another");
+    assert_eq!(client.read_all(&mut core), ["of another"]);
+}
+
+#[test]
+fn a_client_id_is_its_users_and_another_connection_takes_it_over() {
+    let mut core = core();
+    let first = Client::new(&mut core, "display", &["a"]);
+    let other = Newcomer { user: "bob".into(), ..newcomer("display") };
+    assert_eq!(core.connect(other).unwrap_err(), Claimed::Owner("ana".into()));
+    let (second, connected) = Client::connect(&mut core, newcomer("display"));
+    assert!(connected.present);
+    let turn = core.turn(first.at, "display", &mut Vec::new(), Waker::noop());
+    assert_eq!(turn, Turn::End(End::TakenOver));
+    // The connection that lost it ends later, and takes nothing away.
+    first.leave(&mut core);
+    publish(&mut core, "a", "x");
+    assert_eq!(second.read_all(&mut core), ["x"]);
+    let (third, connected) = Client::connect(&mut core, Newcomer { clean: true, ..newcomer("display") });
+    assert!(!connected.present);
+    publish(&mut core, "a", "y");
+    assert_eq!(third.read_all(&mut core), Vec::<String>::new());
+    for id in ["two", "three"] {
+        Client::new(&mut core, id, &[]);
+    }
+    assert_eq!(core.connect(newcomer("four")).unwrap_err(), Claimed::TooMany);
+}
+
+#[test]
+fn wills_are_due_at_once_or_after_their_delay_or_never() {
+    let will = |delay_s| Will { publication: publication("w", "gone"), delay_s, expiry_s: None };
+    let mut core = core();
+    let connect = |core: &mut Core, delay_s| {
+        Client::connect(core, Newcomer { will: Some(will(delay_s)), ..newcomer("display") }).0
+    };
+    let client = connect(&mut core, 0);
+    assert!(core.leave(client.at, Leaving::default()).is_some());
+    let client = connect(&mut core, 0);
+    assert!(core.leave(client.at, Leaving { in_good_order: true, ..Leaving::default() }).is_none());
+    let client = connect(&mut core, 10);
+    assert!(core.leave(client.at, Leaving::default()).is_none());
+    core.now_s += 9;
+    assert!(core.sweep().is_empty());
+    // It comes back in time: nothing was lost, nothing is told.
+    let client = connect(&mut core, 10);
+    assert!(core.leave(client.at, Leaving::default()).is_none());
+    core.now_s += 10;
+    assert_eq!(core.sweep().len(), 1);
+    let client = connect(&mut core, 99);
+    core.leave(client.at, Leaving { expiry_s: Some(20), ..Leaving::default() });
+    core.now_s += 20;
+    assert_eq!(core.sweep().len(), 1, "with the end of the session, which is earlier");
+    assert_eq!(core.lag().0, 0);
+    let _first = connect(&mut core, 0);
+    let (_, connected) = Client::connect(&mut core, newcomer("display"));
+    assert!(connected.will.is_some(), "the connection that was taken over leaves one");
+}
+
+#[test]
+fn sessions_end_at_their_time_and_those_without_one_with_their_connection() {
+    let mut core = core();
+    Client::connect(&mut core, Newcomer { expiry_s: 0, ..newcomer("short") }).0.leave(&mut core);
+    assert_eq!(core.lag().0, 0);
+    let (client, connected) = Client::connect(&mut core, Newcomer { expiry_s: u32::MAX, ..newcomer("long") });
+    assert_eq!(connected.expiry_s, LIMITS.session_expiry_s_max);
+    core.now_s += 1_000;
+    core.sweep();
+    assert_eq!(core.lag().0, 1, "it is connected");
+    client.leave(&mut core);
+    core.now_s += 99;
+    core.sweep();
+    assert_eq!(core.lag().0, 1);
+    core.now_s += 1;
+    core.sweep();
+    assert_eq!(core.lag().0, 0);
+}
+
+#[test]
+fn what_expires_while_it_waits_is_not_sent() {
+    let mut core = core();
+    Client::new(&mut core, "display", &["a"]).leave(&mut core);
+    for (text, expires_s) in [("short", Some(5)), ("long", Some(50)), ("for ever", None)] {
+        core.publish(Publication { expires_s, ..publication("a", text) });
+    }
+    core.now_s = 10;
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    assert_eq!(client.read_all(&mut core), ["long", "for ever"]);
+    core.publish(Publication { retain: true, expires_s: Some(15), ..publication("b", "kept") });
+    assert_eq!(core.retained("#").count(), 1);
+    core.now_s = 16;
+    assert_eq!(core.retained("#").count(), 0);
+    core.sweep();
+    assert!(core.retained.is_empty());
+}
+
+#[test]
+fn limits_of_subscriptions_and_of_a_packet_hold() {
+    let mut core = core();
+    let capacity = Capacity { packet_bytes_max: 20, ..newcomer("x").capacity };
+    let (client, _) = Client::connect(&mut core, Newcomer { capacity, ..newcomer("display") });
+    for filter in ["a", "b", "c"] {
+        core.subscribe(client.at, filter, WISH).unwrap();
+    }
+    assert_eq!(core.subscribe(client.at, "d", WISH), Err(super::turn::Refused::TooMany));
+    assert_eq!(core.subscribe(client.at, "a/#/b", WISH), Err(super::turn::Refused::NotAFilter));
+    assert!(core.subscribe(client.at, "a", Wish { qos: 0, ..WISH }).is_ok(), "known ones change");
+    for topic in ["a", "b"] {
+        publish(&mut core, topic, &"x".repeat(100));
+        publish(&mut core, topic, topic);
+    }
+    assert_eq!(client.read_all(&mut core), ["a", "b"]);
+    assert_eq!(core.stats().sent, Sent { sent: 2, dropped: 2 });
+}
+
+#[test]
+fn a_client_that_takes_nothing_misses_qos_0_and_nothing_of_qos_1() {
+    let mut core = core();
+    let capacity = Capacity { out_bytes_max: 100, window_max: 1_000, ..newcomer("x").capacity };
+    let (client, _) = Client::connect(&mut core, Newcomer { capacity, ..newcomer("display") });
+    core.subscribe(client.at, "zero", Wish { qos: 0, ..WISH }).unwrap();
+    core.subscribe(client.at, "one", WISH).unwrap();
+    for number in 0..50 {
+        publish(&mut core, "one", &number.to_string());
+        publish(&mut core, "zero", "x");
+    }
+    assert!(core.stats().sent.dropped > 30);
+    let got = client.read_all(&mut core);
+    let ones: Vec<_> = got.iter().filter(|text| *text != "x").cloned().collect();
+    assert_eq!(ones, (0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(core.out_bytes, 0);
+}
+
+#[test]
+fn an_erasure_takes_a_device_out_of_everything() {
+    let mut core = core();
+    let client = Client::new(&mut core, "display", &["a/#", "b/#"]);
+    core.publish(Publication { retain: true, ..publication("a/x", "secret") });
+    publish(&mut core, "a/y", "secret");
+    publish(&mut core, "b/y", "other");
+    client.leave(&mut core);
+    publish(&mut core, "a/z", "secret");
+    publish(&mut core, "b/z", "other");
+    // One retained, three in the log, and two of them on their way.
+    assert!(core.erase(|topic| topic.starts_with("a/")) >= 4);
+    assert_eq!(core.retained("#").count(), 0);
+    let changes = core.take_changes();
+    let text = format!("{changes:?}");
+    assert!(!text.contains("secret") && !text.contains("a/y"), "{text}");
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    assert_eq!(client.read_all(&mut core), ["other", "other"]);
+    publish(&mut core, "a/x", "new");
+    assert_eq!(client.read_all(&mut core), Vec::<String>::new(), "subscriptions to it are gone");
+}
+
+#[test]
+fn rights_that_are_taken_away_are_taken_out_of_sessions() {
+    let mut core = core();
+    Client::new(&mut core, "display", &["a/#", "b/#"]).leave(&mut core);
+    publish(&mut core, "a/x", "1");
+    publish(&mut core, "b/x", "2");
+    assert_eq!(core.trim(|_, filter| Some(filter.starts_with("a/"))), 1);
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    assert_eq!(client.read_all(&mut core), ["1"]);
+    client.leave(&mut core);
+    assert_eq!(core.trim(|_, _| None), 1);
+    assert_eq!(core.lag().0, 0);
+}
+
+/// A client as the standard wants it: every message of its subscriptions that was published, in order.
+#[derive(Default)]
+struct Model {
+    filters: HashSet<&'static str>,
+    /// Texts that it is to get, the oldest first.
+    due: Vec<String>,
+    got: Vec<String>,
+}
+
+/// Messages come and clients come and go, and the broker is killed; nothing of QoS 1 is missed, nothing comes out of order, and
+/// only what was not acknowledged comes twice.
+#[test]
+fn random_clients_get_what_a_model_says() {
+    let seed = u64::from(std::process::id()) | 1;
+    println!("seed {seed}");
+    let mut state = seed;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    const TOPICS: [&str; 4] = ["a/b", "a/c", "b", "b/c"];
+    const FILTERS: [&str; 5] = ["a/#", "+/c", "b", "#", "a/b"];
+    let names = ["one", "two", "three"];
+    let limits = CoreLimits { subscriptions_max: 10, ..LIMITS };
+    let mut core = Core::new(limits, Log::new(limits.log, 0));
+    let mut models: Vec<Model> = names.iter().map(|_| Model::default()).collect();
+    let mut clients: Vec<Option<Client>> = names.iter().map(|_| None).collect();
+    let mut number = 0;
+    for step in 0..20_000 {
+        let who = random(names.len());
+        match random(12) {
+            0 => match clients[who].take() {
+                Some(client) => client.leave(&mut core),
+                None => clients[who] = Some(Client::connect(&mut core, newcomer(names[who])).0),
+            },
+            1 => {
+                let filter = FILTERS[random(FILTERS.len())];
+                if let Some(client) = clients[who].take() {
+                    if models[who].filters.remove(filter) {
+                        core.unsubscribe(client.at, filter);
+                        // What waits for it may come or not (MQTT 5 §3.10.4): this model wants neither.
+                        models[who].due.clear();
+                        models[who].got.clear();
+                        let client = come_again(&mut core, Some(client), names[who]);
+                        client.read_all(&mut core);
+                        clients[who] = Some(client);
+                    } else {
+                        core.subscribe(client.at, filter, WISH).unwrap();
+                        models[who].filters.insert(filter);
+                        clients[who] = Some(client);
+                    }
+                }
+            }
+            2 => {
+                // Killed, and started again with what the disk has.
+                let changes = core.take_changes();
+                let stored = crate::storage::Stored {
+                    retained: Vec::new(),
+                    sessions: core.rows(),
+                    log: core.log_rows(),
+                    log_end: changes.log_end,
+                    now_s: 0,
+                    next_number: changes.next_number,
+                };
+                core = Core::restored(limits, stored);
+                clients.iter_mut().for_each(|client| *client = None);
+            }
+            3..6 => {
+                if let Some(client) = &clients[who] {
+                    for got in client.read(&mut core) {
+                        let Got::Message { text, packet_id, dup, .. } = got else { panic!("{got:?}") };
+                        if !(dup && models[who].got.contains(&text)) {
+                            models[who].got.push(text);
+                        }
+                        if random(4) > 0 {
+                            core.answered(client.at, Answer::Acknowledged, packet_id);
+                        }
+                    }
+                }
+            }
+            _ => {
+                let topic = TOPICS[random(TOPICS.len())];
+                publish(&mut core, topic, &number.to_string());
+                for model in &mut models {
+                    if model.filters.iter().any(|filter| matches(filter, topic)) {
+                        model.due.push(number.to_string());
+                    }
+                }
+                number += 1;
+            }
+        }
+        if step % 500 == 499 {
+            for (who, model) in models.iter_mut().enumerate() {
+                let client = come_again(&mut core, clients[who].take(), names[who]);
+                let before = model.got.clone();
+                model
+                    .got
+                    .extend(client.read_all(&mut core).into_iter().filter(|text| !before.contains(text)));
+                assert_eq!(model.got, model.due, "{} at step {step}", names[who]);
+                model.got.clear();
+                model.due.clear();
+                clients[who] = Some(client);
+            }
+            core.release();
+            assert_eq!(core.log.first(), core.log.end());
+        }
+    }
+}
+
+/// A new connection: what was not acknowledged comes again.
+fn come_again(core: &mut Core, client: Option<Client>, name: &str) -> Client {
+    if let Some(client) = client {
+        client.leave(core);
+    }
+    Client::connect(core, newcomer(name)).0
+}
+
+impl Core {
+    /// Everything of the sessions, as the disk has it.
+    fn rows(&mut self) -> Vec<crate::storage::SessionRow> {
+        for session in self.sessions.iter_mut().flatten() {
+            session.changed = true;
+        }
+        self.take_changes().sessions
+    }
+
+    fn log_rows(&self) -> Vec<(u64, Publication)> {
+        let positions = self.log.first()..self.log.end();
+        positions.filter_map(|at| Some((at, Publication::clone(self.log.get(at)?)))).collect()
+    }
+}

@@ -1,0 +1,44 @@
+//! A session as the disk has it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::filters::Subscription;
+use crate::message::Publication;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionRow {
+    pub(crate) client_id: Arc<str>,
+    pub(crate) user: Arc<str>,
+    pub(crate) serial: u64,
+    pub(crate) expiry_s: u32,
+    pub(crate) left_s: u64,
+    pub(crate) subscriptions: Vec<(Box<str>, Subscription)>,
+    /// Where it goes on reading the log.
+    pub(crate) position: u64,
+    pub(crate) last_packet_id: u16,
+    pub(crate) window: Vec<InFlightRow>,
+    pub(crate) direct: Vec<DirectRow>,
+    pub(crate) received: Vec<u16>,
+}
+
+/// A message that is not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InFlightRow {
+    pub(crate) packet_id: u16,
+    pub(crate) released: bool,
+    /// Where the log has it. Otherwise `message` has it itself.
+    pub(crate) position: Option<u64>,
+    pub(crate) message: DirectRow,
+}
+
+/// A message for one client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DirectRow {
+    pub(crate) publication: Option<Publication>,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) ids: Vec<u32>,
+}
