@@ -266,3 +266,31 @@ async fn a_user_removed_while_the_broker_was_down_leaves_no_session_behind() {
     assert_eq!(next.line_with("Pico/dev_a/x ").await, "Pico/dev_a/x new");
     running.broker.stop().await;
 }
+
+/// The tables of format 1, which the broker of another crate wrote.
+const FORMAT_1: &str = "
+    CREATE TABLE session(client TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE retained(topic TEXT PRIMARY KEY, qos INTEGER NOT NULL, payload BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE queue(
+        client TEXT NOT NULL, chunk INTEGER NOT NULL, taken INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY(client, chunk));
+    CREATE TABLE inflight(client TEXT PRIMARY KEY, body BLOB NOT NULL);
+    INSERT INTO session VALUES ('display', '{}');
+    INSERT INTO retained VALUES ('vitalwire/v1/dev_a/status', 1, x'6f6e6c696e65');
+    PRAGMA user_version = 1;
+";
+
+#[tokio::test]
+async fn retained_messages_of_an_earlier_version_stay() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let (users, _) = watch::channel(directory(usual()));
+    std::fs::create_dir(folder.path().join("mqtt")).unwrap();
+    let rows = rusqlite::Connection::open(folder.path().join("mqtt/broker.db")).unwrap();
+    rows.execute_batch(FORMAT_1).unwrap();
+    drop(rows);
+    let running = start_with(folder, users, BrokerLimits::default()).await.restart().await;
+    let status = ("vitalwire/v1/dev_a/status".to_owned(), "online".into());
+    assert_eq!(running.broker.retained("#"), [status]);
+    leave_a_session(&running).await;
+    running.broker.stop().await;
+}
