@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub(crate) use self::changes::Changes;
+pub(crate) use self::changes::{Changes, LogChanges};
 use self::filters::{Filters, Group, Receiver, SessionId};
 use self::log::{Log, LogLimits};
 use self::session::{Addressed, Capacity, End, Link, Sent, Session, Will};
-use crate::message::Publication;
+use crate::message::{Lane, PerLane, Publication};
 use crate::wire::{self, Form};
 
 /// Topics whose receivers are remembered. When there are more, all are forgotten and found again as they come.
@@ -123,7 +123,7 @@ pub(crate) struct Core {
     retained_changed: HashSet<Arc<str>>,
     /// Stored sessions that ended since the disk was told.
     gone: HashSet<Arc<str>>,
-    log: Log,
+    logs: PerLane<Log>,
     appended: u32,
     /// Encoded messages of this turn, of each protocol version, at QoS 0.
     encoded: [Vec<u8>; 2],
@@ -135,7 +135,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(limits: CoreLimits, log: Log) -> Self {
+    pub(crate) fn new(limits: CoreLimits, logs: PerLane<Log>) -> Self {
         Self {
             limits,
             now_s: 0,
@@ -150,7 +150,7 @@ impl Core {
             retained: BTreeMap::new(),
             retained_changed: HashSet::new(),
             gone: HashSet::new(),
-            log,
+            logs,
             appended: 0,
             encoded: Default::default(),
             dirty: Vec::new(),
@@ -162,7 +162,10 @@ impl Core {
     /// Messages dropped are those of QoS 0 that a client took too slowly, and those that the log had no room for.
     pub(crate) fn stats(&self) -> CoreStats {
         let Sent { sent, dropped } = self.stats.sent;
-        CoreStats { sent: Sent { sent, dropped: dropped + self.log.dropped }, ..self.stats }
+        CoreStats {
+            sent: Sent { sent, dropped: dropped + self.logs.readings.dropped + self.logs.others.dropped },
+            ..self.stats
+        }
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {
@@ -190,7 +193,7 @@ impl Core {
             self.retain(publication);
         }
         let Some(at) = self.find(&publication.topic) else { return };
-        let log_end = self.log.end();
+        let log_end = self.logs.of(publication.lane).end();
         let Self { topics, sessions, dirty, encoded, stats, now_s, out_bytes, limits, .. } = self;
         let Some(topic) = topics.get_mut(at) else { return };
         let mut share = || Arc::clone(shared.get_or_insert_with(|| Arc::new(publication.clone())));
@@ -209,26 +212,24 @@ impl Core {
             if receiver.no_local && session.serial == publication.origin {
                 continue;
             }
-            let is_stored_session = session.is_stored();
             let qos = receiver.qos.min(publication.qos);
             let retain = publication.retain && receiver.retain_as_published;
             if qos > 0 {
                 session.end_run(encoded, &mut stats.sent);
-                if session.behind.is_none() && session.direct.is_empty() && session.has_room() {
+                let behind = session.behind.of(publication.lane).is_some();
+                if !behind && session.direct.is_empty() && session.has_room() {
                     let ids = receiver.ids.clone();
                     let message = Addressed { publication: share(), qos, retain, ids };
-                    let position = is_stored_session.then_some(log_end);
-                    session.send(message, position, *now_s, &mut stats.sent);
+                    session.send(message, *now_s, &mut stats.sent);
                     mark(dirty, session, receiver.session);
-                    is_logged |= is_stored_session;
                 } else {
-                    if session.behind.is_none() {
-                        session.behind = Some(log_end);
+                    if !behind {
+                        *session.behind.of_mut(publication.lane) = Some(log_end);
                         session.changed = true;
                     }
                     is_logged = true;
+                    is_stored |= session.is_stored();
                 }
-                is_stored |= is_stored_session;
                 continue;
             }
             let Some(link) = session.link.as_mut() else { continue };
@@ -240,7 +241,7 @@ impl Core {
                 session.end_run(encoded, &mut stats.sent);
                 let ids = receiver.ids.clone();
                 let message = Addressed { publication: share(), qos, retain, ids };
-                session.send(message, None, *now_s, &mut stats.sent);
+                session.send(message, *now_s, &mut stats.sent);
                 mark(dirty, session, receiver.session);
                 continue;
             }
@@ -272,7 +273,7 @@ impl Core {
                 member.end_run(encoded, &mut stats.sent);
                 let message = Addressed { publication: share(), qos, retain: false, ids };
                 if member.direct.is_empty() && member.has_room() {
-                    member.send(message, None, *now_s, &mut stats.sent);
+                    member.send(message, *now_s, &mut stats.sent);
                 } else if member.direct.len() < limits.direct_max && (qos > 0 || !is_full) {
                     member.direct.push_back(message);
                 } else {
@@ -289,17 +290,26 @@ impl Core {
 
     fn append(&mut self, publication: Arc<Publication>, is_stored: bool) {
         self.appended += 1;
-        if self.log.is_full() && self.appended >= RELEASE_EVERY {
+        let lane = publication.lane;
+        if self.logs.of(lane).is_full() && self.appended >= RELEASE_EVERY {
             self.release();
         }
-        self.log.append(publication, is_stored);
+        self.logs.of_mut(lane).append(publication, is_stored);
     }
 
-    /// Lets go what no session needs of the log.
+    /// Lets go what no session needs of the logs.
     fn release(&mut self) {
         self.appended = 0;
-        let needed = self.all().filter_map(Session::needs).min().unwrap_or_else(|| self.log.end());
-        self.log.release(needed);
+        for lane in [Lane::Others, Lane::Readings] {
+            let behind = self.all().filter_map(|session| *session.behind.of(lane)).min();
+            let log = self.logs.of_mut(lane);
+            log.release(behind.unwrap_or_else(|| log.end()));
+        }
+    }
+
+    /// Where the logs end.
+    fn ends(&self) -> PerLane<u64> {
+        PerLane { readings: self.logs.readings.end(), others: self.logs.others.end() }
     }
 
     /// Gives everyone what was published for them, and wakes them.
@@ -505,7 +515,7 @@ impl Core {
     }
 
     fn unlink(&mut self, id: SessionId) {
-        let log_end = self.log.end();
+        let ends = self.ends();
         let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
         // What waits to be moved to its output is among the encoded still.
         session.end_run(&self.encoded, &mut self.stats.sent);
@@ -513,7 +523,11 @@ impl Core {
         self.out_bytes -= link.counted;
         link.wake();
         session.resent = 0;
-        session.behind.get_or_insert(log_end);
+        // Who subscribes at QoS 0 only has no position: nothing is kept for it.
+        if session.can_miss() {
+            session.behind.readings.get_or_insert(ends.readings);
+            session.behind.others.get_or_insert(ends.others);
+        }
         session.direct.retain(|message| message.qos > 0);
         session.changed = true;
         self.version += 1;
@@ -616,6 +630,9 @@ impl Core {
             session.changed = true;
             self.version += 1;
         }
+        if session.link.is_none() && !session.can_miss() {
+            session.behind = PerLane::default();
+        }
         !ended.is_empty()
     }
 
@@ -659,8 +676,7 @@ impl Core {
     }
 
     fn forget_waiting(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
-        let logged = self.log.erase(&concerned);
-        // What is on its way stands in the log, too, if the session is stored.
+        let logged: usize = self.logs.each_mut().into_iter().map(|(_, log)| log.erase(&concerned)).sum();
         logged + (0..).take(self.sessions.len()).map(|id| self.drop_waiting(id, &concerned)).sum::<usize>()
     }
 
@@ -674,13 +690,19 @@ impl Core {
         }
     }
 
-    /// Sessions: all, those that are behind, and how many messages the last of them is behind.
+    /// Sessions: all, those that are behind, and how many messages are logged since the last of them left.
     pub(crate) fn lag(&self) -> (usize, usize, u64) {
-        let end = self.log.end();
         let (mut all, mut behind, mut most) = (0, 0, 0);
         for session in self.all() {
             all += 1;
-            let lag = session.behind.map_or(0, |position| end.saturating_sub(position.max(self.log.first())));
+            let lag = |lane| {
+                let log = self.logs.of(lane);
+                session
+                    .behind
+                    .of(lane)
+                    .map_or(0, |position| log.end().saturating_sub(position.max(log.first())))
+            };
+            let lag = lag(Lane::Readings) + lag(Lane::Others);
             behind += usize::from(lag > 0);
             most = most.max(lag);
         }

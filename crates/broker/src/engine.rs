@@ -124,8 +124,5 @@ impl Engine {
 
 /// Takes out of every session what its user may no longer have; of how many something was taken.
 pub(crate) fn trim(core: &mut Core, directory: &Directory) -> usize {
-    core.trim(|user, filter| {
-        let user = directory.users.iter().find(|(name, _)| name.as_str() == user).map(|(_, user)| user);
-        user.map(|user| acl::may_subscribe(&user.role, filter))
-    })
+    core.trim(|user, filter| directory.users.get(user).map(|user| acl::may_subscribe(&user.role, filter)))
 }

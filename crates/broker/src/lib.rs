@@ -39,6 +39,7 @@ mod wire;
 pub use authority::Authority;
 pub use error::{BrokerError, bind_advice};
 pub use limits::BrokerLimits;
+pub use message::Lane;
 pub use storage::{FILE as STORAGE_FILE, StorageError, WRITE_INTERVAL};
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 
@@ -197,7 +198,7 @@ impl Broker {
     /// Publishes in process, at QoS 1 (each subscriber gets it at the QoS it asked for, at most 1). Never waits for a
     /// subscriber or for the disk. An empty retained payload clears the topic.
     pub fn publish(&self, topic: impl Into<Arc<str>>, payload: Bytes, retain: bool) {
-        self.publishing().publish(topic.into(), payload, retain);
+        self.publishing().publish(topic.into(), payload, retain, Lane::Others);
     }
 
     /// Publishes several messages: each subscriber is woken once, when this is dropped. Others wait meanwhile, so that it is
@@ -278,8 +279,8 @@ pub struct Publishing<'a> {
 
 impl Publishing<'_> {
     /// As [`Broker::publish`].
-    pub fn publish(&mut self, topic: Arc<str>, payload: Bytes, retain: bool) {
-        self.core.publish(Publication { retain, ..Publication::new(topic, payload) });
+    pub fn publish(&mut self, topic: Arc<str>, payload: Bytes, retain: bool, lane: Lane) {
+        self.core.publish(Publication { retain, lane, ..Publication::new(topic, payload) });
     }
 
     /// Whether a message on this topic would go to someone, now or when they are back. What is not wanted need not be made,

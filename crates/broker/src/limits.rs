@@ -22,8 +22,8 @@ pub struct BrokerLimits {
     pub sessions_per_user_max: usize,
     /// Largest packet a client may send, in bytes. A larger one ends its connection.
     pub client_packet_bytes_max: usize,
-    /// Messages of QoS 1 and 2 that wait for absent and slow clients, each once for all of them. The oldest are dropped,
-    /// logged and counted.
+    /// Messages of QoS 1 and 2 that wait for absent and slow clients, each once for all of them: readings, and as many others.
+    /// The oldest are dropped, logged and counted.
     pub queued_messages_max: usize,
     /// The same in bytes.
     pub queued_bytes_max: usize,

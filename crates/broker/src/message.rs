@@ -5,6 +5,43 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+/// What a message is kept among, for those who have not had it: so that the many do not drive out the few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lane {
+    /// Readings of devices. The journal has them, too.
+    Readings,
+    /// All else: statuses, events, what clients publish.
+    Others,
+}
+
+/// Something for each lane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PerLane<T> {
+    pub(crate) readings: T,
+    pub(crate) others: T,
+}
+
+impl<T> PerLane<T> {
+    pub(crate) fn of(&self, lane: Lane) -> &T {
+        match lane {
+            Lane::Readings => &self.readings,
+            Lane::Others => &self.others,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, lane: Lane) -> &mut T {
+        match lane {
+            Lane::Readings => &mut self.readings,
+            Lane::Others => &mut self.others,
+        }
+    }
+
+    /// With the lanes' own, the few first.
+    pub(crate) fn each_mut(&mut self) -> [(Lane, &mut T); 2] {
+        [(Lane::Others, &mut self.others), (Lane::Readings, &mut self.readings)]
+    }
+}
+
 /// What a stored publication costs beside its texts, in bytes.
 const OVERHEAD: usize = 96;
 
@@ -19,14 +56,24 @@ pub(crate) struct Publication {
     pub(crate) properties: Bytes,
     /// When it expires, in seconds of the broker's clock.
     pub(crate) expires_s: Option<u64>,
+    pub(crate) lane: Lane,
     /// The session that published it, by its serial number; zero for the gateway and wills.
     pub(crate) origin: u64,
 }
 
 impl Publication {
-    /// Of the gateway.
+    /// Of the gateway, at QoS 1.
     pub(crate) fn new(topic: Arc<str>, payload: Bytes) -> Self {
-        Self { topic, payload, qos: 1, retain: false, properties: Bytes::new(), expires_s: None, origin: 0 }
+        Self {
+            topic,
+            payload,
+            qos: 1,
+            retain: false,
+            properties: Bytes::new(),
+            expires_s: None,
+            lane: Lane::Others,
+            origin: 0,
+        }
     }
 
     /// Bytes that it takes while it waits.

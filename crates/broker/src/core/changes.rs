@@ -1,13 +1,12 @@
 //! What of the core goes to the disk, and comes back from it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::log::Log;
 use super::session::{Addressed, InFlight, Session};
 use super::{Core, CoreLimits};
-use crate::message::Publication;
-use crate::storage::{DirectRow, InFlightRow, SessionRow, Stored};
+use crate::message::{PerLane, Publication};
+use crate::storage::{DirectRow, InFlightRow, SessionRow, Stored, StoredLogs};
 
 /// What changed since the last write.
 #[derive(Debug, Default)]
@@ -16,13 +15,30 @@ pub(crate) struct Changes {
     pub(crate) retained: Vec<(Arc<str>, Option<Arc<Publication>>)>,
     pub(crate) sessions: Vec<SessionRow>,
     pub(crate) gone: Vec<Arc<str>>,
-    pub(crate) log: Vec<(u64, Arc<Publication>)>,
-    pub(crate) log_first: u64,
-    pub(crate) log_end: u64,
-    /// All of the log is in `log`.
-    pub(crate) rewrite: bool,
+    pub(crate) logs: PerLane<LogChanges>,
     pub(crate) now_s: u64,
     pub(crate) next_number: u64,
+}
+
+/// What changed of a log.
+#[derive(Debug, Default)]
+pub(crate) struct LogChanges {
+    pub(crate) new: Vec<(u64, Arc<Publication>)>,
+    pub(crate) first: u64,
+    pub(crate) end: u64,
+    /// All that is to be stored is in `new`.
+    pub(crate) rewrite: bool,
+}
+
+impl LogChanges {
+    fn take(log: &mut Log) -> Self {
+        let rewrite = log.rewrite;
+        Self { new: log.unwritten(), first: log.first(), end: log.end(), rewrite }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.new.is_empty() && !self.rewrite
+    }
 }
 
 impl Changes {
@@ -30,25 +46,30 @@ impl Changes {
         self.retained.is_empty()
             && self.sessions.is_empty()
             && self.gone.is_empty()
-            && self.log.is_empty()
-            && !self.rewrite
+            && self.logs.readings.is_empty()
+            && self.logs.others.is_empty()
     }
 }
 
 impl Core {
     /// The core as the disk has it.
     pub(crate) fn restored(limits: CoreLimits, stored: Stored) -> Self {
-        let mut log = Log::new(limits.log, stored.log_end);
-        log.restore(stored.log, stored.log_end);
-        let mut core = Self::new(limits, log);
+        let StoredLogs { messages, ends } = stored.logs;
+        let restore = |messages, end| {
+            let mut log = Log::new(limits.log, end);
+            log.restore(messages, end);
+            log
+        };
+        let readings = restore(messages.readings, ends.readings);
+        let others = restore(messages.others, ends.others);
+        let mut core = Self::new(limits, PerLane { readings, others });
         core.now_s = stored.now_s;
         core.next_number = stored.next_number.max(1);
         for publication in stored.retained {
             core.restore_retained(publication);
         }
         for row in stored.sessions {
-            let session = session(row, &core.log);
-            core.restore_session(session);
+            core.restore_session(session(row, stored.now_s));
         }
         core
     }
@@ -63,21 +84,20 @@ impl Core {
         });
         let mut changes = Changes { retained: retained.collect(), ..Changes::default() };
         changes.gone = std::mem::take(&mut self.gone).into_iter().collect();
-        let log_end = self.log.end();
+        let ends = self.ends();
         for session in self.sessions.iter_mut().flatten() {
             if !std::mem::take(&mut session.changed) {
                 continue;
             }
             if session.is_stored() {
                 session.is_on_disk = true;
-                changes.sessions.push(row(session, log_end));
+                changes.sessions.push(row(session, ends));
             } else if std::mem::take(&mut session.is_on_disk) {
                 changes.gone.push(Arc::clone(&session.client_id));
             }
         }
-        changes.rewrite = self.log.rewrite;
-        changes.log = self.log.unwritten();
-        (changes.log_first, changes.log_end) = (self.log.first(), log_end);
+        changes.logs.readings = LogChanges::take(&mut self.logs.readings);
+        changes.logs.others = LogChanges::take(&mut self.logs.others);
         (changes.now_s, changes.next_number) = (self.now_s, self.next_number);
         changes
     }
@@ -93,67 +113,69 @@ impl Core {
                 None => drop(self.gone.insert(row.client_id)),
             }
         }
-        self.log.rewrite = true;
+        for (_, log) in self.logs.each_mut() {
+            log.rewrite = true;
+        }
     }
 }
 
-fn row(session: &Session, log_end: u64) -> SessionRow {
+fn row(session: &Session, ends: PerLane<u64>) -> SessionRow {
     let window = session.window.iter().map(|in_flight| InFlightRow {
         packet_id: in_flight.packet_id,
         released: in_flight.released,
-        position: in_flight.position,
-        message: direct_row(&in_flight.message, in_flight.position.is_none()),
+        message: direct_row(&in_flight.message),
     });
+    let positions = PerLane {
+        readings: session.behind.readings.unwrap_or(ends.readings),
+        others: session.behind.others.unwrap_or(ends.others),
+    };
     SessionRow {
         client_id: Arc::clone(&session.client_id),
         user: Arc::clone(&session.user),
         serial: session.serial,
         expiry_s: session.expiry_s,
-        left_s: session.left_s,
+        left_s: session.link.is_none().then_some(session.left_s),
         subscriptions: session.subscriptions.iter().map(|(filter, of)| (filter.clone(), *of)).collect(),
-        position: session.behind.unwrap_or(log_end),
+        positions: session.can_miss().then_some(positions),
         last_packet_id: session.last_packet_id,
         window: window.collect(),
-        direct: session.direct.iter().filter(|of| of.qos > 0).map(|of| direct_row(of, true)).collect(),
+        direct: session.direct.iter().filter(|of| of.qos > 0).map(direct_row).collect(),
         received: session.received.iter().copied().collect(),
     }
 }
 
-fn direct_row(message: &Addressed, with_text: bool) -> DirectRow {
+fn direct_row(message: &Addressed) -> DirectRow {
     DirectRow {
-        publication: with_text.then(|| (*message.publication).clone()),
+        publication: (*message.publication).clone(),
         qos: message.qos,
         retain: message.retain,
         ids: message.ids.as_deref().unwrap_or_default().to_vec(),
     }
 }
 
-fn session(row: SessionRow, log: &Log) -> Session {
+fn session(row: SessionRow, now_s: u64) -> Session {
     let mut session = Session::new(row.client_id, row.user, row.serial);
     session.is_on_disk = true;
     session.expiry_s = row.expiry_s;
-    session.left_s = row.left_s;
+    // Its connection ended with the process, which is now.
+    session.left_s = row.left_s.unwrap_or(now_s);
     session.subscriptions = row.subscriptions.into_iter().collect();
-    session.behind = Some(row.position);
+    if let Some(PerLane { readings, others }) = row.positions {
+        session.behind = PerLane { readings: Some(readings), others: Some(others) };
+    }
     session.last_packet_id = row.last_packet_id;
     session.received = row.received.into_iter().collect();
-    // What was erased, or is not to be read any more, is not sent again.
-    session.window = row
-        .window
-        .into_iter()
-        .filter_map(|in_flight| {
-            let InFlightRow { packet_id, released, position, message } = in_flight;
-            let logged = position.and_then(|position| log.get(position).cloned());
-            Some(InFlight { packet_id, released, position, message: addressed(message, logged)? })
-        })
-        .collect();
-    session.direct =
-        row.direct.into_iter().filter_map(|message| addressed(message, None)).collect::<VecDeque<_>>();
+    let in_flight = |row: InFlightRow| InFlight {
+        packet_id: row.packet_id,
+        released: row.released,
+        message: addressed(row.message),
+    };
+    session.window = row.window.into_iter().map(in_flight).collect();
+    session.direct = row.direct.into_iter().map(addressed).collect();
     session
 }
 
-fn addressed(row: DirectRow, logged: Option<Arc<Publication>>) -> Option<Addressed> {
-    let publication = logged.or_else(|| row.publication.map(Arc::new))?;
+fn addressed(row: DirectRow) -> Addressed {
     let ids = (!row.ids.is_empty()).then(|| row.ids.into());
-    Some(Addressed { publication, qos: row.qos, retain: row.retain, ids })
+    Addressed { publication: Arc::new(row.publication), qos: row.qos, retain: row.retain, ids }
 }

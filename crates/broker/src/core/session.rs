@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::filters::Subscription;
-use crate::message::Publication;
+use crate::message::{PerLane, Publication};
 use crate::wire::{self, Form};
 
 /// A message for one client.
@@ -24,8 +24,6 @@ pub(crate) struct Addressed {
 pub(crate) struct InFlight {
     pub(crate) packet_id: u16,
     pub(crate) message: Addressed,
-    /// Where it stands in the log, if it does.
-    pub(crate) position: Option<u64>,
     /// The client has it (PUBREC), and was told that we know.
     pub(crate) released: bool,
 }
@@ -126,8 +124,8 @@ pub(crate) struct Session {
     pub(crate) last_packet_id: u16,
     /// Retained messages and those of shared subscriptions, which are not in the log.
     pub(crate) direct: VecDeque<Addressed>,
-    /// Where it goes on reading the log; nothing while it gets messages as they come.
-    pub(crate) behind: Option<u64>,
+    /// Where it goes on reading each log; nothing while it gets messages as they come.
+    pub(crate) behind: PerLane<Option<u64>>,
     /// Packet ids of QoS 2 publications of the client that were taken and not released.
     pub(crate) received: HashSet<u16>,
     /// The disk has another state.
@@ -159,7 +157,7 @@ impl Session {
             resent: 0,
             last_packet_id: 0,
             direct: VecDeque::new(),
-            behind: None,
+            behind: PerLane::default(),
             received: HashSet::new(),
             changed: true,
             is_on_disk: false,
@@ -171,13 +169,9 @@ impl Session {
         self.expiry_s > 0
     }
 
-    /// The first position of the log that it may need.
-    pub(crate) fn needs(&self) -> Option<u64> {
-        let unacknowledged = self.window.iter().filter_map(|in_flight| in_flight.position).min();
-        match (self.behind, unacknowledged.filter(|_| self.is_stored())) {
-            (Some(behind), Some(position)) => Some(behind.min(position)),
-            (behind, position) => behind.or(position),
-        }
+    /// Whether something of QoS 1 or 2 can wait for it.
+    pub(crate) fn can_miss(&self) -> bool {
+        self.subscriptions.values().any(|subscription| subscription.qos > 0)
     }
 
     /// Whether a message of QoS 1 or 2 can be sent now. While something waits, nothing overtakes it.
@@ -195,7 +189,7 @@ impl Session {
     }
 
     /// Sends a message; at QoS 1 and 2 there must be room. One that is larger than the client takes counts as sent for it.
-    pub(crate) fn send(&mut self, message: Addressed, position: Option<u64>, now_s: u64, count: &mut Sent) {
+    pub(crate) fn send(&mut self, message: Addressed, now_s: u64, count: &mut Sent) {
         let packet_id = if message.qos > 0 { self.next_packet_id() } else { 0 };
         let Some(link) = &mut self.link else { return };
         let form = form(link, &message, packet_id, now_s);
@@ -211,7 +205,7 @@ impl Session {
             self.last_packet_id = packet_id;
             self.changed = true;
             self.resent += 1;
-            self.window.push_back(InFlight { packet_id, message, position, released: false });
+            self.window.push_back(InFlight { packet_id, message, released: false });
         }
     }
 

@@ -20,8 +20,13 @@ const LIMITS: CoreLimits = CoreLimits {
     out_bytes_max: 1 << 20,
 };
 
+fn core_of(limits: CoreLimits) -> Core {
+    let log = || Log::new(limits.log, 0);
+    Core::new(limits, PerLane { readings: log(), others: log() })
+}
+
 fn core() -> Core {
-    Core::new(LIMITS, Log::new(LIMITS.log, 0))
+    core_of(LIMITS)
 }
 
 const WISH: Wish =
@@ -193,20 +198,20 @@ fn a_session_gets_what_it_missed_and_again_what_it_did_not_acknowledge() {
     }
     assert_eq!(client.read_all(&mut core), ["4"]);
     core.release();
-    assert_eq!(core.log.first(), core.log.end(), "nothing is kept that no one needs");
+    assert_eq!(core.logs.others.first(), core.logs.others.end(), "nothing is kept that no one needs");
 }
 
 #[test]
 fn a_thousand_absent_sessions_keep_one_copy() {
     let limits = CoreLimits { sessions_per_user_max: 2_000, ..LIMITS };
-    let mut core = Core::new(limits, Log::new(limits.log, 0));
+    let mut core = core_of(limits);
     for number in 0..1_000 {
         Client::new(&mut core, &number.to_string(), &["a/#"]).leave(&mut core);
     }
     for number in 0..10 {
         publish(&mut core, "a/b", &number.to_string());
     }
-    assert_eq!(core.log.end() - core.log.first(), 10);
+    assert_eq!(core.logs.others.end() - core.logs.others.first(), 10);
     let (client, _) = Client::connect(&mut core, newcomer("999"));
     assert_eq!(client.read_all(&mut core).len(), 10);
 }
@@ -274,7 +279,7 @@ fn retained_messages_come_with_a_subscription_as_it_asks() {
 #[test]
 fn a_retained_message_of_many_goes_on_when_there_is_room() {
     let limits = CoreLimits { retained_max: 100, ..LIMITS };
-    let mut core = Core::new(limits, Log::new(limits.log, 0));
+    let mut core = core_of(limits);
     for number in 10..60 {
         core.publish(Publication {
             retain: true,
@@ -305,7 +310,7 @@ fn a_shared_subscription_gives_each_message_to_one_member_who_has_room() {
     assert_eq!(one.read_all(&mut core), ["4", "5", "6", "7"]);
     one.leave(&mut core);
     publish(&mut core, "a", "no one is here");
-    assert_eq!(core.log.end(), 0);
+    assert_eq!(core.logs.others.end(), 0);
 }
 
 #[test]
@@ -389,6 +394,47 @@ fn sessions_end_at_their_time_and_those_without_one_with_their_connection() {
     core.now_s += 1;
     core.sweep();
     assert_eq!(core.lag().0, 0);
+}
+
+#[test]
+fn a_connection_that_a_kill_ended_ended_then_and_not_when_it_last_left() {
+    let mut core = core();
+    Client::new(&mut core, "display", &["a"]).leave(&mut core);
+    core.now_s = 10;
+    let _connected = Client::new(&mut core, "display", &["a"]);
+    core.now_s = 1_000;
+    let stored = crate::storage::Stored {
+        sessions: core.rows(),
+        logs: core.log_rows(),
+        now_s: 1_000,
+        ..Default::default()
+    };
+    let mut core = Core::restored(LIMITS, stored);
+    core.sweep();
+    assert_eq!(core.lag().0, 1);
+    core.now_s += 50;
+    core.sweep();
+    assert_eq!(core.lag().0, 0);
+}
+
+#[test]
+fn readings_do_not_drive_out_statuses_and_who_reads_at_qos_0_keeps_nothing() {
+    let mut core = core();
+    Client::new(&mut core, "display", &["#"]).leave(&mut core);
+    let (zero, _) = Client::connect(&mut core, newcomer("zero"));
+    core.subscribe(zero.at, "#", Wish { qos: 0, ..WISH }).unwrap();
+    zero.leave(&mut core);
+    publish(&mut core, "status", "online");
+    for number in 0..2_000 {
+        core.publish(Publication { lane: Lane::Readings, ..publication("a/b", &number.to_string()) });
+        core.flush();
+    }
+    assert_eq!(core.stats().sent.dropped, 1_000);
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    let got = client.read_all(&mut core);
+    assert_eq!((got.len(), got[0].as_str(), got[1].as_str()), (1_001, "online", "1000"));
+    core.release();
+    assert_eq!(core.logs.readings.first(), core.logs.readings.end(), "who reads at QoS 0 holds nothing back");
 }
 
 #[test]
@@ -508,7 +554,7 @@ fn random_clients_get_what_a_model_says() {
     const FILTERS: [&str; 5] = ["a/#", "+/c", "b", "#", "a/b"];
     let names = ["one", "two", "three"];
     let limits = CoreLimits { subscriptions_max: 10, ..LIMITS };
-    let mut core = Core::new(limits, Log::new(limits.log, 0));
+    let mut core = core_of(limits);
     let mut models: Vec<Model> = names.iter().map(|_| Model::default()).collect();
     let mut clients: Vec<Option<Client>> = names.iter().map(|_| None).collect();
     let mut number = 0;
@@ -543,8 +589,7 @@ fn random_clients_get_what_a_model_says() {
                 let stored = crate::storage::Stored {
                     retained: Vec::new(),
                     sessions: core.rows(),
-                    log: core.log_rows(),
-                    log_end: changes.log_end,
+                    logs: core.log_rows(),
                     now_s: 0,
                     next_number: changes.next_number,
                 };
@@ -566,10 +611,13 @@ fn random_clients_get_what_a_model_says() {
             }
             _ => {
                 let topic = TOPICS[random(TOPICS.len())];
-                publish(&mut core, topic, &number.to_string());
+                let lane = if topic.starts_with('a') { Lane::Readings } else { Lane::Others };
+                let text = format!("{lane:?} {number}");
+                core.publish(Publication { lane, ..publication(topic, &text) });
+                core.flush();
                 for model in &mut models {
                     if model.filters.iter().any(|filter| matches(filter, topic)) {
-                        model.due.push(number.to_string());
+                        model.due.push(text.clone());
                     }
                 }
                 number += 1;
@@ -582,13 +630,19 @@ fn random_clients_get_what_a_model_says() {
                 model
                     .got
                     .extend(client.read_all(&mut core).into_iter().filter(|text| !before.contains(text)));
+                // In order within a topic (MQTT 5 §4.6), and so within a lane.
+                for list in [&mut model.got, &mut model.due] {
+                    list.sort_by_key(|text| text.starts_with("Others"));
+                }
                 assert_eq!(model.got, model.due, "{} at step {step}", names[who]);
                 model.got.clear();
                 model.due.clear();
                 clients[who] = Some(client);
             }
             core.release();
-            assert_eq!(core.log.first(), core.log.end());
+            for (_, log) in core.logs.each_mut() {
+                assert_eq!(log.first(), log.end());
+            }
         }
     }
 }
@@ -610,8 +664,14 @@ impl Core {
         self.take_changes().sessions
     }
 
-    fn log_rows(&self) -> Vec<(u64, Publication)> {
-        let positions = self.log.first()..self.log.end();
-        positions.filter_map(|at| Some((at, Publication::clone(self.log.get(at)?)))).collect()
+    fn log_rows(&self) -> crate::storage::StoredLogs {
+        let rows = |log: &Log| -> Vec<_> {
+            let positions = log.first()..log.end();
+            positions.filter_map(|at| Some((at, Publication::clone(log.get(at)?)))).collect()
+        };
+        crate::storage::StoredLogs {
+            messages: PerLane { readings: rows(&self.logs.readings), others: rows(&self.logs.others) },
+            ends: self.ends(),
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::task::Waker;
 use super::filters::{self, Subscription};
 use super::session::{Addressed, End};
 use super::{At, BUFFER_BYTES_KEPT, Core};
+use crate::message::Lane;
 use crate::wire::Answer;
 
 /// Places of the log that are looked at in one turn for one client that is behind.
@@ -52,7 +53,7 @@ impl Core {
         if !filters::is_filter(filter) {
             return Err(Refused::NotAFilter);
         }
-        let (subscriptions_max, since) = (self.limits.subscriptions_max, self.log.end());
+        let (subscriptions_max, since) = (self.limits.subscriptions_max, self.ends());
         let session = self.at(at).ok_or(Refused::Gone)?;
         let known = session.subscriptions.get(filter).copied();
         if known.is_none() && session.subscriptions.len() >= subscriptions_max {
@@ -165,54 +166,52 @@ impl Core {
                 session.link.as_ref().is_some_and(|link| link.has_room())
             };
             let Some(message) = has_room.then(|| session.direct.pop_front()).flatten() else { break };
-            session.send(message, None, now_s, &mut sent);
+            session.send(message, now_s, &mut sent);
         }
         let may_read = session.direct.is_empty();
         let behind = session.behind;
         self.stats.sent = sent;
-        match behind {
-            Some(position) if may_read => self.read_log(at, position),
-            _ => false,
+        let mut more = false;
+        for lane in [Lane::Others, Lane::Readings] {
+            if let Some(position) = behind.of(lane).filter(|_| may_read) {
+                more |= self.read_log(at, lane, position);
+            }
         }
+        more
     }
 
-    fn read_log(&mut self, at: At, position: u64) -> bool {
-        let mut position = position.max(self.log.first());
+    fn read_log(&mut self, at: At, lane: Lane, position: u64) -> bool {
+        let log = self.logs.of(lane);
+        let (mut position, end) = (position.max(log.first()), log.end());
         let mut more = true;
         for _ in 0..PAGE {
-            if position >= self.log.end() {
+            if position >= end || !self.at(at).is_some_and(|session| session.has_room()) {
                 more = false;
                 break;
             }
-            if !self.at(at).is_some_and(|session| session.has_room()) {
-                more = false;
-                break;
-            }
-            self.read_place(at, position);
+            self.read_place(at, lane, position);
             position += 1;
         }
-        let end = self.log.end();
         if let Some(session) = self.at(at) {
-            session.behind = (position < end).then_some(position);
+            *session.behind.of_mut(lane) = (position < end).then_some(position);
             session.changed = true;
         }
         more
     }
 
-    fn read_place(&mut self, at: At, position: u64) {
-        let Some(publication) = self.log.get(position).map(Arc::clone) else { return };
+    fn read_place(&mut self, at: At, lane: Lane, position: u64) {
+        let Some(publication) = self.logs.of(lane).get(position).map(Arc::clone) else { return };
         let Some(topic) = self.find(&publication.topic).and_then(|at| self.topics.get(at)) else { return };
         let found = topic.receivers.binary_search_by_key(&at.session, |receiver| receiver.session);
         let Some(receiver) = found.ok().and_then(|at| topic.receivers.get(at)).cloned() else { return };
         let (now_s, mut sent) = (self.now_s, self.stats.sent);
         let Some(session) = self.at(at) else { return };
         let is_own = receiver.no_local && session.serial == publication.origin;
-        if receiver.qos > 0 && position >= receiver.since && !is_own {
+        if receiver.qos > 0 && position >= *receiver.since.of(lane) && !is_own {
             let qos = receiver.qos.min(publication.qos);
             let retain = publication.retain && receiver.retain_as_published;
             let message = Addressed { publication, qos, retain, ids: receiver.ids };
-            let position = session.is_stored().then_some(position);
-            session.send(message, position, now_s, &mut sent);
+            session.send(message, now_s, &mut sent);
         }
         self.stats.sent = sent;
     }

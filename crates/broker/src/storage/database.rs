@@ -11,9 +11,9 @@ use tracing::warn;
 use vitalwire_registry::is_full_disk;
 
 use super::rows::SessionRow;
-use crate::core::Changes;
+use crate::core::{Changes, LogChanges};
 use crate::error::BrokerError;
-use crate::message::Publication;
+use crate::message::{PerLane, Publication};
 
 /// Name of the file in the storage folder. What SQLite writes beside it begins with it.
 pub const FILE: &str = "broker.db";
@@ -24,21 +24,31 @@ const FORMAT_BEFORE: i64 = 1;
 /// Messages of the log in one row. Small enough that a row is soon used up and deleted.
 const ROW_MESSAGES_MAX: usize = 1_000;
 
+/// The lanes in the table of the logs.
+const READINGS: u8 = 0;
+const OTHERS: u8 = 1;
+
 const TABLES: &str = "
     CREATE TABLE session(client TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE retained(topic TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE log(last INTEGER PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE log(lane INTEGER NOT NULL, last INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY(lane, last));
     CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 ";
+
+/// The logs.
+#[derive(Debug, Default)]
+pub(crate) struct StoredLogs {
+    pub(crate) messages: PerLane<Vec<(u64, Publication)>>,
+    /// The positions after the last.
+    pub(crate) ends: PerLane<u64>,
+}
 
 /// What the file holds.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) retained: Vec<Publication>,
     pub(crate) sessions: Vec<SessionRow>,
-    pub(crate) log: Vec<(u64, Publication)>,
-    /// The position after the last of the log.
-    pub(crate) log_end: u64,
+    pub(crate) logs: StoredLogs,
     /// The broker's clock.
     pub(crate) now_s: u64,
     /// The next number of a connection or session.
@@ -98,10 +108,14 @@ impl Database {
                 None => rows.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?,
             };
         }
-        write_log(&rows, changes)?;
-        for (name, value) in
-            [("log_end", changes.log_end), ("now_s", changes.now_s), ("next_number", changes.next_number)]
-        {
+        write_log(&rows, READINGS, &changes.logs.readings)?;
+        write_log(&rows, OTHERS, &changes.logs.others)?;
+        for (name, value) in [
+            ("readings_end", changes.logs.readings.end),
+            ("others_end", changes.logs.others.end),
+            ("now_s", changes.now_s),
+            ("next_number", changes.next_number),
+        ] {
             rows.prepare_cached("INSERT OR REPLACE INTO number(name, value) VALUES (?1, ?2)")?
                 .execute(params![name, value.cast_signed()])?;
         }
@@ -139,7 +153,8 @@ impl Database {
         for number in numbers {
             let (name, value) = number?;
             match name.as_str() {
-                "log_end" => stored.log_end = value.cast_unsigned(),
+                "readings_end" => stored.logs.ends.readings = value.cast_unsigned(),
+                "others_end" => stored.logs.ends.others = value.cast_unsigned(),
                 "now_s" => stored.now_s = value.cast_unsigned(),
                 "next_number" => stored.next_number = value.cast_unsigned(),
                 _ => {}
@@ -147,10 +162,14 @@ impl Database {
         }
         stored.retained = self.bodies("SELECT body FROM retained", "retained message")?;
         stored.sessions = self.bodies("SELECT body FROM session", "session")?;
-        let rows: Vec<Vec<(u64, Publication)>> =
-            self.bodies("SELECT body FROM log ORDER BY last", "part of the log")?;
-        stored.log = rows.into_iter().flatten().collect();
+        stored.logs.messages = PerLane { readings: self.log(READINGS)?, others: self.log(OTHERS)? };
         Ok(stored)
+    }
+
+    fn log(&self, lane: u8) -> rusqlite::Result<Vec<(u64, Publication)>> {
+        let query = format!("SELECT body FROM log WHERE lane = {lane} ORDER BY last");
+        let rows: Vec<Vec<(u64, Publication)>> = self.bodies(&query, "part of a log")?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     fn bodies<T: serde::de::DeserializeOwned>(&self, query: &str, what: &str) -> rusqlite::Result<Vec<T>> {
@@ -250,17 +269,18 @@ fn encode<T: serde::Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
 /// A message of the log as it is written.
 type LogRow<'a> = (u64, &'a Publication);
 
-fn write_log(rows: &Transaction<'_>, changes: &Changes) -> rusqlite::Result<()> {
+fn write_log(rows: &Transaction<'_>, lane: u8, changes: &LogChanges) -> rusqlite::Result<()> {
     if changes.rewrite {
-        rows.execute("DELETE FROM log", [])?;
+        rows.execute("DELETE FROM log WHERE lane = ?1", [lane])?;
     } else {
-        rows.prepare_cached("DELETE FROM log WHERE last < ?1")?.execute([changes.log_first.cast_signed()])?;
+        rows.prepare_cached("DELETE FROM log WHERE lane = ?1 AND last < ?2")?
+            .execute(params![lane, changes.first.cast_signed()])?;
     }
-    for messages in changes.log.chunks(ROW_MESSAGES_MAX) {
+    for messages in changes.new.chunks(ROW_MESSAGES_MAX) {
         let Some((last, _)) = messages.last() else { continue };
         let row: Vec<LogRow<'_>> = messages.iter().map(|(position, of)| (*position, &**of)).collect();
-        rows.prepare_cached("INSERT OR REPLACE INTO log(last, body) VALUES (?1, ?2)")?
-            .execute(params![last.cast_signed(), encode(&row)?])?;
+        rows.prepare_cached("INSERT OR REPLACE INTO log(lane, last, body) VALUES (?1, ?2, ?3)")?
+            .execute(params![lane, last.cast_signed(), encode(&row)?])?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::core::filters::Subscription;
-use crate::message::Publication;
+use crate::message::{PerLane, Publication};
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,10 +14,11 @@ pub(crate) struct SessionRow {
     pub(crate) user: Arc<str>,
     pub(crate) serial: u64,
     pub(crate) expiry_s: u32,
-    pub(crate) left_s: u64,
+    /// When its connection ended; nothing while it has one.
+    pub(crate) left_s: Option<u64>,
     pub(crate) subscriptions: Vec<(Box<str>, Subscription)>,
-    /// Where it goes on reading the log.
-    pub(crate) position: u64,
+    /// Where it goes on reading each log; nothing when it subscribes at QoS 0 only.
+    pub(crate) positions: Option<PerLane<u64>>,
     pub(crate) last_packet_id: u16,
     pub(crate) window: Vec<InFlightRow>,
     pub(crate) direct: Vec<DirectRow>,
@@ -29,15 +30,13 @@ pub(crate) struct SessionRow {
 pub(crate) struct InFlightRow {
     pub(crate) packet_id: u16,
     pub(crate) released: bool,
-    /// Where the log has it. Otherwise `message` has it itself.
-    pub(crate) position: Option<u64>,
     pub(crate) message: DirectRow,
 }
 
 /// A message for one client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DirectRow {
-    pub(crate) publication: Option<Publication>,
+    pub(crate) publication: Publication,
     pub(crate) qos: u8,
     pub(crate) retain: bool,
     pub(crate) ids: Vec<u32>,

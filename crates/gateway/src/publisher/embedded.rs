@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
 use vitalwire_broker::{
-    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Publishing, StorageError,
+    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Lane, Publishing, StorageError,
 };
 use vitalwire_registry::Logins;
 
@@ -133,7 +133,8 @@ impl Sink for Publishing<'_> {
     }
 
     fn take(&mut self, message: Message) {
-        self.publish(message.topic, message.payload, message.retain);
+        let lane = if message.is_reading { Lane::Readings } else { Lane::Others };
+        self.publish(message.topic, message.payload, message.retain, lane);
     }
 }
 
