@@ -126,7 +126,7 @@ pub(crate) struct Protocol {
     is_connected: bool,
 }
 
-/// What is said of a topic that is none, or of a filter.
+const ZERO_ID: &str = "a packet identifier is zero";
 const INVALID_TOPIC: &str = "a topic name has wildcards, NUL or no character";
 
 impl Protocol {
@@ -180,56 +180,26 @@ impl Protocol {
     }
 
     fn received(&mut self, packet: Packet) -> Result<Option<Input>, (DisconnectReasonCode, &'static str)> {
-        let malformed = |why| Err((DisconnectReasonCode::MalformedPacket, why));
         let input = match packet {
             Packet::V3_1_1Connect(connect) => Input::Connect(Box::new(connect_3(&connect))),
             Packet::V5_0Connect(connect) => {
                 self.v5 = true;
                 Input::Connect(Box::new(connect_5(&connect)))
             }
-            Packet::V3_1_1Publish(publish) => {
-                let payload = Bytes::copy_from_slice(publish.payload().as_slice());
-                Input::Publish(Box::new(PublishRequest {
-                    topic: publish.topic_name().to_owned(),
-                    payload,
-                    qos: number(publish.qos()),
-                    retain: publish.retain(),
-                    packet_id: publish.packet_id().unwrap_or(0),
-                    properties: Bytes::new(),
-                    expiry_s: None,
-                }))
-            }
-            Packet::V5_0Publish(publish) => {
-                let (properties, expiry_s) = forwarded(publish.props());
-                let payload = Bytes::copy_from_slice(publish.payload().as_slice());
-                Input::Publish(Box::new(PublishRequest {
-                    topic: publish.topic_name().to_owned(),
-                    payload,
-                    qos: number(publish.qos()),
-                    retain: publish.retain(),
-                    packet_id: publish.packet_id().unwrap_or(0),
-                    properties,
-                    expiry_s,
-                }))
-            }
+            Packet::V3_1_1Publish(publish) => Input::Publish(Box::new(publish_3(&publish))),
+            Packet::V5_0Publish(publish) => Input::Publish(Box::new(publish_5(&publish))),
             Packet::V3_1_1Pubrel(release) => Input::Release { packet_id: release.packet_id() },
             Packet::V5_0Pubrel(release) => Input::Release { packet_id: release.packet_id() },
             Packet::V3_1_1Subscribe(subscribe) => {
-                let wishes =
-                    subscribe.entries().iter().map(|entry| (entry.topic_filter().to_owned(), wish(entry, 0)));
-                Input::Subscribe { packet_id: subscribe.packet_id(), wishes: wishes.collect() }
+                Input::Subscribe { packet_id: subscribe.packet_id(), wishes: wishes(subscribe.entries(), 0) }
             }
             Packet::V5_0Subscribe(subscribe) => {
                 let id = subscribe.props().iter().find_map(|property| match property {
                     Property::SubscriptionIdentifier(id) => Some(id.val()),
                     _ => None,
                 });
-                let id = id.unwrap_or(0);
-                let wishes = subscribe
-                    .entries()
-                    .iter()
-                    .map(|entry| (entry.topic_filter().to_owned(), wish(entry, id)));
-                Input::Subscribe { packet_id: subscribe.packet_id(), wishes: wishes.collect() }
+                let wishes = wishes(subscribe.entries(), id.unwrap_or(0));
+                Input::Subscribe { packet_id: subscribe.packet_id(), wishes }
             }
             Packet::V3_1_1Unsubscribe(unsubscribe) => {
                 let filters = unsubscribe.entries().iter().map(|filter| filter.as_str().to_owned());
@@ -240,47 +210,15 @@ impl Protocol {
                 Input::Unsubscribe { packet_id: unsubscribe.packet_id(), filters: filters.collect() }
             }
             Packet::V3_1_1Disconnect(_) => Input::Disconnect { in_good_order: true, expiry_s: None },
-            Packet::V5_0Disconnect(disconnect) => {
-                let expiry_s = disconnect.props().iter().flatten().find_map(|property| match property {
-                    Property::SessionExpiryInterval(expiry) => Some(expiry.val()),
-                    _ => None,
-                });
-                let reason = disconnect.reason_code().unwrap_or(DisconnectReasonCode::NormalDisconnection);
-                let in_good_order = reason == DisconnectReasonCode::NormalDisconnection;
-                Input::Disconnect { in_good_order, expiry_s }
-            }
+            Packet::V5_0Disconnect(disconnect) => disconnect_5(&disconnect),
             Packet::V5_0Auth(_) => {
                 return Err((DisconnectReasonCode::ProtocolError, "AUTH without an authentication method"));
             }
             _ => return Ok(None),
         };
-        match &input {
-            Input::Publish(publish) if !is_topic(&publish.topic) => {
-                Err((DisconnectReasonCode::TopicNameInvalid, INVALID_TOPIC))
-            }
-            Input::Publish(publish) if publish.qos > 0 && publish.packet_id == 0 => {
-                malformed("a packet identifier is zero")
-            }
-            Input::Release { packet_id: 0 }
-            | Input::Subscribe { packet_id: 0, .. }
-            | Input::Unsubscribe { packet_id: 0, .. } => malformed("a packet identifier is zero"),
-            Input::Subscribe { wishes, .. } if wishes.is_empty() => {
-                Err((DisconnectReasonCode::ProtocolError, "SUBSCRIBE without a filter"))
-            }
-            Input::Unsubscribe { filters, .. } if filters.is_empty() => {
-                Err((DisconnectReasonCode::ProtocolError, "UNSUBSCRIBE without a filter"))
-            }
-            Input::Subscribe { wishes, .. }
-                if wishes.iter().any(|(filter, wish)| wish.no_local && parts(filter).0.is_some()) =>
-            {
-                Err((DisconnectReasonCode::ProtocolError, "No Local on a shared subscription"))
-            }
-            Input::Subscribe { wishes, .. }
-                if !self.v5 && wishes.iter().any(|(_, wish)| has_options_of_5(wish)) =>
-            {
-                malformed("reserved bits of SUBSCRIBE are set")
-            }
-            _ => Ok(Some(input)),
+        match judge(&input, self.v5) {
+            Some(fault) => Err(fault),
+            None => Ok(Some(input)),
         }
     }
 
@@ -501,6 +439,69 @@ fn judge_connect(packet: &[u8]) -> Result<(), Vec<Input>> {
     Ok(())
 }
 
+/// What of the other packets the crate does not judge.
+fn judge(input: &Input, v5: bool) -> Option<(DisconnectReasonCode, &'static str)> {
+    use DisconnectReasonCode::{MalformedPacket, ProtocolError, TopicNameInvalid};
+    match input {
+        Input::Publish(publish) if !is_topic(&publish.topic) => Some((TopicNameInvalid, INVALID_TOPIC)),
+        Input::Publish(publish) if publish.qos > 0 && publish.packet_id == 0 => {
+            Some((MalformedPacket, ZERO_ID))
+        }
+        Input::Release { packet_id: 0 }
+        | Input::Subscribe { packet_id: 0, .. }
+        | Input::Unsubscribe { packet_id: 0, .. } => Some((MalformedPacket, ZERO_ID)),
+        Input::Subscribe { wishes, .. } if wishes.is_empty() => {
+            Some((ProtocolError, "SUBSCRIBE without a filter"))
+        }
+        Input::Unsubscribe { filters, .. } if filters.is_empty() => {
+            Some((ProtocolError, "UNSUBSCRIBE without a filter"))
+        }
+        Input::Subscribe { wishes, .. }
+            if wishes.iter().any(|(filter, wish)| wish.no_local && parts(filter).0.is_some()) =>
+        {
+            Some((ProtocolError, "No Local on a shared subscription"))
+        }
+        Input::Subscribe { wishes, .. } if !v5 && wishes.iter().any(|(_, wish)| has_options_of_5(wish)) => {
+            Some((MalformedPacket, "reserved bits of SUBSCRIBE are set"))
+        }
+        _ => None,
+    }
+}
+
+fn publish_3(publish: &v3_1_1::Publish) -> PublishRequest {
+    PublishRequest {
+        topic: publish.topic_name().to_owned(),
+        payload: Bytes::copy_from_slice(publish.payload().as_slice()),
+        qos: number(publish.qos()),
+        retain: publish.retain(),
+        packet_id: publish.packet_id().unwrap_or(0),
+        properties: Bytes::new(),
+        expiry_s: None,
+    }
+}
+
+fn publish_5(publish: &v5_0::Publish) -> PublishRequest {
+    let (properties, expiry_s) = forwarded(publish.props());
+    PublishRequest {
+        topic: publish.topic_name().to_owned(),
+        payload: Bytes::copy_from_slice(publish.payload().as_slice()),
+        qos: number(publish.qos()),
+        retain: publish.retain(),
+        packet_id: publish.packet_id().unwrap_or(0),
+        properties,
+        expiry_s,
+    }
+}
+
+fn disconnect_5(disconnect: &v5_0::Disconnect) -> Input {
+    let expiry_s = disconnect.props().iter().flatten().find_map(|property| match property {
+        Property::SessionExpiryInterval(expiry) => Some(expiry.val()),
+        _ => None,
+    });
+    let reason = disconnect.reason_code().unwrap_or(DisconnectReasonCode::NormalDisconnection);
+    Input::Disconnect { in_good_order: reason == DisconnectReasonCode::NormalDisconnection, expiry_s }
+}
+
 fn connect_3(connect: &v3_1_1::Connect) -> ConnectRequest {
     let will = connect.will_flag().then(|| WillRequest {
         message: PublishRequest {
@@ -589,6 +590,10 @@ fn forwarded(properties: &[Property]) -> (Bytes, Option<u32>) {
         }
     }
     (encoded.into(), expiry_s)
+}
+
+fn wishes(entries: &[SubEntry], id: u32) -> Vec<(String, Wish)> {
+    entries.iter().map(|entry| (entry.topic_filter().to_owned(), wish(entry, id))).collect()
 }
 
 fn wish(entry: &SubEntry, id: u32) -> Wish {

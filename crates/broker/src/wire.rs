@@ -91,7 +91,7 @@ fn put_text(out: &mut Vec<u8>, text: &[u8]) {
 /// A variable byte integer, MQTT 5 §1.5.5.
 fn put_variable(out: &mut Vec<u8>, mut value: usize) {
     loop {
-        let low = (value & 0x7f) as u8;
+        let low = u8::try_from(value & 0x7f).unwrap_or_default();
         value >>= 7;
         if value == 0 {
             out.push(low);

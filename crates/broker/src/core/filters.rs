@@ -1,6 +1,6 @@
 //! Who subscribes to what: a tree of topic levels (MQTT 5 §4.7). It knows sessions by their numbers only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::message::PerLane;
@@ -47,7 +47,7 @@ type Entries = Vec<(SessionId, Subscription)>;
 #[derive(Default)]
 struct Place {
     each: Entries,
-    groups: Vec<(Box<str>, Entries)>,
+    groups: BTreeMap<Box<str>, Entries>,
 }
 
 #[derive(Default)]
@@ -137,7 +137,7 @@ impl Filters {
         let levels: Vec<&str> = topic.split('/').collect();
         walk(&self.0, &levels, topic.starts_with('$'), &mut |place| {
             found.extend(place.each.iter().map(receiver));
-            for (_, members) in &place.groups {
+            for members in place.groups.values() {
                 groups.push(Group { members: members.iter().map(receiver).collect(), next: 0 });
             }
         });
@@ -181,16 +181,12 @@ fn merge(one: &mut Receiver, other: &Receiver) {
 impl Place {
     fn entries(&mut self, group: Option<&str>) -> &mut Entries {
         let Some(group) = group else { return &mut self.each };
-        let at = self.groups.iter().position(|(name, _)| **name == *group).unwrap_or_else(|| {
-            self.groups.push((group.into(), Vec::new()));
-            self.groups.len() - 1
-        });
-        &mut self.groups[at].1
+        self.groups.entry(group.into()).or_default()
     }
 
     fn remove(&mut self, group: Option<&str>, session: SessionId) {
         self.entries(group).retain(|(of, _)| *of != session);
-        self.groups.retain(|(_, members)| !members.is_empty());
+        self.groups.retain(|_, members| !members.is_empty());
     }
 
     fn is_empty(&self) -> bool {

@@ -8,6 +8,7 @@ use super::log::{Log, LogLimits};
 use super::session::{Capacity, End};
 use super::turn::{RetainHandling, Turn, Wish};
 use super::*;
+use crate::message::Lane;
 use crate::wire::{Answer, Frame, frame};
 
 const LIMITS: CoreLimits = CoreLimits {
@@ -537,113 +538,137 @@ struct Model {
     got: Vec<String>,
 }
 
+/// Clients that come and go, each beside its model.
+struct World {
+    core: Core,
+    clients: Vec<(&'static str, Option<Client>, Model)>,
+    number: u64,
+    state: u64,
+}
+
+impl World {
+    const TOPICS: [&str; 4] = ["a/b", "a/c", "b", "b/c"];
+    const FILTERS: [&str; 5] = ["a/#", "+/c", "b", "#", "a/b"];
+    const LIMITS: CoreLimits = CoreLimits { subscriptions_max: 10, ..LIMITS };
+
+    fn new(seed: u64) -> Self {
+        let clients = ["one", "two", "three"].map(|name| (name, None, Model::default()));
+        Self { core: core_of(Self::LIMITS), clients: clients.into(), number: 0, state: seed }
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        usize::try_from(self.state % below as u64).unwrap()
+    }
+
+    fn step(&mut self) {
+        let who = self.random(self.clients.len());
+        match self.random(12) {
+            0 => self.come_or_go(who),
+            1 => self.subscribe_or_not(who),
+            2 => self.kill(),
+            3..6 => self.read(who),
+            _ => self.publish(),
+        }
+    }
+
+    fn come_or_go(&mut self, who: usize) {
+        let (name, client, _) = &mut self.clients[who];
+        match client.take() {
+            Some(client) => client.leave(&mut self.core),
+            None => *client = Some(Client::connect(&mut self.core, newcomer(name)).0),
+        }
+    }
+
+    fn subscribe_or_not(&mut self, who: usize) {
+        let filter = Self::FILTERS[self.random(Self::FILTERS.len())];
+        let (name, client, model) = &mut self.clients[who];
+        let Some(here) = client.take() else { return };
+        if model.filters.remove(filter) {
+            self.core.unsubscribe(here.at, filter);
+            // What waits for it may come or not (MQTT 5 §3.10.4): this model wants neither.
+            (model.due, model.got) = Default::default();
+            let here = come_again(&mut self.core, Some(here), name);
+            here.read_all(&mut self.core);
+            *client = Some(here);
+        } else {
+            self.core.subscribe(here.at, filter, WISH).unwrap();
+            model.filters.insert(filter);
+            *client = Some(here);
+        }
+    }
+
+    /// Killed, and started again with what the disk has.
+    fn kill(&mut self) {
+        let next_number = self.core.take_changes().next_number;
+        let (sessions, logs) = (self.core.rows(), self.core.log_rows());
+        let stored = crate::storage::Stored { sessions, logs, next_number, ..Default::default() };
+        self.core = Core::restored(Self::LIMITS, stored);
+        self.clients.iter_mut().for_each(|(_, client, _)| *client = None);
+    }
+
+    fn read(&mut self, who: usize) {
+        let (_, Some(client), _) = &self.clients[who] else { return };
+        let at = client.at;
+        for got in client.read(&mut self.core) {
+            let Got::Message { text, packet_id, dup, .. } = got else { panic!("{got:?}") };
+            let got = &mut self.clients[who].2.got;
+            if !(dup && got.contains(&text)) {
+                got.push(text);
+            }
+            if self.random(4) > 0 {
+                self.core.answered(at, Answer::Acknowledged, packet_id);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let topic = Self::TOPICS[self.random(Self::TOPICS.len())];
+        let lane = if topic.starts_with('a') { Lane::Readings } else { Lane::Others };
+        let text = format!("{lane:?} {}", self.number);
+        self.number += 1;
+        self.core.publish(Publication { lane, ..publication(topic, &text) });
+        self.core.flush();
+        for (_, _, model) in &mut self.clients {
+            if model.filters.iter().any(|filter| matches(filter, topic)) {
+                model.due.push(text.clone());
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        for (name, client, model) in &mut self.clients {
+            let here = come_again(&mut self.core, client.take(), name);
+            let before = model.got.clone();
+            let rest = here.read_all(&mut self.core).into_iter().filter(|text| !before.contains(text));
+            model.got.extend(rest);
+            // In order within a topic (MQTT 5 §4.6), and so within a lane.
+            for list in [&mut model.got, &mut model.due] {
+                list.sort_by_key(|text| text.starts_with("Others"));
+            }
+            assert_eq!(model.got, model.due, "{name} after {} messages", self.number);
+            (model.due, model.got) = Default::default();
+            *client = Some(here);
+        }
+        self.core.release();
+        for (_, log) in self.core.logs.each_mut() {
+            assert_eq!(log.first(), log.end());
+        }
+    }
+}
+
 /// Messages come and clients come and go, and the broker is killed; nothing of QoS 1 is missed, nothing comes out of order, and
 /// only what was not acknowledged comes twice.
 #[test]
 fn random_clients_get_what_a_model_says() {
     let seed = u64::from(std::process::id()) | 1;
     println!("seed {seed}");
-    let mut state = seed;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state % below as u64).unwrap()
-    };
-    const TOPICS: [&str; 4] = ["a/b", "a/c", "b", "b/c"];
-    const FILTERS: [&str; 5] = ["a/#", "+/c", "b", "#", "a/b"];
-    let names = ["one", "two", "three"];
-    let limits = CoreLimits { subscriptions_max: 10, ..LIMITS };
-    let mut core = core_of(limits);
-    let mut models: Vec<Model> = names.iter().map(|_| Model::default()).collect();
-    let mut clients: Vec<Option<Client>> = names.iter().map(|_| None).collect();
-    let mut number = 0;
-    for step in 0..20_000 {
-        let who = random(names.len());
-        match random(12) {
-            0 => match clients[who].take() {
-                Some(client) => client.leave(&mut core),
-                None => clients[who] = Some(Client::connect(&mut core, newcomer(names[who])).0),
-            },
-            1 => {
-                let filter = FILTERS[random(FILTERS.len())];
-                if let Some(client) = clients[who].take() {
-                    if models[who].filters.remove(filter) {
-                        core.unsubscribe(client.at, filter);
-                        // What waits for it may come or not (MQTT 5 §3.10.4): this model wants neither.
-                        models[who].due.clear();
-                        models[who].got.clear();
-                        let client = come_again(&mut core, Some(client), names[who]);
-                        client.read_all(&mut core);
-                        clients[who] = Some(client);
-                    } else {
-                        core.subscribe(client.at, filter, WISH).unwrap();
-                        models[who].filters.insert(filter);
-                        clients[who] = Some(client);
-                    }
-                }
-            }
-            2 => {
-                // Killed, and started again with what the disk has.
-                let changes = core.take_changes();
-                let stored = crate::storage::Stored {
-                    retained: Vec::new(),
-                    sessions: core.rows(),
-                    logs: core.log_rows(),
-                    now_s: 0,
-                    next_number: changes.next_number,
-                };
-                core = Core::restored(limits, stored);
-                clients.iter_mut().for_each(|client| *client = None);
-            }
-            3..6 => {
-                if let Some(client) = &clients[who] {
-                    for got in client.read(&mut core) {
-                        let Got::Message { text, packet_id, dup, .. } = got else { panic!("{got:?}") };
-                        if !(dup && models[who].got.contains(&text)) {
-                            models[who].got.push(text);
-                        }
-                        if random(4) > 0 {
-                            core.answered(client.at, Answer::Acknowledged, packet_id);
-                        }
-                    }
-                }
-            }
-            _ => {
-                let topic = TOPICS[random(TOPICS.len())];
-                let lane = if topic.starts_with('a') { Lane::Readings } else { Lane::Others };
-                let text = format!("{lane:?} {number}");
-                core.publish(Publication { lane, ..publication(topic, &text) });
-                core.flush();
-                for model in &mut models {
-                    if model.filters.iter().any(|filter| matches(filter, topic)) {
-                        model.due.push(text.clone());
-                    }
-                }
-                number += 1;
-            }
-        }
-        if step % 500 == 499 {
-            for (who, model) in models.iter_mut().enumerate() {
-                let client = come_again(&mut core, clients[who].take(), names[who]);
-                let before = model.got.clone();
-                model
-                    .got
-                    .extend(client.read_all(&mut core).into_iter().filter(|text| !before.contains(text)));
-                // In order within a topic (MQTT 5 §4.6), and so within a lane.
-                for list in [&mut model.got, &mut model.due] {
-                    list.sort_by_key(|text| text.starts_with("Others"));
-                }
-                assert_eq!(model.got, model.due, "{} at step {step}", names[who]);
-                model.got.clear();
-                model.due.clear();
-                clients[who] = Some(client);
-            }
-            core.release();
-            for (_, log) in core.logs.each_mut() {
-                assert_eq!(log.first(), log.end());
-            }
-        }
+    let mut world = World::new(seed);
+    for _ in 0..40 {
+        (0..500).for_each(|_| world.step());
+        world.check();
     }
 }
 

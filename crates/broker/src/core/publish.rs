@@ -1,0 +1,296 @@
+//! The way of a message to those who subscribed to its topic.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::filters::{Group, Receiver, SessionId};
+use super::session::{Addressed, Sent, Session};
+use super::{BUFFER_BYTES_KEPT, Core, RELEASE_EVERY, TOPICS_MAX, Topic};
+use crate::message::{Lane, PerLane, Publication};
+use crate::wire::{self, Form};
+
+/// One message, and what became of it so far.
+struct Fanout<'a> {
+    publication: &'a Publication,
+    /// The same for those who keep it: made for the first of them.
+    shared: Option<Arc<Publication>>,
+    sessions: &'a mut [Option<Box<Session>>],
+    dirty: &'a mut Vec<SessionId>,
+    encoded: &'a mut [Vec<u8>; 2],
+    /// Where the message lies among the encoded, for each version, and with and without the retain flag.
+    ranges: [Option<Range<usize>>; 4],
+    sent: &'a mut Sent,
+    now_s: u64,
+    /// Sockets hold as much as they may.
+    is_full: bool,
+    direct_max: usize,
+    log_end: u64,
+    /// Someone is to get it later; and that is a session which outlives its connection.
+    is_logged: bool,
+    is_stored: bool,
+}
+
+impl Fanout<'_> {
+    fn share(&mut self) -> Arc<Publication> {
+        Arc::clone(self.shared.get_or_insert_with(|| Arc::new(self.publication.clone())))
+    }
+
+    fn addressed(&mut self, receiver: &Receiver) -> Addressed {
+        Addressed {
+            publication: self.share(),
+            qos: receiver.qos.min(self.publication.qos),
+            retain: self.publication.retain && receiver.retain_as_published,
+            ids: receiver.ids.clone(),
+        }
+    }
+
+    fn reach(&mut self, receiver: &Receiver) {
+        let is_acknowledged = receiver.qos.min(self.publication.qos) > 0;
+        let message = (is_acknowledged || self.is_for_one(receiver)).then(|| self.addressed(receiver));
+        let Some(session) = self.sessions.get_mut(receiver.session as usize).and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        if receiver.no_local && session.serial == self.publication.origin {
+            return;
+        }
+        let Some(message) = message else { return self.reach_encoded(receiver) };
+        session.end_run(self.encoded, self.sent);
+        let behind = session.behind.of_mut(self.publication.lane);
+        if message.qos == 0 {
+            if !session.link.as_ref().is_some_and(|link| link.has_room()) {
+                self.sent.dropped += 1;
+                return;
+            }
+        } else if behind.is_some() || !session.direct.is_empty() || !session.has_room() {
+            let behind = session.behind.of_mut(self.publication.lane);
+            if behind.is_none() {
+                *behind = Some(self.log_end);
+                session.changed = true;
+            }
+            self.is_logged = true;
+            self.is_stored |= session.is_stored();
+            return;
+        }
+        session.send(message, self.now_s, self.sent);
+        mark(self.dirty, session, receiver.session);
+    }
+
+    /// Whether its packet is like no one else's.
+    fn is_for_one(&self, receiver: &Receiver) -> bool {
+        let session = self.sessions.get(receiver.session as usize).and_then(Option::as_deref);
+        let link = session.and_then(|session| session.link.as_ref());
+        receiver.ids.is_some()
+            || link.is_some_and(|link| link.capacity.packet_bytes_max < self.publication.footprint())
+    }
+
+    /// At QoS 0 all of a version get the same bytes, and what follows each other goes to a client's output in one copy.
+    fn reach_encoded(&mut self, receiver: &Receiver) {
+        let Some(session) = self.sessions.get_mut(receiver.session as usize).and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        let Some(link) = session.link.as_mut() else { return };
+        if !link.has_room() || (self.is_full && link.out.len() > BUFFER_BYTES_KEPT) {
+            self.sent.dropped += 1;
+            return;
+        }
+        let v5 = link.capacity.v5;
+        let retain = self.publication.retain && receiver.retain_as_published;
+        let Some(buffer) = self.encoded.get_mut(usize::from(v5)) else { return };
+        let Some(range) = self.ranges.get_mut(usize::from(v5) | usize::from(retain) << 1) else { return };
+        let range = range.get_or_insert_with(|| {
+            let begin = buffer.len();
+            let form = Form { v5, qos: 0, retain, dup: false, packet_id: 0, ids: &[], now_s: self.now_s };
+            wire::publish(buffer, self.publication, form);
+            begin..buffer.len()
+        });
+        if link.run_messages > 0 && link.run.end == range.start {
+            link.run.end = range.end;
+            link.run_messages += 1;
+        } else {
+            let range = range.clone();
+            session.end_run(self.encoded, self.sent);
+            let Some(link) = session.link.as_mut() else { return };
+            (link.run, link.run_messages) = (range, 1);
+        }
+        mark(self.dirty, session, receiver.session);
+    }
+
+    /// One member gets it: in turn, and of those who have room.
+    fn reach_group(&mut self, group: &mut Group) {
+        let members = group.members.len();
+        let has_room = |receiver: &Receiver| {
+            let session = self.sessions.get(receiver.session as usize).and_then(Option::as_deref);
+            session.is_some_and(|session| session.direct.is_empty() && session.has_room())
+        };
+        let in_turn = || (0..members).map(|step| (group.next + step) % members);
+        let at = in_turn().find(|at| group.members.get(*at).is_some_and(has_room));
+        let Some(at) = at.or_else(|| in_turn().next()) else { return };
+        group.next = (at + 1) % members;
+        let Some(receiver) = group.members.get(at) else { return };
+        let message = Addressed { retain: false, ..self.addressed(receiver) };
+        let Some(member) = self.sessions.get_mut(receiver.session as usize).and_then(Option::as_deref_mut)
+        else {
+            return;
+        };
+        member.end_run(self.encoded, self.sent);
+        if member.direct.is_empty() && member.has_room() {
+            member.send(message, self.now_s, self.sent);
+        } else if member.direct.len() < self.direct_max && (message.qos > 0 || !self.is_full) {
+            member.direct.push_back(message);
+        } else {
+            self.sent.dropped += 1;
+        }
+        mark(self.dirty, member, receiver.session);
+    }
+}
+
+fn mark(dirty: &mut Vec<SessionId>, session: &mut Session, id: SessionId) {
+    if let Some(link) = session.link.as_mut().filter(|link| !link.is_dirty) {
+        link.is_dirty = true;
+        dirty.push(id);
+    }
+}
+
+impl Core {
+    /// Publishes a message to all who subscribed. Call `flush` after the last of a turn.
+    pub(crate) fn publish(&mut self, publication: Publication) {
+        self.stats.published += 1;
+        let mut shared = None;
+        if publication.retain {
+            let publication = Arc::new(publication.clone());
+            self.retain(Arc::clone(&publication));
+            shared = Some(publication);
+        }
+        let Some(at) = self.find(&publication.topic) else { return };
+        let log_end = self.logs.of(publication.lane).end();
+        let Some(topic) = self.topics.get_mut(at) else { return };
+        let is_wanted_later = publication.qos > 0 && topic.wanted_later;
+        let mut fanout = Fanout {
+            publication: &publication,
+            shared,
+            sessions: &mut self.sessions,
+            dirty: &mut self.dirty,
+            encoded: &mut self.encoded,
+            ranges: Default::default(),
+            sent: &mut self.stats.sent,
+            now_s: self.now_s,
+            is_full: self.out_bytes > self.limits.out_bytes_max,
+            direct_max: self.limits.direct_max,
+            log_end,
+            is_logged: is_wanted_later,
+            is_stored: is_wanted_later,
+        };
+        for receiver in &topic.receivers {
+            fanout.reach(receiver);
+        }
+        for group in &mut topic.groups {
+            fanout.reach_group(group);
+        }
+        if fanout.is_logged {
+            let (shared, is_stored) = (fanout.share(), fanout.is_stored);
+            self.append(shared, is_stored);
+        }
+    }
+
+    pub(super) fn append(&mut self, publication: Arc<Publication>, is_stored: bool) {
+        self.appended += 1;
+        let lane = publication.lane;
+        if self.logs.of(lane).is_full() && self.appended >= RELEASE_EVERY {
+            self.release();
+        }
+        self.logs.of_mut(lane).append(publication, is_stored);
+    }
+
+    /// Lets go what no session needs of the logs.
+    pub(super) fn release(&mut self) {
+        self.appended = 0;
+        for lane in [Lane::Others, Lane::Readings] {
+            let behind = self.all().filter_map(|session| *session.behind.of(lane)).min();
+            let log = self.logs.of_mut(lane);
+            log.release(behind.unwrap_or_else(|| log.end()));
+        }
+    }
+
+    /// Where the logs end.
+    pub(super) fn ends(&self) -> PerLane<u64> {
+        PerLane { readings: self.logs.readings.end(), others: self.logs.others.end() }
+    }
+
+    /// Gives everyone what was published for them, and wakes them.
+    pub(crate) fn flush(&mut self) {
+        for at in 0..self.dirty.len() {
+            let Some(id) = self.dirty.get(at).copied() else { break };
+            if let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) {
+                session.end_run(&self.encoded, &mut self.stats.sent);
+                if let Some(link) = &mut session.link {
+                    link.is_dirty = false;
+                    self.out_bytes += link.out.len() - link.counted;
+                    link.counted = link.out.len();
+                    link.wake();
+                }
+            }
+        }
+        self.dirty.clear();
+        for encoded in &mut self.encoded {
+            encoded.clear();
+            encoded.shrink_to(BUFFER_BYTES_KEPT);
+        }
+    }
+
+    /// The topic's place, with its receivers as they are now.
+    pub(super) fn find(&mut self, name: &Arc<str>) -> Option<usize> {
+        let at = match self.index.get(&**name) {
+            Some(at) => *at as usize,
+            None => self.remember(name)?,
+        };
+        let topic = self.topics.get_mut(at)?;
+        if topic.version != self.version {
+            self.filters.matching(&topic.name, &mut topic.receivers, &mut topic.groups);
+            topic.version = self.version;
+            topic.wanted_later = false;
+            let sessions = &self.sessions;
+            let is_connected = |receiver: &Receiver| {
+                let session = sessions.get(receiver.session as usize).and_then(Option::as_deref);
+                session.is_some_and(|session| session.link.is_some())
+            };
+            topic.receivers.retain(|receiver| {
+                let connected = is_connected(receiver);
+                topic.wanted_later |= !connected && receiver.qos > 0;
+                connected
+            });
+            for group in &mut topic.groups {
+                group.members.retain(is_connected);
+            }
+        }
+        Some(at)
+    }
+
+    fn remember(&mut self, name: &Arc<str>) -> Option<usize> {
+        if self.topics.len() >= TOPICS_MAX {
+            // None may be half-way: runs refer to what is encoded, not to topics.
+            self.topics.clear();
+            self.index.clear();
+        }
+        let at = self.topics.len();
+        let (name, version) = (Arc::clone(name), 0);
+        self.index.insert(Arc::clone(&name), u32::try_from(at).ok()?);
+        self.topics.push(Topic {
+            name,
+            version,
+            receivers: Vec::new(),
+            groups: Vec::new(),
+            wanted_later: false,
+        });
+        Some(at)
+    }
+
+    /// Whether a message there would go to anyone, now or later.
+    pub(crate) fn is_wanted(&mut self, topic: &Arc<str>) -> bool {
+        let Some(topic) = self.find(topic).and_then(|at| self.topics.get(at)) else { return true };
+        topic.wanted_later
+            || !topic.receivers.is_empty()
+            || topic.groups.iter().any(|group| !group.members.is_empty())
+    }
+}

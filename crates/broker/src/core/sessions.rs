@@ -1,0 +1,300 @@
+//! Sessions: how they begin, are taken over, left and end; and what is taken out of them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::filters::{self, SessionId};
+use super::session::{End, Link, Session, Will};
+use super::{At, Claimed, Connected, Core, Leaving, Newcomer};
+use crate::message::{Lane, PerLane, Publication};
+
+impl Core {
+    /// Gives the session of this client id to a connection. A connection that has it loses it.
+    pub(crate) fn connect(&mut self, newcomer: Newcomer) -> Result<Connected, Claimed> {
+        let Newcomer { client_id, user, clean, expiry_s, will, capacity } = newcomer;
+        let known = self.by_client.get(&client_id).copied();
+        if let Some(session) = known.and_then(|id| self.session(id))
+            && session.user != user
+        {
+            return Err(Claimed::Owner(Arc::clone(&session.user)));
+        }
+        if known.is_none()
+            && self.all().filter(|session| session.user == user).count() >= self.limits.sessions_per_user_max
+        {
+            return Err(Claimed::TooMany);
+        }
+        let mut lost_will = None;
+        if let Some(id) = known {
+            lost_will = self.take_over(id, !clean);
+            if clean {
+                self.remove(id);
+            }
+        }
+        let present = known.filter(|_| !clean);
+        let id = present.unwrap_or_else(|| self.add(&client_id, &user));
+        let number = self.number();
+        let expiry_s = expiry_s.min(self.limits.session_expiry_s_max);
+        let session =
+            self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut).expect("it was just made");
+        session.link = Some(Link::new(number, capacity));
+        (session.expiry_s, session.will, session.will_due_s) = (expiry_s, will, None);
+        session.changed = true;
+        let (received, serial) = (std::mem::take(&mut session.received), session.serial);
+        self.version += 1;
+        let at = At { session: id, number, serial };
+        Ok(Connected { at, present: present.is_some(), expiry_s, received, will: lost_will })
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
+    fn add(&mut self, client_id: &Arc<str>, user: &Arc<str>) -> SessionId {
+        let serial = self.number();
+        let session = Box::new(Session::new(Arc::clone(client_id), Arc::clone(user), serial));
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.sessions.push(None);
+            SessionId::try_from(self.sessions.len() - 1).expect("there are far fewer sessions")
+        });
+        if let Some(place) = self.sessions.get_mut(id as usize) {
+            *place = Some(session);
+        }
+        self.by_client.insert(Arc::clone(client_id), id);
+        id
+    }
+
+    /// Ends a session's connection because another one comes. Its will, when it is due now.
+    fn take_over(&mut self, id: SessionId, goes_on: bool) -> Option<Will> {
+        let session = self.sessions.get_mut(id as usize)?.as_deref_mut()?;
+        let was_connected = session.link.is_some();
+        self.unlink(id);
+        let session = self.sessions.get_mut(id as usize)?.as_deref_mut()?;
+        let will = session.will.take()?;
+        // A will that waits is void when the client comes back in time (MQTT 5 §3.1.3.2.2).
+        let is_void = goes_on && (!was_connected || will.delay_s > 0);
+        (!is_void).then_some(will)
+    }
+
+    /// The connection is over. Its will, when it is due now.
+    pub(crate) fn leave(&mut self, at: At, leaving: Leaving) -> Option<Will> {
+        let now_s = self.now_s;
+        let session_expiry_s_max = self.limits.session_expiry_s_max;
+        let session = self.at(at)?;
+        session.received = leaving.received;
+        if let Some(expiry_s) = leaving.expiry_s {
+            session.expiry_s = expiry_s.min(session_expiry_s_max);
+        }
+        session.left_s = now_s;
+        session.changed = true;
+        let will = session.will.take().filter(|_| !leaving.in_good_order);
+        let (is_stored, expiry_s) = (session.is_stored(), session.expiry_s);
+        let (later, now) = match will {
+            Some(will) if is_stored && will.delay_s > 0 => (Some(will), None),
+            will => (None, will),
+        };
+        session.will_due_s = later.as_ref().map(|will| now_s + u64::from(will.delay_s.min(expiry_s)));
+        session.will = later;
+        self.unlink(at.session);
+        if !is_stored {
+            self.remove(at.session);
+        }
+        now
+    }
+
+    fn unlink(&mut self, id: SessionId) {
+        let ends = self.ends();
+        let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
+        // What waits to be moved to its output is among the encoded still.
+        session.end_run(&self.encoded, &mut self.stats.sent);
+        let Some(mut link) = session.link.take() else { return };
+        self.out_bytes -= link.counted;
+        link.wake();
+        session.resent = 0;
+        // Who subscribes at QoS 0 only has no position: nothing is kept for it.
+        if session.can_miss() {
+            session.behind.readings.get_or_insert(ends.readings);
+            session.behind.others.get_or_insert(ends.others);
+        }
+        session.direct.retain(|message| message.qos > 0);
+        session.changed = true;
+        self.version += 1;
+    }
+
+    /// Ends a session with all that hangs on it. Its will, when that waited.
+    fn remove(&mut self, id: SessionId) -> Option<(Arc<str>, Will)> {
+        let mut session = self.sessions.get_mut(id as usize)?.take()?;
+        for filter in session.subscriptions.keys() {
+            self.filters.remove(filter, id);
+        }
+        self.by_client.remove(&session.client_id);
+        if session.is_on_disk {
+            self.gone.insert(Arc::clone(&session.client_id));
+        }
+        self.free.push(id);
+        self.dirty.retain(|dirty| *dirty != id);
+        self.version += 1;
+        if let Some(link) = &mut session.link {
+            self.out_bytes -= link.counted;
+            link.wake();
+        }
+        session.will.take().map(|will| (session.user, will))
+    }
+
+    /// Puts back a session of the disk.
+    pub(crate) fn restore_session(&mut self, session: Session) {
+        self.next_number = self.next_number.max(session.serial + 1);
+        let id = self.add(&Arc::clone(&session.client_id), &Arc::clone(&session.user));
+        for (filter, subscription) in &session.subscriptions {
+            self.filters.insert(filter, id, *subscription);
+        }
+        if let Some(place) = self.sessions.get_mut(id as usize) {
+            *place = Some(Box::new(session));
+        }
+        self.version += 1;
+    }
+
+    /// Ends sessions that outlived their time. Wills that are due now, with whose they are.
+    pub(crate) fn sweep(&mut self) -> Vec<(Arc<str>, Will)> {
+        let now_s = self.now_s;
+        let mut wills = Vec::new();
+        for id in (0..).take(self.sessions.len()) {
+            let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else {
+                continue;
+            };
+            if session.link.is_some() {
+                continue;
+            }
+            if session.will_due_s.is_some_and(|due_s| due_s <= now_s) {
+                session.will_due_s = None;
+                wills.extend(session.will.take().map(|will| (Arc::clone(&session.user), will)));
+            }
+            if session.left_s + u64::from(session.expiry_s) <= now_s {
+                wills.extend(self.remove(id));
+            }
+        }
+        let now_s = self.now_s;
+        let expired: Vec<_> = self
+            .retained
+            .values()
+            .filter(|of| of.is_expired(now_s))
+            .map(|of| Arc::clone(&of.topic))
+            .collect();
+        for topic in expired {
+            self.retained.remove(&topic);
+            self.retained_changed.insert(topic);
+        }
+        wills
+    }
+
+    /// Takes out of every session what its user may no longer have; `may` says so of user and filter, and nothing of a user
+    /// that is gone. Tells of how many sessions something was taken.
+    pub(crate) fn trim(&mut self, may: impl Fn(&str, &str) -> Option<bool>) -> usize {
+        let mut trimmed = 0;
+        for id in (0..).take(self.sessions.len()) {
+            let Some(session) = self.session(id) else { continue };
+            let user = Arc::clone(&session.user);
+            if may(&user, "#").is_none() {
+                trimmed += 1;
+                // A will of who is gone is not published.
+                self.remove(id);
+                continue;
+            }
+            trimmed += usize::from(self.end_subscriptions(id, |filter| may(&user, filter) == Some(false)));
+            self.drop_waiting(id, |topic| may(&user, topic) == Some(false));
+        }
+        trimmed
+    }
+
+    fn end_subscriptions(&mut self, id: SessionId, concerned: impl Fn(&str) -> bool) -> bool {
+        let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else {
+            return false;
+        };
+        let ended: Vec<_> = session.subscriptions.extract_if(.., |filter, _| concerned(filter)).collect();
+        for (filter, _) in &ended {
+            self.filters.remove(filter, id);
+        }
+        if !ended.is_empty() {
+            session.changed = true;
+            self.version += 1;
+        }
+        if session.link.is_none() && !session.can_miss() {
+            session.behind = PerLane::default();
+        }
+        !ended.is_empty()
+    }
+
+    /// Drops what is on its way or waits outside the log on topics `concerned`; how many messages.
+    fn drop_waiting(&mut self, id: SessionId, concerned: impl Fn(&str) -> bool) -> usize {
+        let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else {
+            return 0;
+        };
+        let before = session.window.len() + session.direct.len();
+        let mut resent = session.resent;
+        let mut at = 0;
+        session.window.retain(|in_flight| {
+            let stays = !concerned(&in_flight.message.publication.topic);
+            resent -= usize::from(!stays && at < session.resent);
+            at += 1;
+            stays
+        });
+        session.resent = resent;
+        session.direct.retain(|message| !concerned(&message.publication.topic));
+        let dropped = before - session.window.len() - session.direct.len();
+        session.changed |= dropped > 0;
+        dropped
+    }
+
+    /// Forgets what it keeps on topics `concerned`, which is asked about filters, too; how many messages.
+    pub(crate) fn erase(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
+        let topics: Vec<_> = self.retained.keys().filter(|topic| concerned(topic)).cloned().collect();
+        let erased = topics.len() + self.forget_waiting(&concerned);
+        for topic in topics {
+            // Those who are connected learn that it is gone.
+            self.publish(Publication { retain: true, ..Publication::new(topic, Bytes::new()) });
+        }
+        self.flush();
+        // Also an empty message says the topic's name.
+        self.forget_waiting(&concerned);
+        for id in (0..).take(self.sessions.len()) {
+            self.end_subscriptions(id, |filter| concerned(filters::parts(filter).1));
+        }
+        self.index.retain(|topic, _| !concerned(topic));
+        erased
+    }
+
+    fn forget_waiting(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
+        let logged: usize = self.logs.each_mut().into_iter().map(|(_, log)| log.erase(&concerned)).sum();
+        logged + (0..).take(self.sessions.len()).map(|id| self.drop_waiting(id, &concerned)).sum::<usize>()
+    }
+
+    /// Ends every connection.
+    pub(crate) fn end_all(&mut self, end: End) {
+        for session in self.sessions.iter_mut().flatten() {
+            if let Some(link) = &mut session.link {
+                link.end = Some(end);
+                link.wake();
+            }
+        }
+    }
+
+    /// Sessions: all, those that are behind, and how many messages are logged since the last of them left.
+    pub(crate) fn lag(&self) -> (usize, usize, u64) {
+        let (mut all, mut behind, mut most) = (0, 0, 0);
+        for session in self.all() {
+            all += 1;
+            let lag = |lane| {
+                let log = self.logs.of(lane);
+                session
+                    .behind
+                    .of(lane)
+                    .map_or(0, |position| log.end().saturating_sub(position.max(log.first())))
+            };
+            let lag = lag(Lane::Readings) + lag(Lane::Others);
+            behind += usize::from(lag > 0);
+            most = most.max(lag);
+        }
+        (all, behind, most)
+    }
+}
