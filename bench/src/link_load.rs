@@ -162,10 +162,10 @@ impl Load {
         let id = device_id(place);
         let (source, target) = (source_address(place), self.arguments.target);
         let mut stream = self.connector.connect(place, &id, source, target).await?;
-        stream
-            .write_all(&mqtt::publish_acknowledged(&format!("Pico/{id}/reading"), SAMPLE_JSON.as_bytes())?)
-            .await?;
-        let mut answer = [0; 4];
+        let (topic, mut message) = (format!("Pico/{id}/reading"), Vec::new());
+        mqtt::publish_acknowledged(&topic, SAMPLE_JSON.as_bytes(), 1, &mut message)?;
+        stream.write_all(&message).await?;
+        let mut answer = [0; mqtt::PUBACK_LEN];
         stream.read_exact(&mut answer).await?;
         let said = mqtt::decode(&answer)?.map(|(packet, _)| packet);
         ensure!(said == Some(mqtt::Packet::PubAck), "the broker did not acknowledge: {said:?}");

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Interval, MissedTickBehavior, interval_at, sleep, timeout_at};
 
 use crate::enrolment::{SAMPLE_JSON, SAMPLE_TOPICS, device_id, device_index};
@@ -33,6 +33,8 @@ pub(crate) enum Shape {
     Seven,
     /// Seven messages in one write, so in one TLS record.
     SevenInOne,
+    /// The same at QoS 1; a sample's acknowledgements are read before the next is sent.
+    SevenAcknowledged,
     /// One message with the JSON object.
     Json,
 }
@@ -41,7 +43,9 @@ impl Shape {
     /// The end of the topic of the message that completes a sample.
     pub(crate) fn marker(self) -> &'static str {
         match self {
-            Self::Seven | Self::SevenInOne => "/Internal_Device_Data/Temperature/MPU",
+            Self::Seven | Self::SevenInOne | Self::SevenAcknowledged => {
+                "/Internal_Device_Data/Temperature/MPU"
+            }
             Self::Json => "/reading",
         }
     }
@@ -157,7 +161,7 @@ pub(crate) fn serve(arguments: LoadArguments) -> Result<()> {
     });
     if let (Some(address), Some(user)) = (arguments.timed_at, arguments.user.clone()) {
         let login = Login { address, user, password: std::env::var(SECRET_VARIABLE)? };
-        let subscription = Subscription::open(&login, &["Pico/#".into()])?;
+        let subscription = Subscription::open(&login, "bench-timer", &["Pico/#".into()])?;
         let (shared, shape) = (shared.clone(), arguments.shape);
         // Ends with the process.
         thread::spawn(move || subscription.run(|topic, payload, _| shared.on_message(shape, topic, payload)));
@@ -258,6 +262,9 @@ async fn publish(
             connection.write_all(&write).await?;
         }
         connection.flush().await?;
+        if arguments.shape == Shape::SevenAcknowledged {
+            connection.read_exact(&mut [0; SAMPLE_TOPICS.len() * mqtt::PUBACK_LEN]).await?;
+        }
     }
 }
 
@@ -278,8 +285,14 @@ pub(crate) fn sample(index: usize, shape: Shape, stamp: Option<u64>) -> Result<V
     let mut out = Vec::new();
     for (place, (topic, value)) in SAMPLE_TOPICS.iter().enumerate() {
         let last = place + 1 == SAMPLE_TOPICS.len();
-        let payload = stamp.as_deref().filter(|_| last).unwrap_or(value);
-        mqtt::publish(&format!("Pico/{id}/{topic}"), payload.as_bytes(), &mut out)?;
+        let payload = stamp.as_deref().filter(|_| last).unwrap_or(value).as_bytes();
+        let topic = format!("Pico/{id}/{topic}");
+        match shape {
+            Shape::SevenAcknowledged => {
+                mqtt::publish_acknowledged(&topic, payload, u16::try_from(place)? + 1, &mut out)?;
+            }
+            _ => mqtt::publish(&topic, payload, &mut out)?,
+        }
         if last || shape == Shape::Seven {
             writes.push(std::mem::take(&mut out));
         }

@@ -25,7 +25,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::measure::{
-    Plan, Scale, cpu, handshakes, identify, latency, memory, reconnect, storm, tls_cpu, tls_memory, wire,
+    Plan, Scale, absent, cpu, handshakes, identify, latency, memory, readers, reconnect, storm, tls_cpu,
+    tls_memory, wire,
 };
 use crate::report::Report;
 
@@ -83,6 +84,10 @@ enum What {
     TlsCpu,
     /// Bytes a sample.
     Wire,
+    /// CPU a sample with 100 readers of a device each, against one of everything.
+    Readers,
+    /// CPU a sample with 1,000 absent sessions, against none.
+    Absent,
     /// The subscriber's process.
     #[command(hide = true)]
     Subscriber(subscriber::SubscriberArguments),
@@ -122,6 +127,8 @@ fn main() -> Result<ExitCode> {
             tls_memory::measure,
             tls_cpu::measure,
             wire::measure,
+            readers::measure,
+            absent::measure,
         ],
         What::Cpu => &[cpu::measure],
         What::Storm => &[storm::measure],
@@ -133,6 +140,8 @@ fn main() -> Result<ExitCode> {
         What::TlsMemory => &[tls_memory::measure],
         What::TlsCpu => &[tls_cpu::measure],
         What::Wire => &[wire::measure],
+        What::Readers => &[readers::measure],
+        What::Absent => &[absent::measure],
     };
     run(&arguments, measurements)
 }
@@ -170,9 +179,9 @@ fn run(arguments: &Arguments, measurements: &[Measurement]) -> Result<ExitCode> 
 
 const EXPLANATION: &str = "Vitalwire: devices send AES-CBC frames over TCP, which its gateway identifies, decrypts, \
     checks and publishes; where a row says TLS, batches over TLS 1.3 with a pre-shared key, which it acknowledges too. Mosquitto: devices publish over TLS 1.3 with a pre-shared key; no ACL, no connection log, \
-    unlimited queue; `set_tcp_nodelay` except in the CPU run; seven messages in one TLS record unless said. Server, \
-    devices and subscriber are processes of one machine and share its cores, except in our storm and latency, which \
-    `vitalwire demo` measures in one process. One subscriber at QoS 0.";
+    unlimited queue unless said; `set_tcp_nodelay` except in the CPU run; seven messages in one TLS record unless \
+    said. Server, devices and subscriber are processes of one machine and share its cores, except in our storm and latency, \
+    which `vitalwire demo` measures in one process. One subscriber at QoS 0 where no row says otherwise.";
 
 /// The machine, the versions and the sizes.
 fn conditions(plan: Plan<'_>) -> Result<String> {

@@ -1,10 +1,13 @@
 //! The measurements, one a file, and how large they are.
 
+pub(crate) mod absent;
 pub(crate) mod cpu;
 pub(crate) mod handshakes;
 pub(crate) mod identify;
 pub(crate) mod latency;
 pub(crate) mod memory;
+mod pair;
+pub(crate) mod readers;
 pub(crate) mod reconnect;
 pub(crate) mod storm;
 pub(crate) mod tls_cpu;
@@ -37,6 +40,11 @@ pub(crate) struct Scale {
     pub(crate) link_connections: usize,
     /// Seconds of measurements; they are not waited for.
     pub(crate) wire_seconds: u32,
+    pub(crate) readers_devices: usize,
+    /// Each of one device.
+    pub(crate) readers: usize,
+    pub(crate) absent_devices: usize,
+    pub(crate) absent_sessions: usize,
 }
 
 impl Scale {
@@ -58,6 +66,10 @@ impl Scale {
         reconnecting_devices: 2_000,
         link_connections: 5_000,
         wire_seconds: 60,
+        readers_devices: 500,
+        readers: 100,
+        absent_devices: 50,
+        absent_sessions: 1_000,
     };
 
     /// Shows that everything still runs, in less than a minute. Its figures mean nothing.
@@ -78,6 +90,10 @@ impl Scale {
         reconnecting_devices: 50,
         link_connections: 100,
         wire_seconds: 5,
+        readers_devices: 20,
+        readers: 5,
+        absent_devices: 5,
+        absent_sessions: 20,
     };
 }
 

@@ -1,9 +1,23 @@
-//! The little of MQTT 3.1.1 that a measuring client needs, at QoS 0. Never a broker, never a general client.
+//! The little of MQTT 3.1.1 that a measuring client needs, at QoS 0 and 1. Never a broker, never a general client.
 
 use anyhow::{Context, Result, bail, ensure};
 
 /// Long past every run, so that neither side spends time on pings.
 const KEEP_ALIVE_SECONDS: u16 = 3_600;
+
+/// DISCONNECT.
+pub(crate) const DISCONNECT: [u8; 2] = [0xE0, 0];
+/// Bytes of a PUBACK.
+pub(crate) const PUBACK_LEN: usize = 4;
+
+/// What becomes of a client's session when its connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// It ends too, and one from before is discarded.
+    Clean,
+    /// The broker keeps it, and goes on with one from before.
+    Kept,
+}
 
 /// A packet from a broker.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,13 +32,15 @@ pub(crate) enum Packet<'a> {
         topic: &'a [u8],
         payload: &'a [u8],
         retained: bool,
+        /// The packet identifier that it is to be acknowledged by: at QoS 1.
+        id: Option<u16>,
     },
     Other,
 }
 
-/// CONNECT with a clean session. A device that is known by its TLS identity has no login.
-pub(crate) fn connect(client_id: &str, login: Option<(&str, &str)>) -> Result<Vec<u8>> {
-    let clean_session = 0x02;
+/// CONNECT. A device that is known by its TLS identity has no login.
+pub(crate) fn connect(client_id: &str, login: Option<(&str, &str)>, session: Session) -> Result<Vec<u8>> {
+    let clean_session = if session == Session::Clean { 0x02 } else { 0 };
     let flags = if login.is_some() { 0xC0 | clean_session } else { clean_session };
     let mut body = Vec::new();
     put_text(&mut body, b"MQTT")?;
@@ -38,12 +54,12 @@ pub(crate) fn connect(client_id: &str, login: Option<(&str, &str)>) -> Result<Ve
     packet(0x10, &body)
 }
 
-/// SUBSCRIBE to `filters` at QoS 0.
-pub(crate) fn subscribe(filters: &[String]) -> Result<Vec<u8>> {
+/// SUBSCRIBE to `filters`, all at one QoS.
+pub(crate) fn subscribe(filters: &[String], qos: u8) -> Result<Vec<u8>> {
     let mut body = vec![0, 1];
     for filter in filters {
         put_text(&mut body, filter.as_bytes())?;
-        body.push(0);
+        body.push(qos);
     }
     packet(0x82, &body)
 }
@@ -57,13 +73,20 @@ pub(crate) fn publish(topic: &str, payload: &[u8], out: &mut Vec<u8>) -> Result<
     Ok(())
 }
 
-/// PUBLISH at QoS 1 with packet identifier 1.
-pub(crate) fn publish_acknowledged(topic: &str, payload: &[u8]) -> Result<Vec<u8>> {
+/// PUBLISH at QoS 1, added to `out`.
+pub(crate) fn publish_acknowledged(topic: &str, payload: &[u8], id: u16, out: &mut Vec<u8>) -> Result<()> {
     let mut body = Vec::with_capacity(4 + topic.len() + payload.len());
     put_text(&mut body, topic.as_bytes())?;
-    body.extend([0, 1]);
+    body.extend(id.to_be_bytes());
     body.extend(payload);
-    packet(0x32, &body)
+    out.extend(packet(0x32, &body)?);
+    Ok(())
+}
+
+/// PUBACK, added to `out`.
+pub(crate) fn acknowledge(id: u16, out: &mut Vec<u8>) {
+    out.extend([0x40, 2]);
+    out.extend(id.to_be_bytes());
 }
 
 fn put_text(out: &mut Vec<u8>, text: &[u8]) -> Result<()> {
@@ -115,15 +138,22 @@ fn meaning(first: u8, body: &[u8]) -> Result<Packet<'_>> {
         4 => Packet::PubAck,
         9 => Packet::SubAck(body.get(2..).context(short)?.iter().all(|code| code & 0x80 == 0)),
         13 => Packet::Other,
-        kind => bail!("the broker sent a packet of kind {kind}, which a QoS 0 subscriber never gets"),
+        kind => {
+            bail!("the broker sent a packet of kind {kind}, which a subscriber at QoS 0 and 1 never gets")
+        }
     })
 }
 
 fn publish_parts(first: u8, body: &[u8]) -> Option<Packet<'_>> {
     let (length, rest) = body.split_first_chunk::<2>()?;
     let (topic, payload) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-    // QoS 1 would carry a packet identifier before the payload; at QoS 0 there is none.
-    (first & 0x06 == 0).then_some(Packet::Publish { topic, payload, retained: first & 1 == 1 })
+    let (id, payload) = match first >> 1 & 0x03 {
+        0 => (None, payload),
+        1 => payload.split_first_chunk::<2>().map(|(id, rest)| (Some(u16::from_be_bytes(*id)), rest))?,
+        // Nobody here subscribes at QoS 2.
+        _ => return None,
+    };
+    Some(Packet::Publish { topic, payload, retained: first & 1 == 1, id })
 }
 
 #[cfg(test)]
@@ -139,14 +169,30 @@ mod tests {
         }
         let (packet, length) = decode(&bytes).unwrap().unwrap();
         assert_eq!(length, bytes.len());
-        assert_eq!(packet, Packet::Publish { topic: b"Pico/a/b", payload: &[b'7'; 200], retained: false });
+        let payload = &[b'7'; 200];
+        assert_eq!(packet, Packet::Publish { topic: b"Pico/a/b", payload, retained: false, id: None });
+    }
+
+    #[test]
+    fn a_message_of_qos_1_is_acknowledged_by_its_identifier() {
+        let (mut bytes, mut acknowledgement) = (Vec::new(), Vec::new());
+        publish_acknowledged("Pico/a/b", b"7", 0x0102, &mut bytes).unwrap();
+        let (packet, _) = decode(&bytes).unwrap().unwrap();
+        let expected =
+            Packet::Publish { topic: b"Pico/a/b", payload: b"7", retained: false, id: Some(0x0102) };
+        assert_eq!(packet, expected);
+        acknowledge(0x0102, &mut acknowledgement);
+        assert_eq!(acknowledgement, [0x40, 2, 1, 2]);
+        assert_eq!(acknowledgement.len(), PUBACK_LEN);
     }
 
     #[test]
     fn connect_matches_the_standard() {
         // MQTT 3.1.1 §3.1
         let expected = [0x10, 0x0D, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0x0E, 0x10, 0, 1, b'a'];
-        assert_eq!(connect("a", None).unwrap(), expected);
+        assert_eq!(connect("a", None, Session::Clean).unwrap(), expected);
+        let kept = connect("a", None, Session::Kept).unwrap();
+        assert_eq!(kept.get(9), Some(&0), "the flag of a clean session");
     }
 
     #[test]

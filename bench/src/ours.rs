@@ -48,6 +48,21 @@ impl Gateway {
 
     /// Starts a server with `enrolled` devices and one reader.
     pub(crate) fn start_with(binary: &Path, enrolled: usize, protocol: Protocol) -> Result<Self> {
+        Self::start_with_settings(binary, enrolled, protocol, &[])
+    }
+
+    /// Starts a server with `enrolled` devices with frames, and one reader that may have `sessions` sessions.
+    pub(crate) fn start_for_sessions(binary: &Path, enrolled: usize, sessions: usize) -> Result<Self> {
+        let settings = ["--mqtt-sessions-per-user-max", &sessions.to_string()];
+        Self::start_with_settings(binary, enrolled, Protocol::Frames, &settings)
+    }
+
+    fn start_with_settings(
+        binary: &Path,
+        enrolled: usize,
+        protocol: Protocol,
+        settings: &[&str],
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("vitalwire-bench").tempdir()?;
         let data = folder.path().join("data");
         let keys = folder.path().join("DEVICES_KEYS.txt");
@@ -73,6 +88,7 @@ impl Gateway {
         serve.args(["--listen", &devices.to_string(), "--mqtt-listen", &mqtt.to_string()]);
         serve.args(["--metrics-listen", &metrics.to_string()]);
         serve.args(["--mqtt-tls-listen", "off", "--mqtt-websocket-listen", "off"]);
+        serve.args(settings);
         serve.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let server = Started::spawn("vitalwire serve", &mut serve)?;
         let login = Login { address: mqtt, user: USER.into(), password };

@@ -1,5 +1,6 @@
 //! The peer: Debian's mosquitto, devices on a TLS-PSK listener, readers on a plain loopback listener with a password.
-//! Set up to be fast rather than strict (no ACL, no connection log, unlimited queue), so that it is not held back.
+//! Set up to be fast rather than strict (no ACL, no connection log, unlimited queue unless told otherwise), so that it is
+//! not held back.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -27,6 +28,20 @@ pub(crate) enum Tuning {
     Latency,
 }
 
+/// What it keeps for readers that are away or slow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queues {
+    /// Messages that wait for one reader; 0 is no limit.
+    pub(crate) queued_max: usize,
+    /// Messages sent to one reader and not acknowledged yet.
+    pub(crate) unacknowledged_max: usize,
+}
+
+impl Queues {
+    /// Readers at QoS 0 only.
+    const UNUSED: Self = Self { queued_max: 0, unacknowledged_max: 20 };
+}
+
 /// A running mosquitto.
 pub(crate) struct Peer {
     pub(crate) broker: Started,
@@ -40,6 +55,11 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts mosquitto with `enrolled` devices in its `psk_file`.
     pub(crate) fn start(enrolled: usize, tuning: Tuning) -> Result<Self> {
+        Self::start_with(enrolled, tuning, Queues::UNUSED)
+    }
+
+    /// The same for readers that are away.
+    pub(crate) fn start_with(enrolled: usize, tuning: Tuning, queues: Queues) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("vitalwire-bench-peer").tempdir()?;
         let (devices, readers) = (free_address()?, free_address()?);
         let password = random_password()?;
@@ -48,7 +68,7 @@ impl Peer {
         let mut command = Command::new("mosquitto_passwd");
         run("mosquitto_passwd", command.arg("-b").arg("-c").arg(&passwords).args([USER, &password]), "")?;
         let configuration = folder.path().join("mosquitto.conf");
-        fs::write(&configuration, configure(folder.path(), devices, readers, tuning))?;
+        fs::write(&configuration, configure(folder.path(), devices, readers, tuning, queues))?;
         let log = folder.path().join("log");
         let mut command = Command::new("mosquitto");
         command.arg("-c").arg(&configuration).stdin(Stdio::null());
@@ -75,7 +95,14 @@ pub(crate) fn version() -> Result<String> {
     Ok(text.lines().next().context(missing)?.replace("mosquitto version ", ""))
 }
 
-fn configure(folder: &Path, devices: SocketAddr, readers: SocketAddr, tuning: Tuning) -> String {
+fn configure(
+    folder: &Path,
+    devices: SocketAddr,
+    readers: SocketAddr,
+    tuning: Tuning,
+    queues: Queues,
+) -> String {
+    let Queues { queued_max, unacknowledged_max } = queues;
     let nodelay = tuning == Tuning::Latency;
     let folder = folder.display();
     format!(
@@ -86,7 +113,8 @@ fn configure(folder: &Path, devices: SocketAddr, readers: SocketAddr, tuning: Tu
          connection_messages false\n\
          persistence false\n\
          sys_interval 0\n\
-         max_queued_messages 0\n\
+         max_queued_messages {queued_max}\n\
+         max_inflight_messages {unacknowledged_max}\n\
          set_tcp_nodelay {nodelay}\n\
          listener {} 127.0.0.1\n\
          psk_file {folder}/psk\n\

@@ -13,7 +13,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_openssl::SslStream;
 
 use crate::enrolment::{device_id, secret};
-use crate::mqtt::{self, Packet};
+use crate::mqtt::{self, Packet, Session};
 
 /// A connection that the broker has accepted.
 pub(crate) type Connection = SslStream<TcpStream>;
@@ -87,7 +87,7 @@ impl Connector {
         let stream = socket.connect(target).await?;
         stream.set_nodelay(true)?;
         let mut stream = self.shake(Identity::of_peer(index), stream).await?;
-        stream.write_all(&mqtt::connect(client_id, None)?).await?;
+        stream.write_all(&mqtt::connect(client_id, None, Session::Clean)?).await?;
         let mut answer = [0; 4];
         stream.read_exact(&mut answer).await?;
         let welcome = mqtt::decode(&answer)?.map(|(packet, _)| packet);

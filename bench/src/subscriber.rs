@@ -1,4 +1,5 @@
-//! The one subscriber at QoS 0: in a process of its own it counts, inside the load generator it times.
+//! Subscribers: one or many at QoS 0 in a process of their own that counts, or one inside a load generator that times; and
+//! such with a session that is kept while they are away.
 //! Never subscribes to less than it was told: a filter that is not granted is an error.
 
 use std::collections::HashSet;
@@ -11,7 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::mqtt::{self, Packet};
+use crate::enrolment::device_id;
+use crate::mqtt::{self, Packet, Session};
 use crate::process::{SECRET_VARIABLE, Talking, wait_for};
 
 /// How much is read at once: large, so that the subscriber's own CPU does not disturb what is measured.
@@ -34,8 +36,25 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// Connects and subscribes, retrying while the broker does not listen yet.
-    pub(crate) fn open(login: &Login, filters: &[String]) -> Result<Self> {
+    /// Connects and subscribes at QoS 0.
+    pub(crate) fn open(login: &Login, client_id: &str, filters: &[String]) -> Result<Self> {
+        let mut subscription = Self::connect(login, client_id, Session::Clean)?;
+        subscription.subscribe(filters, 0)?;
+        Ok(subscription)
+    }
+
+    /// Connects, subscribes at QoS 1 with a session that is kept, and goes: what is published from now on waits.
+    pub(crate) fn leave(login: &Login, client_id: &str, filters: &[String]) -> Result<()> {
+        let mut subscription = Self::connect(login, client_id, Session::Kept)?;
+        subscription.subscribe(filters, 1)?;
+        subscription.stream.write_all(&mqtt::DISCONNECT)?;
+        // The broker's end of the connection says that it knows.
+        while subscription.read_more()? > 0 {}
+        Ok(())
+    }
+
+    /// Connects, retrying while the broker does not listen yet.
+    fn connect(login: &Login, client_id: &str, session: Session) -> Result<Self> {
         let stream = wait_for(READY_TIMEOUT, || match TcpStream::connect(login.address) {
             Ok(stream) => Ok(Some(stream)),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
@@ -44,36 +63,48 @@ impl Subscription {
         .with_context(|| format!("no broker listens on {}", login.address))?;
         stream.set_nodelay(true)?;
         let mut subscription = Self { stream, buffer: vec![0; READ_BYTES], pending: Vec::new() };
-        let connect = mqtt::connect("bench-subscriber", Some((&login.user, &login.password)))?;
+        let connect = mqtt::connect(client_id, Some((&login.user, &login.password)), session)?;
         subscription.stream.write_all(&connect)?;
         match subscription.first()? {
-            (Packet::ConnAck(0), length) => subscription.consume(length),
-            (other, _) => bail!("the broker refused the subscriber's login: {other:?}"),
+            (Packet::ConnAck(0), length) => {
+                subscription.consume(length);
+                Ok(subscription)
+            }
+            (other, _) => bail!("the broker refused the login of {client_id}: {other:?}"),
         }
-        subscription.stream.write_all(&mqtt::subscribe(filters)?)?;
+    }
+
+    fn subscribe(&mut self, filters: &[String], qos: u8) -> Result<()> {
+        self.stream.write_all(&mqtt::subscribe(filters, qos)?)?;
         // SUBACK may come behind retained messages.
         loop {
-            let (packet, length) = subscription.first()?;
+            let (packet, length) = self.first()?;
             match packet {
                 Packet::SubAck(granted) => {
                     ensure!(granted, "the broker did not grant {filters:?}");
-                    subscription.consume(length);
-                    return Ok(subscription);
+                    self.consume(length);
+                    return Ok(());
                 }
-                _ => subscription.consume(length),
+                _ => self.consume(length),
             }
         }
     }
 
-    /// Hands on every message (topic, payload, retained) until the connection ends.
+    /// Hands on every message (topic, payload, retained) until the connection ends, and acknowledges those of QoS 1.
     pub(crate) fn run(mut self, mut on_message: impl FnMut(&[u8], &[u8], bool)) -> Result<()> {
+        let mut acknowledgements = Vec::new();
         loop {
             let mut rest = self.pending.as_slice();
             while let Some((packet, length)) = mqtt::decode(rest)? {
-                if let Packet::Publish { topic, payload, retained } = packet {
+                if let Packet::Publish { topic, payload, retained, id } = packet {
                     on_message(topic, payload, retained);
+                    id.into_iter().for_each(|id| mqtt::acknowledge(id, &mut acknowledgements));
                 }
                 rest = rest.get(length..).unwrap_or_default();
+            }
+            if !acknowledgements.is_empty() {
+                self.stream.write_all(&acknowledgements)?;
+                acknowledgements.clear();
             }
             let used = self.pending.len() - rest.len();
             self.consume(used);
@@ -112,16 +143,25 @@ pub(crate) struct Seen {
     pub(crate) devices: usize,
 }
 
-/// The subscriber's process, as the measuring side holds it.
+/// In a filter: a device's id.
+pub(crate) const DEVICE: &str = "{device}";
+
+/// The subscribers' process, as the measuring side holds it.
 pub(crate) struct Subscriber {
     talking: Talking,
 }
 
 impl Subscriber {
-    /// Starts the process and waits until its subscription is granted.
+    /// Starts the process with one subscriber and waits until its subscription is granted.
     pub(crate) fn start(login: &Login, filters: &[&str], marker: &str) -> Result<Self> {
+        Self::start_many(login, 1, filters, marker)
+    }
+
+    /// The same with many subscribers: [`DEVICE`] in a filter is the device of each subscriber's number.
+    pub(crate) fn start_many(login: &Login, count: usize, filters: &[&str], marker: &str) -> Result<Self> {
         let mut arguments = vec!["subscriber".into(), "--address".into(), login.address.to_string()];
         arguments.extend(["--user".into(), login.user.clone(), "--marker".into(), marker.into()]);
+        arguments.extend(["--count".into(), count.to_string()]);
         arguments.extend(filters.iter().map(|filter| filter.to_string()));
         let mut talking = Talking::spawn("the subscriber", &arguments, &login.password)?;
         talking.listen()?;
@@ -166,28 +206,36 @@ pub(crate) struct SubscriberArguments {
     user: String,
     #[arg(long)]
     marker: String,
+    #[arg(long)]
+    count: usize,
     filters: Vec<String>,
 }
 
-/// The subscriber's process itself: answers each line on standard input with what it has seen.
+/// The subscribers' process itself: answers each line on standard input with what they have seen together.
 pub(crate) fn serve(arguments: SubscriberArguments) -> Result<()> {
     let password = std::env::var(SECRET_VARIABLE)?;
     let login = Login { address: arguments.address, user: arguments.user, password };
-    let subscription = Subscription::open(&login, &arguments.filters)?;
     let counts = Arc::new(Mutex::new((Seen::default(), HashSet::new())));
-    let counted = counts.clone();
-    let reader = thread::spawn(move || {
-        subscription.run(|topic, _, retained| {
-            if !retained {
-                let mut counts = counted.lock().unwrap_or_else(PoisonError::into_inner);
-                count(&mut counts, topic, arguments.marker.as_bytes());
-            }
-        })
-    });
+    let mut readers = Vec::new();
+    for number in 0..arguments.count {
+        let filters: Vec<String> =
+            arguments.filters.iter().map(|filter| filter.replace(DEVICE, &device_id(number))).collect();
+        let subscription = Subscription::open(&login, &format!("bench-subscriber-{number}"), &filters)?;
+        let (counts, marker) = (counts.clone(), arguments.marker.clone());
+        readers.push(thread::spawn(move || {
+            subscription.run(|topic, _, retained| {
+                if !retained {
+                    let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                    count(&mut counts, topic, marker.as_bytes());
+                }
+            })
+        }));
+    }
     println!("{{\"ready\":true}}");
     for line in std::io::stdin().lock().lines() {
         line?;
-        ensure!(!reader.is_finished(), "the broker closed the subscriber's connection");
+        let closed = readers.iter().any(|reader| reader.is_finished());
+        ensure!(!closed, "the broker closed a subscriber's connection");
         let seen = {
             let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
             Seen { devices: counts.1.len(), ..counts.0 }

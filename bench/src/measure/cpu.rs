@@ -16,7 +16,7 @@ use crate::subscriber::Subscriber;
 
 const SERVED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Far past every window; the load is stopped when the window is over.
-const LOAD_SECONDS: f64 = 600.0;
+pub(super) const LOAD_SECONDS: f64 = 600.0;
 /// Below this share of what the devices should have sent, a note says so.
 const DELIVERED_SHARE_MIN: f64 = 0.98;
 
@@ -32,7 +32,7 @@ pub(super) struct Comparison {
     pub(super) goals: [&'static str; 2],
 }
 
-const TEMPERATURE: &str = "/Physiological_Data/Temperature";
+pub(super) const TEMPERATURE: &str = "/Physiological_Data/Temperature";
 
 const COMPARISONS: [Comparison; 3] = [
     Comparison {
@@ -92,17 +92,27 @@ pub(super) fn compare(plan: Plan<'_>, report: &mut Report, comparisons: &[Compar
             }
         }
         for (comparison, outcome) in comparisons.iter().zip(outcomes) {
-            let expected = devices as f64 * RATE_HZ;
             for (side, least) in [("ours", outcome.ours_least), ("the peer", outcome.peer_least)] {
-                if least < expected * DELIVERED_SHARE_MIN {
-                    let name = comparison.name;
-                    report.note(format!(
-                        "{devices} × 20 Hz, {name}: {side} delivered {least:.0} of {expected:.0} samples a second."
-                    ));
-                }
+                note_undelivered(report, devices, comparison.name, side, least);
             }
             report.add([outcome.row]);
         }
+    }
+}
+
+/// Says so when less came than the devices should have sent.
+pub(super) fn note_undelivered(
+    report: &mut Report,
+    devices: usize,
+    name: &str,
+    side: &str,
+    samples_per_second: f64,
+) {
+    let expected = devices as f64 * RATE_HZ;
+    if samples_per_second < expected * DELIVERED_SHARE_MIN {
+        report.note(format!(
+            "{devices} × 20 Hz, {name}: {side} delivered {samples_per_second:.0} of {expected:.0} samples a second."
+        ));
     }
 }
 
@@ -129,9 +139,9 @@ impl Outcome {
     }
 }
 
-struct Window {
-    us_per_sample: f64,
-    samples_per_second: f64,
+pub(super) struct Window {
+    pub(super) us_per_sample: f64,
+    pub(super) samples_per_second: f64,
 }
 
 fn ours(
@@ -165,7 +175,13 @@ fn peer(scale: Scale, devices: usize, comparison: &Comparison) -> Result<Window>
     window(&peer.broker, &mut subscriber, devices, scale)
 }
 
-fn window(server: &Started, subscriber: &mut Subscriber, devices: usize, scale: Scale) -> Result<Window> {
+/// Measures once samples of `devices` devices have come.
+pub(super) fn window(
+    server: &Started,
+    subscriber: &mut Subscriber,
+    devices: usize,
+    scale: Scale,
+) -> Result<Window> {
     subscriber.wait_for_devices(devices, SERVED_TIMEOUT)?;
     sleep(Duration::from_secs(scale.cpu_settle_seconds));
     let (began, cpu, seen) = (Instant::now(), server.cpu()?, subscriber.seen()?);

@@ -143,7 +143,7 @@ async fn messages(
 ) -> Result<u64> {
     let stream = Counted { socket: TcpStream::connect(target).await?, sent: 0 };
     let mut stream = Connector::new()?.shake(Identity::of_peer(index), stream).await?;
-    stream.write_all(&mqtt::connect(&device_id(index), None)?).await?;
+    stream.write_all(&mqtt::connect(&device_id(index), None, mqtt::Session::Clean)?).await?;
     stream.read_exact(&mut [0; 4]).await?;
     let before = stream.get_ref().sent;
     let topic = format!("Pico/{}/{topic}", device_id(index));
