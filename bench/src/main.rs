@@ -2,6 +2,7 @@
 //! Prints figures with the goals next to them; never passes or fails by a time.
 
 mod affinity;
+mod away;
 mod bare;
 mod enrolment;
 mod hold;
@@ -25,8 +26,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::measure::{
-    Plan, Scale, absent, cpu, handshakes, identify, latency, memory, readers, reconnect, storm, tls_cpu,
-    tls_memory, wire,
+    Plan, Scale, absent, comeback, cpu, handshakes, identify, latency, memory, readers, reconnect, storm,
+    tls_cpu, tls_memory, wire,
 };
 use crate::report::Report;
 
@@ -88,12 +89,17 @@ enum What {
     Readers,
     /// CPU a sample with 1,000 absent sessions, against none.
     Absent,
+    /// A reader that comes back to what was published while it was away.
+    Return(comeback::ReturnArguments),
     /// The subscriber's process.
     #[command(hide = true)]
     Subscriber(subscriber::SubscriberArguments),
     /// The peer's load.
     #[command(hide = true)]
     Load(load::LoadArguments),
+    /// The load from which a reader is away.
+    #[command(hide = true)]
+    Away(away::AwayArguments),
     /// Connections to be held.
     #[command(hide = true)]
     Hold(hold::HoldArguments),
@@ -110,9 +116,11 @@ type Measurement = fn(Plan<'_>, &mut Report);
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::parse();
+    let mut comeback = comeback::ReturnArguments::default();
     let measurements: &[Measurement] = match arguments.what.take().unwrap_or(What::All) {
         What::Subscriber(it) => return subscriber::serve(it).map(|()| ExitCode::SUCCESS),
         What::Load(it) => return load::serve(it).map(|()| ExitCode::SUCCESS),
+        What::Away(it) => return away::serve(&it).map(|()| ExitCode::SUCCESS),
         What::Hold(it) => return hold::serve(it).map(|()| ExitCode::SUCCESS),
         What::Bare => return bare::serve().map(|()| ExitCode::SUCCESS),
         What::LinkLoad(it) => return link_load::serve(&it).map(|()| ExitCode::SUCCESS),
@@ -129,6 +137,7 @@ fn main() -> Result<ExitCode> {
             wire::measure,
             readers::measure,
             absent::measure,
+            comeback::measure,
         ],
         What::Cpu => &[cpu::measure],
         What::Storm => &[storm::measure],
@@ -142,11 +151,19 @@ fn main() -> Result<ExitCode> {
         What::Wire => &[wire::measure],
         What::Readers => &[readers::measure],
         What::Absent => &[absent::measure],
+        What::Return(it) => {
+            comeback = it;
+            &[comeback::measure]
+        }
     };
-    run(&arguments, measurements)
+    run(&arguments, &comeback, measurements)
 }
 
-fn run(arguments: &Arguments, measurements: &[Measurement]) -> Result<ExitCode> {
+fn run(
+    arguments: &Arguments,
+    comeback: &comeback::ReturnArguments,
+    measurements: &[Measurement],
+) -> Result<ExitCode> {
     stop_all_on_signal()?;
     // 5,000 connections need more files than the usual soft limit; the processes started inherit this one.
     rlimit::increase_nofile_limit(u64::MAX)?;
@@ -157,6 +174,8 @@ fn run(arguments: &Arguments, measurements: &[Measurement]) -> Result<ExitCode> 
     };
     let mut scale = if arguments.quick { Scale::QUICK } else { Scale::FULL };
     scale.rounds = arguments.rounds.unwrap_or(scale.rounds);
+    scale.away_devices = comeback.devices.unwrap_or(scale.away_devices);
+    scale.away_seconds = comeback.seconds.unwrap_or(scale.away_seconds);
     let plan = Plan { scale, ours: binary.as_deref(), peer: arguments.side != Side::Ours };
     let mut report = Report::default();
     report.note(conditions(plan)?);

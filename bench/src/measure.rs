@@ -1,6 +1,7 @@
 //! The measurements, one a file, and how large they are.
 
 pub(crate) mod absent;
+pub(crate) mod comeback;
 pub(crate) mod cpu;
 pub(crate) mod handshakes;
 pub(crate) mod identify;
@@ -45,6 +46,9 @@ pub(crate) struct Scale {
     pub(crate) readers: usize,
     pub(crate) absent_devices: usize,
     pub(crate) absent_sessions: usize,
+    pub(crate) away_devices: usize,
+    /// 140 messages a device and second: with the defaults of the broker's log at most 1,000,000 together.
+    pub(crate) away_seconds: u64,
 }
 
 impl Scale {
@@ -70,6 +74,8 @@ impl Scale {
         readers: 100,
         absent_devices: 50,
         absent_sessions: 1_000,
+        away_devices: 50,
+        away_seconds: 60,
     };
 
     /// Shows that everything still runs, in less than a minute. Its figures mean nothing.
@@ -94,6 +100,8 @@ impl Scale {
         readers: 5,
         absent_devices: 5,
         absent_sessions: 20,
+        away_devices: 5,
+        away_seconds: 2,
     };
 }
 

@@ -23,7 +23,11 @@ pub(crate) enum Session {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Packet<'a> {
     /// CONNACK with its return code; 0 is welcome.
-    ConnAck(u8),
+    ConnAck {
+        code: u8,
+        /// The broker had a session of this client.
+        resumed: bool,
+    },
     /// PUBACK.
     PubAck,
     /// SUBACK: whether every filter was granted.
@@ -133,7 +137,10 @@ pub(crate) fn decode(input: &[u8]) -> Result<Option<(Packet<'_>, usize)>> {
 fn meaning(first: u8, body: &[u8]) -> Result<Packet<'_>> {
     let short = "the broker sent a packet shorter than its kind allows";
     Ok(match first >> 4 {
-        2 => Packet::ConnAck(*body.get(1).context(short)?),
+        2 => match body {
+            [flags, code, ..] => Packet::ConnAck { code: *code, resumed: flags & 1 == 1 },
+            _ => bail!("{short}"),
+        },
         3 => publish_parts(first, body).context(short)?,
         4 => Packet::PubAck,
         9 => Packet::SubAck(body.get(2..).context(short)?.iter().all(|code| code & 0x80 == 0)),

@@ -91,7 +91,8 @@ impl Connector {
         let mut answer = [0; 4];
         stream.read_exact(&mut answer).await?;
         let welcome = mqtt::decode(&answer)?.map(|(packet, _)| packet);
-        ensure!(welcome == Some(Packet::ConnAck(0)), "the broker refused the device: {welcome:?}");
+        let is_welcome = matches!(welcome, Some(Packet::ConnAck { code: 0, .. }));
+        ensure!(is_welcome, "the broker refused the device: {welcome:?}");
         Ok(stream)
     }
 

@@ -38,14 +38,14 @@ pub(crate) struct Subscription {
 impl Subscription {
     /// Connects and subscribes at QoS 0.
     pub(crate) fn open(login: &Login, client_id: &str, filters: &[String]) -> Result<Self> {
-        let mut subscription = Self::connect(login, client_id, Session::Clean)?;
+        let (mut subscription, _) = Self::connect(login, client_id, Session::Clean)?;
         subscription.subscribe(filters, 0)?;
         Ok(subscription)
     }
 
     /// Connects, subscribes at QoS 1 with a session that is kept, and goes: what is published from now on waits.
     pub(crate) fn leave(login: &Login, client_id: &str, filters: &[String]) -> Result<()> {
-        let mut subscription = Self::connect(login, client_id, Session::Kept)?;
+        let (mut subscription, _) = Self::connect(login, client_id, Session::Kept)?;
         subscription.subscribe(filters, 1)?;
         subscription.stream.write_all(&mqtt::DISCONNECT)?;
         // The broker's end of the connection says that it knows.
@@ -53,8 +53,15 @@ impl Subscription {
         Ok(())
     }
 
-    /// Connects, retrying while the broker does not listen yet.
-    fn connect(login: &Login, client_id: &str, session: Session) -> Result<Self> {
+    /// Comes back to a session that was left.
+    pub(crate) fn come_back(login: &Login, client_id: &str) -> Result<Self> {
+        let (subscription, resumed) = Self::connect(login, client_id, Session::Kept)?;
+        ensure!(resumed, "the broker has no session of {client_id} any more");
+        Ok(subscription)
+    }
+
+    /// Connects, retrying while the broker does not listen yet; and whether it had a session of this client.
+    fn connect(login: &Login, client_id: &str, session: Session) -> Result<(Self, bool)> {
         let stream = wait_for(READY_TIMEOUT, || match TcpStream::connect(login.address) {
             Ok(stream) => Ok(Some(stream)),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(None),
@@ -66,9 +73,9 @@ impl Subscription {
         let connect = mqtt::connect(client_id, Some((&login.user, &login.password)), session)?;
         subscription.stream.write_all(&connect)?;
         match subscription.first()? {
-            (Packet::ConnAck(0), length) => {
+            (Packet::ConnAck { code: 0, resumed }, length) => {
                 subscription.consume(length);
-                Ok(subscription)
+                Ok((subscription, resumed))
             }
             (other, _) => bail!("the broker refused the login of {client_id}: {other:?}"),
         }
