@@ -16,7 +16,7 @@ demo *arguments:
 bench *arguments:
     cargo run --release --package vitalwire-bench -- {{arguments}}
 
-# Shows in less than a minute that the benches still run.
+# Shows in about a minute that the benches still run.
 quick:
     cargo run --release --package vitalwire-bench -- all --quick
 

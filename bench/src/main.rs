@@ -37,7 +37,7 @@ use crate::report::Report;
 struct Arguments {
     #[command(subcommand)]
     what: Option<What>,
-    /// A smoke run of less than a minute: shows that the benches run; its figures mean nothing.
+    /// A smoke run of about a minute: shows that the benches run; its figures mean nothing.
     #[arg(long, global = true)]
     quick: bool,
     /// Also write the table to bench/RESULTS.md.

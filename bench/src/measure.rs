@@ -78,7 +78,7 @@ impl Scale {
         away_seconds: 60,
     };
 
-    /// Shows that everything still runs, in less than a minute. Its figures mean nothing.
+    /// Shows that everything still runs, in about a minute. Its figures mean nothing.
     pub(crate) const QUICK: Self = Self {
         rounds: 1,
         cpu_devices: [5, 20],
