@@ -76,10 +76,13 @@ where
     // What came right behind CONNECT.
     client.take_inbox();
     let served = poll_fn(|cx| client.poll(cx)).await;
-    let Client { wire, online, .. } = client;
+    let Client { mut wire, online, .. } = client;
     drop(online);
-    let mut wire = wire;
-    poll_fn(|cx| Pin::new(&mut wire.stream).poll_shutdown(cx)).await.ok();
+    if served.is_ok() {
+        let linger = Duration::from_millis(limits.linger_ms_max);
+        // A peer that is gone already needs no last words.
+        let _ = tokio::time::timeout(linger, wire.part()).await;
+    }
     served
 }
 
@@ -136,12 +139,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes the last words, within their time, and ends.
     async fn close(mut self, engine: &Engine) -> io::Result<()> {
-        let last_words = poll_fn(|cx| {
-            ready!(self.poll_write(cx).1)?;
-            Pin::new(&mut self.stream).poll_shutdown(cx)
-        });
         let linger = Duration::from_millis(engine.limits.linger_ms_max);
+        let last_words = async {
+            poll_fn(|cx| self.poll_write(cx).1).await?;
+            self.part().await
+        };
         tokio::time::timeout(linger, last_words).await.unwrap_or(Ok(()))
+    }
+
+    /// Says that no more comes, and reads until the client has understood: a socket that is closed with something unread takes
+    /// back what it sent last.
+    async fn part(&mut self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut self.stream).poll_shutdown(cx)).await?;
+        while poll_fn(|cx| self.poll_read(cx)).await? > 0 {
+            self.inbox.clear();
+        }
+        Ok(())
     }
 
     /// The first packet, and its length in the inbox.

@@ -17,11 +17,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-pub(crate) use self::changes::{Changes, LogChanges};
+pub(crate) use self::changes::Changes;
 use self::filters::{Filters, Group, Receiver, SessionId};
+pub(crate) use self::log::LogChanges;
 use self::log::{Log, LogLimits};
 use self::session::{Capacity, Sent, Session, Will};
-use crate::message::{PerLane, Publication};
+use crate::message::Publication;
 
 /// Topics whose receivers are remembered. When there are more, all are forgotten and found again as they come.
 const TOPICS_MAX: usize = 1 << 18;
@@ -122,7 +123,7 @@ pub(crate) struct Core {
     retained_changed: HashSet<Arc<str>>,
     /// Stored sessions that ended since the disk was told.
     gone: HashSet<Arc<str>>,
-    logs: PerLane<Log>,
+    log: Log,
     appended: u32,
     /// Encoded messages of this turn, of each protocol version, at QoS 0.
     encoded: [Vec<u8>; 2],
@@ -134,7 +135,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(limits: CoreLimits, logs: PerLane<Log>) -> Self {
+    pub(crate) fn new(limits: CoreLimits, log: Log) -> Self {
         Self {
             limits,
             now_s: 0,
@@ -149,7 +150,7 @@ impl Core {
             retained: BTreeMap::new(),
             retained_changed: HashSet::new(),
             gone: HashSet::new(),
-            logs,
+            log,
             appended: 0,
             encoded: Default::default(),
             dirty: Vec::new(),
@@ -161,10 +162,7 @@ impl Core {
     /// Messages dropped are those of QoS 0 that a client took too slowly, and those that the log had no room for.
     pub(crate) fn stats(&self) -> CoreStats {
         let Sent { sent, dropped } = self.stats.sent;
-        CoreStats {
-            sent: Sent { sent, dropped: dropped + self.logs.readings.dropped + self.logs.others.dropped },
-            ..self.stats
-        }
+        CoreStats { sent: Sent { sent, dropped: dropped + self.log.dropped() }, ..self.stats }
     }
 
     fn session(&self, id: SessionId) -> Option<&Session> {

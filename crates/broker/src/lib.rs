@@ -246,7 +246,7 @@ impl Broker {
             evicted_connections: self.engine.connections.evicted(),
             sessions: sessions as u64,
             sessions_behind: behind as u64,
-            messages_behind,
+            messages_behind: messages_behind as u64,
             storage_errors: counted.storage_errors,
             storage_passes: counted.storage_passes,
         }

@@ -15,7 +15,7 @@ pub enum Lane {
 }
 
 /// Something for each lane.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct PerLane<T> {
     pub(crate) readings: T,
     pub(crate) others: T,
@@ -36,9 +36,12 @@ impl<T> PerLane<T> {
         }
     }
 
-    /// With the lanes' own, the few first.
-    pub(crate) fn each_mut(&mut self) -> [(Lane, &mut T); 2] {
-        [(Lane::Others, &mut self.others), (Lane::Readings, &mut self.readings)]
+    pub(crate) fn each(&self) -> [&T; 2] {
+        [&self.readings, &self.others]
+    }
+
+    pub(crate) fn each_mut(&mut self) -> [&mut T; 2] {
+        [&mut self.readings, &mut self.others]
     }
 }
 

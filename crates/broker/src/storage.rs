@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use database::Database;
 pub use database::FILE;
-pub(crate) use database::{Stored, StoredLogs};
+pub(crate) use database::Stored;
 pub(crate) use rows::{DirectRow, InFlightRow, SessionRow};
 use tracing::error;
 use writer::Writer;

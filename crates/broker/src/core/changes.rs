@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::log::Log;
+use super::log::{Log, LogChanges};
 use super::session::{Addressed, InFlight, Session};
 use super::{Core, CoreLimits};
-use crate::message::{PerLane, Publication};
-use crate::storage::{DirectRow, InFlightRow, SessionRow, Stored, StoredLogs};
+use crate::message::{Lane, PerLane, Publication};
+use crate::storage::{DirectRow, InFlightRow, SessionRow, Stored};
 
 /// What changed since the last write.
 #[derive(Debug, Default)]
@@ -15,30 +15,12 @@ pub(crate) struct Changes {
     pub(crate) retained: Vec<(Arc<str>, Option<Arc<Publication>>)>,
     pub(crate) sessions: Vec<SessionRow>,
     pub(crate) gone: Vec<Arc<str>>,
-    pub(crate) logs: PerLane<LogChanges>,
+    pub(crate) log: PerLane<LogChanges>,
+    pub(crate) log_end: u64,
+    /// All of the log that is to be stored is here.
+    pub(crate) rewrite: bool,
     pub(crate) now_s: u64,
     pub(crate) next_number: u64,
-}
-
-/// What changed of a log.
-#[derive(Debug, Default)]
-pub(crate) struct LogChanges {
-    pub(crate) new: Vec<(u64, Arc<Publication>)>,
-    pub(crate) first: u64,
-    pub(crate) end: u64,
-    /// All that is to be stored is in `new`.
-    pub(crate) rewrite: bool,
-}
-
-impl LogChanges {
-    fn take(log: &mut Log) -> Self {
-        let rewrite = log.rewrite;
-        Self { new: log.unwritten(), first: log.first(), end: log.end(), rewrite }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.new.is_empty() && !self.rewrite
-    }
 }
 
 impl Changes {
@@ -46,23 +28,18 @@ impl Changes {
         self.retained.is_empty()
             && self.sessions.is_empty()
             && self.gone.is_empty()
-            && self.logs.readings.is_empty()
-            && self.logs.others.is_empty()
+            && self.log.each().iter().all(|changes| changes.new.is_empty())
+            && !self.rewrite
     }
 }
 
 impl Core {
     /// The core as the disk has it.
     pub(crate) fn restored(limits: CoreLimits, stored: Stored) -> Self {
-        let StoredLogs { messages, ends } = stored.logs;
-        let restore = |messages, end| {
-            let mut log = Log::new(limits.log, end);
-            log.restore(messages, end);
-            log
-        };
-        let readings = restore(messages.readings, ends.readings);
-        let others = restore(messages.others, ends.others);
-        let mut core = Self::new(limits, PerLane { readings, others });
+        let mut log = Log::new(limits.log, stored.log_end);
+        log.restore(Lane::Readings, stored.log.readings);
+        log.restore(Lane::Others, stored.log.others);
+        let mut core = Self::new(limits, log);
         core.now_s = stored.now_s;
         core.next_number = stored.next_number.max(1);
         for publication in stored.retained {
@@ -84,20 +61,20 @@ impl Core {
         });
         let mut changes = Changes { retained: retained.collect(), ..Changes::default() };
         changes.gone = std::mem::take(&mut self.gone).into_iter().collect();
-        let ends = self.ends();
+        let log_end = self.log.end();
         for session in self.sessions.iter_mut().flatten() {
             if !std::mem::take(&mut session.changed) {
                 continue;
             }
             if session.is_stored() {
                 session.is_on_disk = true;
-                changes.sessions.push(row(session, ends));
+                changes.sessions.push(row(session, log_end));
             } else if std::mem::take(&mut session.is_on_disk) {
                 changes.gone.push(Arc::clone(&session.client_id));
             }
         }
-        changes.logs.readings = LogChanges::take(&mut self.logs.readings);
-        changes.logs.others = LogChanges::take(&mut self.logs.others);
+        (changes.log, changes.rewrite) = self.log.take_changes();
+        changes.log_end = log_end;
         (changes.now_s, changes.next_number) = (self.now_s, self.next_number);
         changes
     }
@@ -113,22 +90,16 @@ impl Core {
                 None => drop(self.gone.insert(row.client_id)),
             }
         }
-        for (_, log) in self.logs.each_mut() {
-            log.rewrite = true;
-        }
+        self.log.rewrite();
     }
 }
 
-fn row(session: &Session, ends: PerLane<u64>) -> SessionRow {
+fn row(session: &Session, log_end: u64) -> SessionRow {
     let window = session.window.iter().map(|in_flight| InFlightRow {
         packet_id: in_flight.packet_id,
         released: in_flight.released,
         message: direct_row(&in_flight.message),
     });
-    let positions = PerLane {
-        readings: session.behind.readings.unwrap_or(ends.readings),
-        others: session.behind.others.unwrap_or(ends.others),
-    };
     SessionRow {
         client_id: Arc::clone(&session.client_id),
         user: Arc::clone(&session.user),
@@ -136,7 +107,7 @@ fn row(session: &Session, ends: PerLane<u64>) -> SessionRow {
         expiry_s: session.expiry_s,
         left_s: session.link.is_none().then_some(session.left_s),
         subscriptions: session.subscriptions.iter().map(|(filter, of)| (filter.clone(), *of)).collect(),
-        positions: session.can_miss().then_some(positions),
+        position: session.can_miss().then_some(session.behind.unwrap_or(log_end)),
         last_packet_id: session.last_packet_id,
         window: window.collect(),
         direct: session.direct.iter().filter(|of| of.qos > 0).map(direct_row).collect(),
@@ -160,9 +131,7 @@ fn session(row: SessionRow, now_s: u64) -> Session {
     // Its connection ended with the process, which is now.
     session.left_s = row.left_s.unwrap_or(now_s);
     session.subscriptions = row.subscriptions.into_iter().collect();
-    if let Some(PerLane { readings, others }) = row.positions {
-        session.behind = PerLane { readings: Some(readings), others: Some(others) };
-    }
+    session.behind = row.position;
     session.last_packet_id = row.last_packet_id;
     session.received = row.received.into_iter().collect();
     let in_flight = |row: InFlightRow| InFlight {

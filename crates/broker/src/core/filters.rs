@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::message::PerLane;
-
 /// A session's number in the core.
 pub(crate) type SessionId = u32;
 
@@ -19,8 +17,8 @@ pub(crate) struct Subscription {
     pub(crate) retain_as_published: bool,
     /// The subscription identifier; zero for none.
     pub(crate) id: u32,
-    /// What was logged before these positions is not for it.
-    pub(crate) since: PerLane<u64>,
+    /// What was logged before this position is not for it.
+    pub(crate) since: u64,
 }
 
 /// A session that gets what is published to a topic, once, with the best that its subscriptions were granted.
@@ -30,7 +28,7 @@ pub(crate) struct Receiver {
     pub(crate) qos: u8,
     pub(crate) retain_as_published: bool,
     pub(crate) no_local: bool,
-    pub(crate) since: PerLane<u64>,
+    pub(crate) since: u64,
     pub(crate) ids: Option<Arc<[u32]>>,
 }
 
@@ -152,16 +150,14 @@ impl Filters {
     }
 }
 
-/// Nothing that was logged is for a subscription of QoS 0.
-const NEVER: PerLane<u64> = PerLane { readings: u64::MAX, others: u64::MAX };
-
 fn receiver((session, granted): &(SessionId, Subscription)) -> Receiver {
     Receiver {
         session: *session,
         qos: granted.qos,
         retain_as_published: granted.retain_as_published,
         no_local: granted.no_local,
-        since: if granted.qos > 0 { granted.since } else { NEVER },
+        // Nothing that was logged is for a subscription of QoS 0.
+        since: if granted.qos > 0 { granted.since } else { u64::MAX },
         ids: (granted.id > 0).then(|| [granted.id].into()),
     }
 }
@@ -170,8 +166,7 @@ fn merge(one: &mut Receiver, other: &Receiver) {
     one.qos = one.qos.max(other.qos);
     one.retain_as_published |= other.retain_as_published;
     one.no_local &= other.no_local;
-    one.since.readings = one.since.readings.min(other.since.readings);
-    one.since.others = one.since.others.min(other.since.others);
+    one.since = one.since.min(other.since);
     one.ids = match (one.ids.take(), &other.ids) {
         (Some(ids), Some(more)) => Some(ids.iter().chain(more.iter()).copied().collect()),
         (ids, more) => ids.or_else(|| more.clone()),
@@ -256,8 +251,7 @@ mod tests {
     use super::*;
 
     const GRANTED: Subscription =
-        Subscription { qos: 0, no_local: false, retain_as_published: false, id: 0, since: SINCE };
-    const SINCE: PerLane<u64> = PerLane { readings: 0, others: 0 };
+        Subscription { qos: 0, no_local: false, retain_as_published: false, id: 0, since: 0 };
 
     fn found(tree: &Filters, topic: &str) -> (Vec<Receiver>, Vec<Group>) {
         let (mut found, mut groups) = (Vec::new(), Vec::new());
@@ -289,35 +283,12 @@ mod tests {
     #[test]
     fn overlapping_subscriptions_give_one_receiver_with_the_best_of_both() {
         let mut tree = Filters::default();
-        tree.insert(
-            "a/#",
-            3,
-            Subscription {
-                qos: 1,
-                no_local: true,
-                id: 5,
-                since: PerLane { readings: 9, others: 1 },
-                ..GRANTED
-            },
-        );
-        tree.insert(
-            "a/b",
-            3,
-            Subscription {
-                qos: 2,
-                retain_as_published: true,
-                id: 6,
-                since: PerLane { readings: 4, others: 4 },
-                ..GRANTED
-            },
-        );
+        tree.insert("a/#", 3, Subscription { qos: 1, no_local: true, id: 5, since: 9, ..GRANTED });
+        tree.insert("a/b", 3, Subscription { qos: 2, retain_as_published: true, id: 6, since: 4, ..GRANTED });
         let (receivers, groups) = found(&tree, "a/b");
         assert!(groups.is_empty());
         let [receiver] = &receivers[..] else { panic!("{receivers:?}") };
-        assert_eq!(
-            (receiver.qos, receiver.no_local, receiver.since),
-            (2, false, PerLane { readings: 4, others: 1 })
-        );
+        assert_eq!((receiver.qos, receiver.no_local, receiver.since), (2, false, 4));
         assert!(receiver.retain_as_published);
         let mut ids = receiver.ids.clone().unwrap().to_vec();
         ids.sort_unstable();

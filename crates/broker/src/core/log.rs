@@ -1,159 +1,188 @@
 //! The log: what was published at QoS 1 or 2 and some session has not had yet, once, whoever is behind. A session that is
-//! behind holds a position in it and no queue of its own. The oldest go when it is full.
+//! behind holds a position in it and no queue of its own. The oldest go when it is full: of readings and of all else by
+//! themselves, so that the many do not drive out the few.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::message::Publication;
+use crate::message::{Lane, PerLane, Publication};
 
-/// How full the log may become.
+/// How full each lane of the log may become.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogLimits {
     pub(crate) messages_max: usize,
     pub(crate) bytes_max: usize,
 }
 
-/// One place of the log.
+/// A message and its position, which says when it was published among all.
 #[derive(Debug, Clone)]
 struct Entry {
-    /// Nothing when it was erased.
-    publication: Option<Arc<Publication>>,
+    position: u64,
+    publication: Arc<Publication>,
     /// Whether a session may want it that outlives its connection, and so the process.
     stored: bool,
 }
 
-/// See the module.
-pub(crate) struct Log {
-    limits: LogLimits,
-    first: u64,
+/// Readings, or all else.
+#[derive(Debug, Default)]
+struct Part {
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// What lies before is needed by no one, as far as was looked.
-    needed: u64,
-    /// Up to where the disk has what is stored.
-    written: u64,
-    /// Something that may be on the disk already was taken out of the middle.
-    pub(crate) rewrite: bool,
-    /// Messages that had to go though someone was to get them.
-    pub(crate) dropped: u64,
 }
 
-impl Log {
-    /// A log that begins at this position.
-    pub(crate) fn new(limits: LogLimits, first: u64) -> Self {
-        Self {
-            limits,
-            first,
-            entries: VecDeque::new(),
-            bytes: 0,
-            needed: first,
-            written: first,
-            rewrite: false,
-            dropped: 0,
-        }
+impl Part {
+    fn push(&mut self, entry: Entry) {
+        self.bytes += entry.publication.footprint();
+        self.entries.push_back(entry);
     }
 
-    /// Puts back what the disk had. Positions grow; those left out hold nothing.
-    pub(crate) fn restore(&mut self, messages: Vec<(u64, Publication)>, end: u64) {
-        if let Some((position, _)) = messages.first() {
-            self.first = (*position).min(end);
-        }
-        for (position, publication) in messages {
-            let gap = position.saturating_sub(self.end()).min(self.limits.messages_max as u64);
-            (0..gap).for_each(|_| self.entries.push_back(Entry { publication: None, stored: false }));
-            if position == self.end() {
-                self.push(Some(Arc::new(publication)), true);
-            }
-        }
-        while self.end() < end && self.entries.len() < self.limits.messages_max {
-            self.entries.push_back(Entry { publication: None, stored: false });
-        }
-        if self.end() < end {
-            self.entries.clear();
-            (self.first, self.bytes) = (end, 0);
-        }
-        (self.needed, self.written) = (self.first, self.end());
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.publication.footprint();
+        Some(entry)
     }
 
-    pub(crate) fn first(&self) -> u64 {
-        self.first
+    fn is_over(&self, limits: LogLimits) -> bool {
+        self.entries.len() > limits.messages_max || (self.bytes > limits.bytes_max && self.entries.len() > 1)
     }
 
-    /// The position that the next message gets.
-    pub(crate) fn end(&self) -> u64 {
-        self.first + self.entries.len() as u64
+    /// Where the entries from this position on begin.
+    fn index(&self, position: u64) -> usize {
+        self.entries.partition_point(|entry| entry.position < position)
     }
 
-    /// Whether one more message, however long, may be over a limit.
-    pub(crate) fn is_full(&self) -> bool {
-        self.entries.len() >= self.limits.messages_max || self.bytes >= self.limits.bytes_max
+    fn next(&self, position: u64) -> Option<&Entry> {
+        self.entries.get(self.index(position))
     }
 
-    /// Appends a message. The oldest go when it is full: call `release` before, when that may make room.
-    pub(crate) fn append(&mut self, publication: Arc<Publication>, stored: bool) {
-        self.push(Some(publication), stored);
-        while self.entries.len() > self.limits.messages_max
-            || (self.bytes > self.limits.bytes_max && self.entries.len() > 1)
-        {
-            self.dropped += u64::from(self.first >= self.needed);
-            self.pop();
-        }
-    }
-
-    fn push(&mut self, publication: Option<Arc<Publication>>, stored: bool) {
-        self.bytes += publication.as_deref().map_or(0, Publication::footprint);
-        self.entries.push_back(Entry { publication, stored });
-    }
-
-    fn pop(&mut self) {
-        if let Some(entry) = self.entries.pop_front() {
-            self.first += 1;
-            self.bytes -= entry.publication.as_deref().map_or(0, Publication::footprint);
-        }
-    }
-
-    /// What lies before the position is needed by no one.
-    pub(crate) fn release(&mut self, needed: u64) {
-        self.needed = needed.min(self.end());
-        while self.first < self.needed {
+    fn release(&mut self, needed: u64) {
+        while self.entries.front().is_some_and(|entry| entry.position < needed) {
             self.pop();
         }
         if self.entries.capacity() > 4 * self.entries.len() + 1024 {
             self.entries.shrink_to(2 * self.entries.len());
         }
     }
+}
 
-    /// The message at the position; nothing when it was erased, or is not there.
-    pub(crate) fn get(&self, position: u64) -> Option<&Arc<Publication>> {
-        let at = usize::try_from(position.checked_sub(self.first)?).ok()?;
-        self.entries.get(at)?.publication.as_ref()
+/// What changed of a lane since the disk was told.
+#[derive(Debug, Default)]
+pub(crate) struct LogChanges {
+    pub(crate) new: Vec<(u64, Arc<Publication>)>,
+    /// What lies before is gone.
+    pub(crate) first: u64,
+}
+
+/// See the module.
+pub(crate) struct Log {
+    limits: LogLimits,
+    parts: PerLane<Part>,
+    end: u64,
+    /// What lies before is needed by no one, as far as was looked.
+    needed: u64,
+    /// Up to where the disk has what is stored.
+    written: u64,
+    /// Something that may be on the disk already was taken out of the middle.
+    rewrite: bool,
+    /// Messages that had to go though someone was to get them.
+    dropped: u64,
+}
+
+impl Log {
+    /// A log whose first message gets this position.
+    pub(crate) fn new(limits: LogLimits, end: u64) -> Self {
+        let parts = PerLane::default();
+        Self { limits, parts, end, needed: end, written: end, rewrite: false, dropped: 0 }
+    }
+
+    /// Puts back a lane as the disk had it, the oldest first.
+    pub(crate) fn restore(&mut self, lane: Lane, messages: Vec<(u64, Publication)>) {
+        for (position, publication) in messages {
+            self.needed = self.needed.min(position);
+            let publication = Arc::new(Publication { lane, ..publication });
+            self.parts.of_mut(lane).push(Entry { position, publication, stored: true });
+        }
+    }
+
+    /// The position that the next message gets.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Messages that had to go though someone was to get them.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Whether one more message, however long, may be over a limit.
+    pub(crate) fn is_full(&self, lane: Lane) -> bool {
+        let Part { entries, bytes } = self.parts.of(lane);
+        entries.len() >= self.limits.messages_max || *bytes >= self.limits.bytes_max
+    }
+
+    /// Appends a message. The oldest go when it is full: call `release` before, when that may make room.
+    pub(crate) fn append(&mut self, publication: Arc<Publication>, stored: bool) {
+        let (position, part) = (self.end, self.parts.of_mut(publication.lane));
+        self.end += 1;
+        part.push(Entry { position, publication, stored });
+        while part.is_over(self.limits) {
+            self.dropped += u64::from(part.pop().is_some_and(|entry| entry.position >= self.needed));
+        }
+    }
+
+    /// What lies before the position is needed by no one.
+    pub(crate) fn release(&mut self, needed: u64) {
+        self.needed = needed.min(self.end);
+        for part in self.parts.each_mut() {
+            part.release(self.needed);
+        }
+    }
+
+    /// The first message at the position or after it, in the order in which they were published.
+    pub(crate) fn next(&self, position: u64) -> Option<(u64, &Arc<Publication>)> {
+        let [one, other] = self.parts.each().map(|part| part.next(position));
+        let entry = match (one, other) {
+            (Some(one), Some(other)) if other.position < one.position => other,
+            (one, other) => one.or(other)?,
+        };
+        Some((entry.position, &entry.publication))
+    }
+
+    /// How many messages there are from the position on.
+    pub(crate) fn len_from(&self, position: u64) -> usize {
+        self.parts.each().iter().map(|part| part.entries.len() - part.index(position)).sum()
     }
 
     /// Takes out the messages on topics `concerned`; how many.
     pub(crate) fn erase(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
-        let mut erased = 0;
-        for entry in &mut self.entries {
-            if let Some(publication) = entry.publication.take_if(|of| concerned(&of.topic)) {
-                self.bytes -= publication.footprint();
-                erased += 1;
-            }
+        let before = self.len_from(0);
+        for part in self.parts.each_mut() {
+            part.entries.retain(|entry| !concerned(&entry.publication.topic));
+            part.bytes = part.entries.iter().map(|entry| entry.publication.footprint()).sum();
         }
+        let erased = before - self.len_from(0);
         self.rewrite |= erased > 0;
         erased
     }
 
-    /// What is to be stored and is not on the disk yet; afterwards it counts as written.
-    pub(crate) fn unwritten(&mut self) -> Vec<(u64, Arc<Publication>)> {
-        if std::mem::take(&mut self.rewrite) {
-            self.written = self.first;
-        }
-        let from = usize::try_from(self.written.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.written = self.end();
-        let positions = (self.first..).zip(&self.entries).skip(from);
-        positions
-            .filter(|(_, entry)| entry.stored)
-            .filter_map(|(position, entry)| Some((position, Arc::clone(entry.publication.as_ref()?))))
-            .collect()
+    /// All of it is to be written again.
+    pub(crate) fn rewrite(&mut self) {
+        self.rewrite = true;
+    }
+
+    /// What is to be stored and is not on the disk yet, and whether the disk is to forget the rest; afterwards it counts as
+    /// written.
+    pub(crate) fn take_changes(&mut self) -> (PerLane<LogChanges>, bool) {
+        let is_all = std::mem::take(&mut self.rewrite);
+        let from = if is_all { 0 } else { self.written };
+        self.written = self.end;
+        let changes = |part: &Part| {
+            let new = part.entries.range(part.index(from)..).filter(|entry| entry.stored);
+            let new = new.map(|entry| (entry.position, Arc::clone(&entry.publication))).collect();
+            LogChanges { new, first: part.entries.front().map_or(self.end, |entry| entry.position) }
+        };
+        let PerLane { readings, others } = &self.parts;
+        (PerLane { readings: changes(readings), others: changes(others) }, is_all)
     }
 }
 
@@ -168,63 +197,90 @@ mod tests {
     }
 
     fn publication(text: &str) -> Publication {
-        Publication::new(text.into(), Bytes::copy_from_slice(text.as_bytes()))
+        let lane = if text.starts_with('r') { Lane::Readings } else { Lane::Others };
+        Publication { lane, ..Publication::new(text.into(), Bytes::copy_from_slice(text.as_bytes())) }
     }
 
-    fn texts(log: &Log) -> Vec<&str> {
-        (log.first()..log.end()).map(|at| log.get(at).map_or("-", |of| &*of.topic)).collect()
+    fn append(log: &mut Log, texts: &[&str]) {
+        for text in texts {
+            log.append(Arc::new(publication(text)), true);
+        }
+    }
+
+    fn all(log: &Log) -> Vec<(u64, String)> {
+        let mut position = 0;
+        let next = || {
+            let (at, publication) = log.next(position)?;
+            position = at + 1;
+            Some((at, publication.topic.to_string()))
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    fn texts(log: &Log) -> Vec<String> {
+        all(log).into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
-    fn the_oldest_go_when_it_is_full_and_count_only_when_someone_needs_them() {
-        let mut log = log(3);
-        for text in ["a", "b", "c"] {
-            log.append(Arc::new(publication(text)), true);
-        }
-        assert!(log.is_full());
-        log.append(Arc::new(publication("d")), true);
-        assert_eq!((texts(&log), log.dropped), (vec!["b", "c", "d"], 1));
+    fn both_lanes_are_read_in_the_order_in_which_all_was_published() {
+        let mut log = log(10);
+        append(&mut log, &["r1", "a", "r2", "r3", "b"]);
+        assert_eq!(texts(&log), ["r1", "a", "r2", "r3", "b"]);
+        assert_eq!((log.next(12).unwrap().0, log.len_from(12), log.end()), (12, 3, 15));
         log.release(13);
-        assert_eq!((texts(&log), log.first(), log.end()), (vec!["d"], 13, 14));
+        assert_eq!(texts(&log), ["r3", "b"]);
         log.release(99);
-        assert_eq!((log.entries.len(), log.bytes, log.first(), log.end()), (0, 0, 14, 14));
+        assert_eq!((texts(&log), log.parts.readings.bytes), (vec![], 0));
+    }
+
+    #[test]
+    fn the_oldest_of_a_lane_go_when_it_is_full_and_count_only_when_someone_needs_them() {
+        let mut log = log(3);
+        append(&mut log, &["a", "r1", "r2", "r3"]);
+        assert!(log.is_full(Lane::Readings) && !log.is_full(Lane::Others));
+        append(&mut log, &["r4"]);
+        assert_eq!(
+            (texts(&log), log.dropped),
+            (vec!["a", "r2", "r3", "r4"].into_iter().map(str::to_owned).collect(), 1)
+        );
+        log.release(14);
+        append(&mut log, &["r5", "r6"]);
         assert_eq!(log.dropped, 1);
     }
 
     #[test]
     fn a_limit_of_bytes_holds_but_for_one_message() {
         let mut log = Log::new(LogLimits { messages_max: 100, bytes_max: 300 }, 0);
-        for text in ["a", "b", "c", "d"] {
-            log.append(Arc::new(publication(text)), true);
-            assert!(log.bytes <= 300);
-        }
-        log.append(Arc::new(publication(&"x".repeat(1_000))), true);
-        assert_eq!(log.entries.len(), 1);
+        append(&mut log, &["a", "b", "c", "d"]);
+        assert!(log.parts.others.bytes <= 300);
+        append(&mut log, &["x".repeat(1_000).as_str()]);
+        assert_eq!(log.len_from(0), 1);
     }
 
     #[test]
     fn only_what_is_to_be_stored_is_written_and_once() {
         let mut log = log(10);
-        log.append(Arc::new(publication("a")), true);
+        append(&mut log, &["a", "r"]);
         log.append(Arc::new(publication("b")), false);
-        let written = |log: &mut Log| -> Vec<_> {
-            log.unwritten().iter().map(|(at, of)| (*at, of.topic.to_string())).collect()
+        let written = |log: &mut Log| {
+            let (changes, is_all) = log.take_changes();
+            let positions =
+                |changes: &LogChanges| -> Vec<u64> { changes.new.iter().map(|(at, _)| *at).collect() };
+            (positions(&changes.readings), positions(&changes.others), is_all)
         };
-        assert_eq!(written(&mut log), [(10, "a".to_owned())]);
-        assert_eq!(written(&mut log), []);
-        log.append(Arc::new(publication("c")), true);
+        assert_eq!(written(&mut log), (vec![11], vec![10], false));
+        assert_eq!(written(&mut log), (vec![], vec![], false));
+        append(&mut log, &["c"]);
         assert_eq!(log.erase(|topic| topic == "a"), 1);
-        assert_eq!(written(&mut log), [(12, "c".to_owned())]);
+        assert_eq!(written(&mut log), (vec![11], vec![13], true));
     }
 
     #[test]
     fn what_the_disk_had_comes_back_at_its_positions() {
-        let mut restored = log(10);
-        restored.restore(vec![(5, publication("a")), (7, publication("b"))], 9);
-        assert_eq!((texts(&restored), restored.first(), restored.end()), (vec!["a", "-", "b", "-"], 5, 9));
-        assert!(restored.unwritten().is_empty());
-        let mut empty = log(10);
-        empty.restore(Vec::new(), 500);
-        assert_eq!((empty.first(), empty.end()), (500, 500));
+        let mut log = log(10);
+        log.restore(Lane::Readings, vec![(5, publication("r1")), (7, publication("r2"))]);
+        log.restore(Lane::Others, vec![(6, publication("a"))]);
+        assert_eq!(all(&log), [(5, "r1".to_owned()), (6, "a".to_owned()), (7, "r2".to_owned())]);
+        assert!(log.take_changes().0.readings.new.is_empty());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::filters::{Group, Receiver, SessionId};
 use super::session::{Addressed, Sent, Session};
 use super::{BUFFER_BYTES_KEPT, Core, RELEASE_EVERY, TOPICS_MAX, Topic};
-use crate::message::{Lane, PerLane, Publication};
+use crate::message::Publication;
 use crate::wire::{self, Form};
 
 /// One message, and what became of it so far.
@@ -56,16 +56,14 @@ impl Fanout<'_> {
         }
         let Some(message) = message else { return self.reach_encoded(receiver) };
         session.end_run(self.encoded, self.sent);
-        let behind = session.behind.of_mut(self.publication.lane);
         if message.qos == 0 {
             if !session.link.as_ref().is_some_and(|link| link.has_room()) {
                 self.sent.dropped += 1;
                 return;
             }
-        } else if behind.is_some() || !session.direct.is_empty() || !session.has_room() {
-            let behind = session.behind.of_mut(self.publication.lane);
-            if behind.is_none() {
-                *behind = Some(self.log_end);
+        } else if session.behind.is_some() || !session.direct.is_empty() || !session.has_room() {
+            if session.behind.is_none() {
+                session.behind = Some(self.log_end);
                 session.changed = true;
             }
             self.is_logged = true;
@@ -164,7 +162,7 @@ impl Core {
             shared = Some(publication);
         }
         let Some(at) = self.find(&publication.topic) else { return };
-        let log_end = self.logs.of(publication.lane).end();
+        let log_end = self.log.end();
         let Some(topic) = self.topics.get_mut(at) else { return };
         let is_wanted_later = publication.qos > 0 && topic.wanted_later;
         let mut fanout = Fanout {
@@ -196,26 +194,17 @@ impl Core {
 
     pub(super) fn append(&mut self, publication: Arc<Publication>, is_stored: bool) {
         self.appended += 1;
-        let lane = publication.lane;
-        if self.logs.of(lane).is_full() && self.appended >= RELEASE_EVERY {
+        if self.log.is_full(publication.lane) && self.appended >= RELEASE_EVERY {
             self.release();
         }
-        self.logs.of_mut(lane).append(publication, is_stored);
+        self.log.append(publication, is_stored);
     }
 
-    /// Lets go what no session needs of the logs.
+    /// Lets go what no session needs of the log.
     pub(super) fn release(&mut self) {
         self.appended = 0;
-        for lane in [Lane::Others, Lane::Readings] {
-            let behind = self.all().filter_map(|session| *session.behind.of(lane)).min();
-            let log = self.logs.of_mut(lane);
-            log.release(behind.unwrap_or_else(|| log.end()));
-        }
-    }
-
-    /// Where the logs end.
-    pub(super) fn ends(&self) -> PerLane<u64> {
-        PerLane { readings: self.logs.readings.end(), others: self.logs.others.end() }
+        let needed = self.all().filter_map(|session| session.behind).min();
+        self.log.release(needed.unwrap_or_else(|| self.log.end()));
     }
 
     /// Gives everyone what was published for them, and wakes them.

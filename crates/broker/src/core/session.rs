@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::filters::Subscription;
-use crate::message::{PerLane, Publication};
+use crate::message::Publication;
 use crate::wire::{self, Form};
 
 /// A message for one client.
@@ -124,8 +124,8 @@ pub(crate) struct Session {
     pub(crate) last_packet_id: u16,
     /// Retained messages and those of shared subscriptions, which are not in the log.
     pub(crate) direct: VecDeque<Addressed>,
-    /// Where it goes on reading each log; nothing while it gets messages as they come.
-    pub(crate) behind: PerLane<Option<u64>>,
+    /// Where it goes on reading the log; nothing while it gets messages as they come.
+    pub(crate) behind: Option<u64>,
     /// Packet ids of QoS 2 publications of the client that were taken and not released.
     pub(crate) received: HashSet<u16>,
     /// The disk has another state.
@@ -157,7 +157,7 @@ impl Session {
             resent: 0,
             last_packet_id: 0,
             direct: VecDeque::new(),
-            behind: PerLane::default(),
+            behind: None,
             received: HashSet::new(),
             changed: true,
             is_on_disk: false,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::filters::{self, SessionId};
 use super::session::{End, Link, Session, Will};
 use super::{At, Claimed, Connected, Core, Leaving, Newcomer};
-use crate::message::{Lane, PerLane, Publication};
+use crate::message::Publication;
 
 impl Core {
     /// Gives the session of this client id to a connection. A connection that has it loses it.
@@ -104,7 +104,7 @@ impl Core {
     }
 
     fn unlink(&mut self, id: SessionId) {
-        let ends = self.ends();
+        let log_end = self.log.end();
         let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
         // What waits to be moved to its output is among the encoded still.
         session.end_run(&self.encoded, &mut self.stats.sent);
@@ -114,8 +114,7 @@ impl Core {
         session.resent = 0;
         // Who subscribes at QoS 0 only has no position: nothing is kept for it.
         if session.can_miss() {
-            session.behind.readings.get_or_insert(ends.readings);
-            session.behind.others.get_or_insert(ends.others);
+            session.behind.get_or_insert(log_end);
         }
         session.direct.retain(|message| message.qos > 0);
         session.changed = true;
@@ -220,7 +219,7 @@ impl Core {
             self.version += 1;
         }
         if session.link.is_none() && !session.can_miss() {
-            session.behind = PerLane::default();
+            session.behind = None;
         }
         !ended.is_empty()
     }
@@ -265,7 +264,7 @@ impl Core {
     }
 
     fn forget_waiting(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
-        let logged: usize = self.logs.each_mut().into_iter().map(|(_, log)| log.erase(&concerned)).sum();
+        let logged = self.log.erase(&concerned);
         logged + (0..).take(self.sessions.len()).map(|id| self.drop_waiting(id, &concerned)).sum::<usize>()
     }
 
@@ -280,18 +279,11 @@ impl Core {
     }
 
     /// Sessions: all, those that are behind, and how many messages are logged since the last of them left.
-    pub(crate) fn lag(&self) -> (usize, usize, u64) {
+    pub(crate) fn lag(&self) -> (usize, usize, usize) {
         let (mut all, mut behind, mut most) = (0, 0, 0);
         for session in self.all() {
             all += 1;
-            let lag = |lane| {
-                let log = self.logs.of(lane);
-                session
-                    .behind
-                    .of(lane)
-                    .map_or(0, |position| log.end().saturating_sub(position.max(log.first())))
-            };
-            let lag = lag(Lane::Readings) + lag(Lane::Others);
+            let lag = session.behind.map_or(0, |position| self.log.len_from(position));
             behind += usize::from(lag > 0);
             most = most.max(lag);
         }

@@ -8,7 +8,7 @@ use super::log::{Log, LogLimits};
 use super::session::{Capacity, End};
 use super::turn::{RetainHandling, Turn, Wish};
 use super::*;
-use crate::message::Lane;
+use crate::message::{Lane, PerLane};
 use crate::wire::{Answer, Frame, frame};
 
 const LIMITS: CoreLimits = CoreLimits {
@@ -22,8 +22,7 @@ const LIMITS: CoreLimits = CoreLimits {
 };
 
 fn core_of(limits: CoreLimits) -> Core {
-    let log = || Log::new(limits.log, 0);
-    Core::new(limits, PerLane { readings: log(), others: log() })
+    Core::new(limits, Log::new(limits.log, 0))
 }
 
 fn core() -> Core {
@@ -199,7 +198,7 @@ fn a_session_gets_what_it_missed_and_again_what_it_did_not_acknowledge() {
     }
     assert_eq!(client.read_all(&mut core), ["4"]);
     core.release();
-    assert_eq!(core.logs.others.first(), core.logs.others.end(), "nothing is kept that no one needs");
+    assert_eq!(core.log.len_from(0), 0, "nothing is kept that no one needs");
 }
 
 #[test]
@@ -212,7 +211,7 @@ fn a_thousand_absent_sessions_keep_one_copy() {
     for number in 0..10 {
         publish(&mut core, "a/b", &number.to_string());
     }
-    assert_eq!(core.logs.others.end() - core.logs.others.first(), 10);
+    assert_eq!(core.log.len_from(0), 10);
     let (client, _) = Client::connect(&mut core, newcomer("999"));
     assert_eq!(client.read_all(&mut core).len(), 10);
 }
@@ -311,7 +310,7 @@ fn a_shared_subscription_gives_each_message_to_one_member_who_has_room() {
     assert_eq!(one.read_all(&mut core), ["4", "5", "6", "7"]);
     one.leave(&mut core);
     publish(&mut core, "a", "no one is here");
-    assert_eq!(core.logs.others.end(), 0);
+    assert_eq!(core.log.end(), 0);
 }
 
 #[test]
@@ -379,6 +378,28 @@ fn wills_are_due_at_once_or_after_their_delay_or_never() {
 }
 
 #[test]
+fn a_stop_ends_a_connection_when_its_client_has_everything() {
+    let mut core = core();
+    let client = Client::new(&mut core, "display", &["a"]);
+    for number in 0..5 {
+        publish(&mut core, "a", &number.to_string());
+    }
+    core.end_all(End::Stopping);
+    let turn = |core: &mut Core| {
+        let mut buffer = Vec::new();
+        let turn = core.turn(client.at, "display", &mut buffer, Waker::noop());
+        (turn, texts(&decode(&buffer)).len())
+    };
+    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 3));
+    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 0), "the window is full");
+    (1..=3).for_each(|id| core.answered(client.at, Answer::Acknowledged, id));
+    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 2));
+    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 0), "it has not said that it has them");
+    (4..=5).for_each(|id| core.answered(client.at, Answer::Acknowledged, id));
+    assert_eq!(turn(&mut core), (Turn::End(End::Stopping), 0));
+}
+
+#[test]
 fn sessions_end_at_their_time_and_those_without_one_with_their_connection() {
     let mut core = core();
     Client::connect(&mut core, Newcomer { expiry_s: 0, ..newcomer("short") }).0.leave(&mut core);
@@ -406,7 +427,7 @@ fn a_connection_that_a_kill_ended_ended_then_and_not_when_it_last_left() {
     core.now_s = 1_000;
     let stored = crate::storage::Stored {
         sessions: core.rows(),
-        logs: core.log_rows(),
+        log: core.log_rows(),
         now_s: 1_000,
         ..Default::default()
     };
@@ -435,7 +456,7 @@ fn readings_do_not_drive_out_statuses_and_who_reads_at_qos_0_keeps_nothing() {
     let got = client.read_all(&mut core);
     assert_eq!((got.len(), got[0].as_str(), got[1].as_str()), (1_001, "online", "1000"));
     core.release();
-    assert_eq!(core.logs.readings.first(), core.logs.readings.end(), "who reads at QoS 0 holds nothing back");
+    assert_eq!(core.log.len_from(0), 0, "who reads at QoS 0 holds nothing back");
 }
 
 #[test]
@@ -603,8 +624,9 @@ impl World {
     /// Killed, and started again with what the disk has.
     fn kill(&mut self) {
         let next_number = self.core.take_changes().next_number;
-        let (sessions, logs) = (self.core.rows(), self.core.log_rows());
-        let stored = crate::storage::Stored { sessions, logs, next_number, ..Default::default() };
+        let (sessions, log) = (self.core.rows(), self.core.log_rows());
+        let log_end = self.core.log.end();
+        let stored = crate::storage::Stored { sessions, log, log_end, next_number, ..Default::default() };
         self.core = Core::restored(Self::LIMITS, stored);
         self.clients.iter_mut().for_each(|(_, client, _)| *client = None);
     }
@@ -644,18 +666,12 @@ impl World {
             let before = model.got.clone();
             let rest = here.read_all(&mut self.core).into_iter().filter(|text| !before.contains(text));
             model.got.extend(rest);
-            // In order within a topic (MQTT 5 §4.6), and so within a lane.
-            for list in [&mut model.got, &mut model.due] {
-                list.sort_by_key(|text| text.starts_with("Others"));
-            }
             assert_eq!(model.got, model.due, "{name} after {} messages", self.number);
             (model.due, model.got) = Default::default();
             *client = Some(here);
         }
         self.core.release();
-        for (_, log) in self.core.logs.each_mut() {
-            assert_eq!(log.first(), log.end());
-        }
+        assert_eq!(self.core.log.len_from(0), 0);
     }
 }
 
@@ -689,14 +705,12 @@ impl Core {
         self.take_changes().sessions
     }
 
-    fn log_rows(&self) -> crate::storage::StoredLogs {
-        let rows = |log: &Log| -> Vec<_> {
-            let positions = log.first()..log.end();
-            positions.filter_map(|at| Some((at, Publication::clone(log.get(at)?)))).collect()
+    fn log_rows(&mut self) -> PerLane<Vec<(u64, Publication)>> {
+        self.log.rewrite();
+        let changes = self.log.take_changes().0;
+        let rows = |changes: LogChanges| {
+            changes.new.into_iter().map(|(at, of)| (at, Publication::clone(&of))).collect()
         };
-        crate::storage::StoredLogs {
-            messages: PerLane { readings: rows(&self.logs.readings), others: rows(&self.logs.others) },
-            ends: self.ends(),
-        }
+        PerLane { readings: rows(changes.readings), others: rows(changes.others) }
     }
 }

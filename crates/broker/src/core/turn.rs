@@ -6,7 +6,7 @@ use std::task::Waker;
 use super::filters::{self, Subscription};
 use super::session::{Addressed, End};
 use super::{At, BUFFER_BYTES_KEPT, Core};
-use crate::message::Lane;
+use crate::message::Publication;
 use crate::wire::Answer;
 
 /// Places of the log that are looked at in one turn for one client that is behind.
@@ -53,7 +53,7 @@ impl Core {
         if !filters::is_filter(filter) {
             return Err(Refused::NotAFilter);
         }
-        let (subscriptions_max, since) = (self.limits.subscriptions_max, self.ends());
+        let (subscriptions_max, since) = (self.limits.subscriptions_max, self.log.end());
         let session = self.at(at).ok_or(Refused::Gone)?;
         let known = session.subscriptions.get(filter).copied();
         if known.is_none() && session.subscriptions.len() >= subscriptions_max {
@@ -134,16 +134,19 @@ impl Core {
     pub(crate) fn turn(&mut self, at: At, client_id: &str, buffer: &mut Vec<u8>, waker: &Waker) -> Turn {
         let more = self.catch_up(at);
         let was_taken_over = self.by_client.contains_key(client_id);
-        let Some(link) = self.at(at).and_then(|session| session.link.as_mut()) else {
+        let Some(session) = self.at(at) else {
             return Turn::End(if was_taken_over { End::TakenOver } else { End::Removed });
         };
+        // What was published before a stop is delivered, as far as the client takes it in time.
+        let has_all = session.direct.is_empty() && session.behind.is_none() && session.window.is_empty();
+        let Some(link) = &mut session.link else { return Turn::End(End::Removed) };
         std::mem::swap(&mut link.out, buffer);
         let counted = std::mem::take(&mut link.counted);
         if link.out.capacity() > BUFFER_BYTES_KEPT {
             link.out = Vec::new();
         }
         let turn = match link.end {
-            Some(end) if buffer.is_empty() => Turn::End(end),
+            Some(end) if buffer.is_empty() && has_all => Turn::End(end),
             _ => Turn::Write { more },
         };
         if buffer.is_empty() && !link.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -171,43 +174,44 @@ impl Core {
         let may_read = session.direct.is_empty();
         let behind = session.behind;
         self.stats.sent = sent;
-        let mut more = false;
-        for lane in [Lane::Others, Lane::Readings] {
-            if let Some(position) = behind.of(lane).filter(|_| may_read) {
-                more |= self.read_log(at, lane, position);
-            }
+        match behind {
+            Some(position) if may_read => self.read_log(at, position),
+            _ => false,
         }
-        more
     }
 
-    fn read_log(&mut self, at: At, lane: Lane, position: u64) -> bool {
-        let log = self.logs.of(lane);
-        let (mut position, end) = (position.max(log.first()), log.end());
+    fn read_log(&mut self, at: At, mut position: u64) -> bool {
         let mut more = true;
         for _ in 0..PAGE {
-            if position >= end || !self.at(at).is_some_and(|session| session.has_room()) {
+            if !self.at(at).is_some_and(|session| session.has_room()) {
                 more = false;
                 break;
             }
-            self.read_place(at, lane, position);
-            position += 1;
+            let Some((next, publication)) = self.log.next(position) else {
+                (position, more) = (self.log.end(), false);
+                break;
+            };
+            let publication = Arc::clone(publication);
+            self.hand_over(at, next, publication);
+            position = next + 1;
         }
+        let end = self.log.end();
         if let Some(session) = self.at(at) {
-            *session.behind.of_mut(lane) = (position < end).then_some(position);
+            session.behind = (position < end).then_some(position);
             session.changed = true;
         }
         more
     }
 
-    fn read_place(&mut self, at: At, lane: Lane, position: u64) {
-        let Some(publication) = self.logs.of(lane).get(position).map(Arc::clone) else { return };
+    /// Sends a message of the log to a client, if it is for it.
+    fn hand_over(&mut self, at: At, position: u64, publication: Arc<Publication>) {
         let Some(topic) = self.find(&publication.topic).and_then(|at| self.topics.get(at)) else { return };
         let found = topic.receivers.binary_search_by_key(&at.session, |receiver| receiver.session);
         let Some(receiver) = found.ok().and_then(|at| topic.receivers.get(at)).cloned() else { return };
         let (now_s, mut sent) = (self.now_s, self.stats.sent);
         let Some(session) = self.at(at) else { return };
         let is_own = receiver.no_local && session.serial == publication.origin;
-        if receiver.qos > 0 && position >= *receiver.since.of(lane) && !is_own {
+        if receiver.qos > 0 && position >= receiver.since && !is_own {
             let qos = receiver.qos.min(publication.qos);
             let retain = publication.retain && receiver.retain_as_published;
             let message = Addressed { publication, qos, retain, ids: receiver.ids };

@@ -35,20 +35,14 @@ const TABLES: &str = "
     CREATE TABLE number(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 ";
 
-/// The logs.
-#[derive(Debug, Default)]
-pub(crate) struct StoredLogs {
-    pub(crate) messages: PerLane<Vec<(u64, Publication)>>,
-    /// The positions after the last.
-    pub(crate) ends: PerLane<u64>,
-}
-
 /// What the file holds.
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) retained: Vec<Publication>,
     pub(crate) sessions: Vec<SessionRow>,
-    pub(crate) logs: StoredLogs,
+    pub(crate) log: PerLane<Vec<(u64, Publication)>>,
+    /// The position after the last of the log.
+    pub(crate) log_end: u64,
     /// The broker's clock.
     pub(crate) now_s: u64,
     /// The next number of a connection or session.
@@ -108,14 +102,14 @@ impl Database {
                 None => rows.prepare_cached("DELETE FROM retained WHERE topic = ?1")?.execute([topic])?,
             };
         }
-        write_log(&rows, READINGS, &changes.logs.readings)?;
-        write_log(&rows, OTHERS, &changes.logs.others)?;
-        for (name, value) in [
-            ("readings_end", changes.logs.readings.end),
-            ("others_end", changes.logs.others.end),
-            ("now_s", changes.now_s),
-            ("next_number", changes.next_number),
-        ] {
+        if changes.rewrite {
+            rows.execute("DELETE FROM log", [])?;
+        }
+        write_log(&rows, READINGS, &changes.log.readings)?;
+        write_log(&rows, OTHERS, &changes.log.others)?;
+        for (name, value) in
+            [("log_end", changes.log_end), ("now_s", changes.now_s), ("next_number", changes.next_number)]
+        {
             rows.prepare_cached("INSERT OR REPLACE INTO number(name, value) VALUES (?1, ?2)")?
                 .execute(params![name, value.cast_signed()])?;
         }
@@ -153,8 +147,7 @@ impl Database {
         for number in numbers {
             let (name, value) = number?;
             match name.as_str() {
-                "readings_end" => stored.logs.ends.readings = value.cast_unsigned(),
-                "others_end" => stored.logs.ends.others = value.cast_unsigned(),
+                "log_end" => stored.log_end = value.cast_unsigned(),
                 "now_s" => stored.now_s = value.cast_unsigned(),
                 "next_number" => stored.next_number = value.cast_unsigned(),
                 _ => {}
@@ -162,7 +155,7 @@ impl Database {
         }
         stored.retained = self.bodies("SELECT body FROM retained", "retained message")?;
         stored.sessions = self.bodies("SELECT body FROM session", "session")?;
-        stored.logs.messages = PerLane { readings: self.log(READINGS)?, others: self.log(OTHERS)? };
+        stored.log = PerLane { readings: self.log(READINGS)?, others: self.log(OTHERS)? };
         Ok(stored)
     }
 
@@ -270,12 +263,8 @@ fn encode<T: serde::Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
 type LogRow<'a> = (u64, &'a Publication);
 
 fn write_log(rows: &Transaction<'_>, lane: u8, changes: &LogChanges) -> rusqlite::Result<()> {
-    if changes.rewrite {
-        rows.execute("DELETE FROM log WHERE lane = ?1", [lane])?;
-    } else {
-        rows.prepare_cached("DELETE FROM log WHERE lane = ?1 AND last < ?2")?
-            .execute(params![lane, changes.first.cast_signed()])?;
-    }
+    rows.prepare_cached("DELETE FROM log WHERE lane = ?1 AND last < ?2")?
+        .execute(params![lane, changes.first.cast_signed()])?;
     for messages in changes.new.chunks(ROW_MESSAGES_MAX) {
         let Some((last, _)) = messages.last() else { continue };
         let row: Vec<LogRow<'_>> = messages.iter().map(|(position, of)| (*position, &**of)).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::core::filters::Subscription;
-use crate::message::{PerLane, Publication};
+use crate::message::Publication;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +17,8 @@ pub(crate) struct SessionRow {
     /// When its connection ended; nothing while it has one.
     pub(crate) left_s: Option<u64>,
     pub(crate) subscriptions: Vec<(Box<str>, Subscription)>,
-    /// Where it goes on reading each log; nothing when it subscribes at QoS 0 only.
-    pub(crate) positions: Option<PerLane<u64>>,
+    /// Where it goes on reading the log; nothing when it subscribes at QoS 0 only.
+    pub(crate) position: Option<u64>,
     pub(crate) last_packet_id: u16,
     pub(crate) window: Vec<InFlightRow>,
     pub(crate) direct: Vec<DirectRow>,
