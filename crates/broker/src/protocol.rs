@@ -2,6 +2,7 @@
 //! which judges packets, knows topic aliases and both versions. What the crate lets through against the standard is refused
 //! here. Its store of outgoing messages is not used: it counts wrongly when a session is resumed.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -145,7 +146,8 @@ impl Protocol {
         {
             return input;
         }
-        let events = self.connection.recv(&mut Cursor::new(packet));
+        let packet = if self.is_connected { Cow::Borrowed(packet) } else { with_aliases(packet) };
+        let events = self.connection.recv(&mut Cursor::new(&packet));
         let mut inputs = Vec::new();
         let mut broken = None;
         for event in events {
@@ -437,6 +439,59 @@ fn judge_connect(packet: &[u8]) -> Result<(), Vec<Input>> {
         return broken("CONNECT has flags that must not be");
     }
     Ok(())
+}
+
+/// CONNECT as the crate takes it: at a Topic Alias Maximum of zero, which the standard allows, it panics (0.7.9). One serves as
+/// well, since this broker gives no topic an alias.
+fn with_aliases(packet: &[u8]) -> Cow<'_, [u8]> {
+    let mut packet = Cow::Borrowed(packet);
+    if let Some(at) = alias_max_at(&packet)
+        && packet.get(at..at + 2) == Some(&[0, 0])
+        && let Some(low) = packet.to_mut().get_mut(at + 1)
+    {
+        *low = 1;
+    }
+    packet
+}
+
+/// Where the Topic Alias Maximum stands in a CONNECT of MQTT 5 (§3.1.2.11.5), if there is one.
+fn alias_max_at(packet: &[u8]) -> Option<usize> {
+    let (_, body) = variable(packet, 1)?;
+    if packet.get(body + 6) != Some(&5) {
+        return None;
+    }
+    // Behind the name, the version, the flags and the keep alive.
+    let (len, mut at) = variable(packet, body + 10)?;
+    let properties = packet.get(..at + len)?;
+    let text_len = |at: usize| {
+        let len = properties.get(at..at + 2)?;
+        Some(len.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)) + 2)
+    };
+    loop {
+        let value = at + 1;
+        at = value
+            + match properties.get(at)? {
+                0x11 | 0x27 => 4,
+                0x21 => 2,
+                0x22 => return Some(value),
+                0x17 | 0x19 => 1,
+                0x15 | 0x16 => text_len(value)?,
+                0x26 => text_len(value)? + text_len(value + text_len(value)?)?,
+                _ => return None,
+            };
+    }
+}
+
+/// A variable byte integer, and where what follows it begins (MQTT 5 §1.5.5).
+fn variable(packet: &[u8], at: usize) -> Option<(usize, usize)> {
+    let mut value = 0;
+    for (count, byte) in packet.iter().skip(at).take(4).enumerate() {
+        value |= usize::from(byte & 0x7f) << (7 * count);
+        if byte & 0x80 == 0 {
+            return Some((value, at + count + 1));
+        }
+    }
+    None
 }
 
 /// What of the other packets the crate does not judge.

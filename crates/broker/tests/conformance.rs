@@ -1,0 +1,110 @@
+//! What conformance suites found (`CONFORMANCE.md`), said byte by byte over a socket.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod support;
+
+use support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use vitalwire_testing::{PASSWORD, PATIENCE};
+
+/// Of CONNECT.
+const CLEAN: u8 = 2;
+const CONNACK: u8 = 0x20;
+const DISCONNECT: u8 = 0xe0;
+
+fn text(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat()
+}
+
+/// A packet of less than 16 KiB.
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(body.len() & 0x7f).unwrap();
+    match u8::try_from(body.len() >> 7).unwrap() {
+        0 => [&[first, len], body].concat(),
+        more => [&[first, len | 0x80, more], body].concat(),
+    }
+}
+
+/// CONNECT of version 5, as `admin`, with these properties.
+fn connect_5(properties: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(properties.len()).unwrap();
+    let body = [
+        &text("MQTT")[..],
+        &[5, 0xc0 | CLEAN, 0, 0, len],
+        properties,
+        &text("raw"),
+        &text("admin"),
+        &text(PASSWORD),
+    ];
+    packet(0x10, &body.concat())
+}
+
+/// A client without any library.
+struct Raw(TcpStream);
+
+impl Raw {
+    async fn connect(running: &Running, connect: &[u8]) -> (Self, Vec<u8>) {
+        let mut raw = Self(TcpStream::connect(running.plain()).await.unwrap());
+        raw.say(connect).await;
+        let answer = raw.hear().await.unwrap();
+        (raw, answer)
+    }
+
+    async fn new(running: &Running, connect: &[u8]) -> Self {
+        let (raw, answer) = Self::connect(running, connect).await;
+        assert_eq!((answer[0], answer[3]), (CONNACK, 0), "{answer:?}");
+        raw
+    }
+
+    async fn say(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.unwrap();
+    }
+
+    /// The next packet of less than 128 bytes; nothing at the end of the connection.
+    async fn hear(&mut self) -> Option<Vec<u8>> {
+        let mut head = [0; 2];
+        let read = async {
+            if self.0.read(&mut head[..1]).await.unwrap() == 0 {
+                return None;
+            }
+            self.0.read_exact(&mut head[1..]).await.unwrap();
+            let mut packet = vec![0; 2 + usize::from(head[1])];
+            packet[..2].copy_from_slice(&head);
+            self.0.read_exact(&mut packet[2..]).await.unwrap();
+            Some(packet)
+        };
+        timeout(PATIENCE, read).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_say_that_it_takes_no_topic_aliases() {
+    let running = start().await;
+    for properties in [&b"\x22\0\0"[..], b"\x26\0\x01a\0\x01b\x11\0\0\0\x05\x22\0\0\x21\0\x02", b"\x22\0\x01"]
+    {
+        let (_, answer) = Raw::connect(&running, &connect_5(properties)).await;
+        assert_eq!((answer[0], answer[3]), (CONNACK, 0), "{properties:?}: {answer:?}");
+    }
+    running.broker.stop().await;
+}
+
+#[tokio::test]
+async fn who_breaks_the_protocol_and_still_talks_is_told_why() {
+    let running = start().await;
+    let mut raw = Raw::new(&running, &connect_5(b"")).await;
+    // One publication more than the broker takes at once, and all that a client says behind it.
+    let publishes: Vec<u8> = (1..=65_u16)
+        .flat_map(|id| packet(0x34, &[&text("home/x")[..], &id.to_be_bytes(), &[0], &[b'x'; 300]].concat()))
+        .collect();
+    raw.say(&publishes).await;
+    raw.say(&packet(0x30, &[&text("home/x")[..], &[0], &[b'x'; 16_000]].concat()).repeat(20)).await;
+    for _ in 0..64 {
+        assert_eq!(raw.hear().await.unwrap()[0], 0x50);
+    }
+    assert_eq!(raw.hear().await.unwrap(), [DISCONNECT, 1, 0x93], "Receive Maximum exceeded");
+    assert_eq!(raw.hear().await, None, "no reset");
+    running.broker.stop().await;
+}
