@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::ssl::{Ssl, SslAcceptor};
@@ -13,6 +14,7 @@ use tokio_openssl::SslStream;
 use vitalwire_access::{Origins, PROXY_PREFIX_LEN, Proxies, ProxyError, ProxyPrefix};
 
 use crate::connections::{Entry, Full, Place};
+use crate::wake::Cut;
 use crate::websocket::{self, WebSocketBytes};
 
 /// Why a connection did not come as far as MQTT.
@@ -59,6 +61,14 @@ impl Admitted {
 }
 
 impl Newcomer {
+    /// What ends it when another connection needs the room. A proxy's has its place when it is known for whom it is.
+    pub(crate) fn cut(&self) -> Option<Arc<Cut>> {
+        match &self.place {
+            Admitted::Direct(entry) => Some(Arc::clone(&entry.connection.cut)),
+            Admitted::Proxied(_) => None,
+        }
+    }
+
     /// Plain MQTT follows.
     pub(crate) async fn greet_plain(mut self) -> Result<(TcpStream, Entry), GreetingError> {
         let entry = match self.place {

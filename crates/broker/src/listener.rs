@@ -1,9 +1,11 @@
 //! Accepting clients: plain TCP, TLS, WebSocket. Each loop survives whatever a peer does; caps and deadlines are set here,
 //! before a byte is read. What the bytes mean is `client`'s business.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use openssl::ssl::SslAcceptor;
@@ -17,6 +19,7 @@ use crate::connections::Entry;
 use crate::engine::Engine;
 use crate::error::BrokerError;
 use crate::greeting::{Admitted, GreetingError, Newcomer};
+use crate::wake::Cut;
 
 /// First pause after a failed accept; it doubles until [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -129,19 +132,20 @@ async fn greet_and_serve(
     front: &Front,
     engine: &Arc<Engine>,
 ) -> Result<(), GreetingError> {
+    let cut = newcomer.cut();
     match &front.wire {
         Wire::Plain(_) => {
-            let (stream, entry) = in_time(engine, newcomer.greet_plain()).await?;
+            let (stream, entry) = in_time(engine, cut, newcomer.greet_plain()).await?;
             serve_stream(stream, entry, engine).await;
         }
         Wire::Tls(acceptor) => {
-            let (stream, entry) = in_time(engine, Box::pin(newcomer.greet_tls(acceptor))).await?;
+            let (stream, entry) = in_time(engine, cut, Box::pin(newcomer.greet_tls(acceptor))).await?;
             serve_stream(stream, entry, engine).await;
         }
         Wire::WebSocket(origins) => {
             let packet_bytes_max = engine.limits.client_packet_bytes_max;
             let greeting = newcomer.greet_web_socket(origins, &front.proxies, packet_bytes_max);
-            let (stream, entry) = in_time(engine, Box::pin(greeting)).await?;
+            let (stream, entry) = in_time(engine, cut, Box::pin(greeting)).await?;
             serve_stream(stream, entry, engine).await;
         }
     }
@@ -150,11 +154,17 @@ async fn greet_and_serve(
 
 async fn in_time<T>(
     engine: &Engine,
+    cut: Option<Arc<Cut>>,
     greeting: impl Future<Output = Result<T, GreetingError>>,
 ) -> Result<T, GreetingError> {
     let time = engine.limits.handshake_deadline();
+    let made_room = poll_fn(|cx| match &cut {
+        Some(cut) if cut.poll_cut(cx) => Poll::Ready(()),
+        _ => Poll::Pending,
+    });
     tokio::select! {
         greeted = greeting => greeted,
+        () = made_room => Err(io::Error::other("another connection needed the room").into()),
         () = tokio::time::sleep(time) => Err(GreetingError::Late(time)),
         () = engine.stopping.cancelled() => Err(io::Error::other("the broker stops").into()),
     }

@@ -58,6 +58,23 @@ async fn half_a_handshake_is_closed_in_time() {
     running.broker.stop().await;
 }
 
+#[tokio::test]
+async fn a_silent_handshake_is_ended_at_once_when_another_needs_the_room() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let identity = generate_self_signed(folder.path(), &["127.0.0.1".to_owned()]).unwrap();
+    let limits =
+        BrokerLimits { handshake_ms_max: 3_600_000, connections_per_address_max: 1, ..Default::default() };
+    let mut config = config(folder.path(), limits);
+    config.tls = Some((SocketAddr::from(([127, 0, 0, 1], 0)), identity));
+    let (users, _) = watch::channel(directory(usual()));
+    let broker = Broker::start(config, logins(&users)).await.unwrap();
+    let mut silent = TcpStream::connect(broker.addresses().tls.unwrap()).await.unwrap();
+    let _other = TcpStream::connect(broker.addresses().tls.unwrap()).await.unwrap();
+    let closed = tokio::time::timeout(PATIENCE, silent.read(&mut [0; 1])).await;
+    assert_eq!(closed.expect("still open").unwrap_or(0), 0);
+    broker.stop().await;
+}
+
 /// CONNECT of MQTT 3.1.1, clean, as `reader`.
 fn connect_packet() -> Vec<u8> {
     let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', 4, 0b1100_0010, 0, 60, 0, 0, 0, 6];
