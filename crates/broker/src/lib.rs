@@ -149,6 +149,17 @@ pub struct BrokerStats {
     pub storage_passes: u64,
 }
 
+/// How far a session is behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionLag {
+    /// Its client id.
+    pub client_id: Arc<str>,
+    /// Whose it is.
+    pub user: Arc<str>,
+    /// Messages that wait since it was up to date, also those that others subscribed to.
+    pub messages: u64,
+}
+
 /// A running broker. Dropping it ends it without a last delivery; [`Broker::stop`] is better.
 pub struct Broker {
     engine: Arc<Engine>,
@@ -250,6 +261,18 @@ impl Broker {
             storage_errors: counted.storage_errors,
             storage_passes: counted.storage_passes,
         }
+    }
+
+    /// Sessions that have not had all messages of QoS 1 and 2, those that wait for most first.
+    #[must_use]
+    pub fn sessions_behind(&self) -> Vec<SessionLag> {
+        let behind = self.engine.core.lock().behind();
+        let lag = |(client_id, user, messages): (Arc<str>, Arc<str>, usize)| SessionLag {
+            client_id,
+            user,
+            messages: messages as u64,
+        };
+        behind.into_iter().map(lag).collect()
     }
 
     /// Takes no more clients, lets those connected receive what was published, says goodbye, and writes everything to

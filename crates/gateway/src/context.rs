@@ -17,11 +17,14 @@ use crate::feed::Feed;
 use crate::identify::{Identifier, Identity};
 use crate::intake::Intake;
 use crate::limits::Limits;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, SessionLabel};
 use crate::profiles::Profiles;
 use crate::publisher::Publisher;
 use crate::session::Sessions;
 use crate::tls::Acceptor;
+
+/// Sessions whose lag is a metric each. More would make the answer long for whoever opens many.
+const LAGS_MAX: usize = 100;
 
 /// What every connection needs of the server.
 pub(crate) struct Context {
@@ -58,6 +61,11 @@ impl Context {
         self.metrics.removed_by_size.inner().store(journal.removed_by_size, Ordering::Relaxed);
         self.metrics.age_suspended.set(u64::from(journal.suspension.is_some()));
         self.note_broker(&self.publisher.stats().unwrap_or_default());
+        self.metrics.mqtt_session_lag.clear();
+        for lag in self.publisher.sessions_behind().into_iter().take(LAGS_MAX) {
+            let label = SessionLabel { client: lag.client_id.to_string(), user: lag.user.to_string() };
+            self.metrics.mqtt_session_lag.get_or_create(&label).set(lag.messages);
+        }
     }
 
     fn note_broker(&self, broker: &BrokerStats) {

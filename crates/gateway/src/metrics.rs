@@ -20,6 +20,13 @@ pub(crate) struct ReaderLabel {
     reader: String,
 }
 
+/// A session of the embedded broker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct SessionLabel {
+    pub(crate) client: String,
+    pub(crate) user: String,
+}
+
 type Level = Gauge<u64, AtomicU64>;
 
 /// Each line is a field, its kind, its name for Prometheus (after `vitalwire_`) and what it counts.
@@ -75,6 +82,7 @@ metrics! {
     mqtt_sessions: Level = "mqtt_sessions", "MQTT sessions, connected or stored";
     mqtt_behind: Level = "mqtt_sessions_behind", "MQTT sessions that have not had all messages of QoS 1 and 2";
     mqtt_lag: Level = "mqtt_messages_behind", "Messages that the last of them has not had";
+    mqtt_session_lag: Family<SessionLabel, Level> = "mqtt_session_messages_behind", "Messages that wait since a session was up to date, of the 100 sessions that are most behind";
     mqtt_published: Counter = "mqtt_messages_published", "Messages published at the embedded broker";
     mqtt_sent: Counter = "mqtt_messages_sent", "Messages sent to MQTT clients";
     mqtt_dropped: Counter = "mqtt_messages_dropped", "Messages that MQTT clients missed: of QoS 0 taken too slowly, of QoS 1 and 2 that waited for too long";

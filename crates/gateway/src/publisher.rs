@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, StorageError};
+use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, SessionLag, StorageError};
 use vitalwire_registry::Logins;
 
 pub use self::external::{BrokerUrlError, ExternalBroker};
@@ -100,6 +100,14 @@ impl Publisher {
         match &self.0 {
             Kind::Embedded(embedded) => Some(embedded.stats()),
             Kind::External(_) => None,
+        }
+    }
+
+    /// Sessions of the broker that have not had everything, where it is known.
+    pub(crate) fn sessions_behind(&self) -> Vec<SessionLag> {
+        match &self.0 {
+            Kind::Embedded(embedded) => embedded.sessions_behind(),
+            Kind::External(_) => Vec::new(),
         }
     }
 

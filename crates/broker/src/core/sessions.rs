@@ -278,6 +278,18 @@ impl Core {
         }
     }
 
+    /// Sessions that have not had everything, those that miss most first: client id, user, and messages logged since.
+    pub(crate) fn behind(&self) -> Vec<(Arc<str>, Arc<str>, usize)> {
+        let mut behind: Vec<_> = self
+            .all()
+            .filter_map(|session| Some((session, self.log.len_from(session.behind?))))
+            .filter(|(_, messages)| *messages > 0)
+            .map(|(session, messages)| (Arc::clone(&session.client_id), Arc::clone(&session.user), messages))
+            .collect();
+        behind.sort_by_key(|(_, _, messages)| std::cmp::Reverse(*messages));
+        behind
+    }
+
     /// Sessions: all, those that are behind, and how many messages are logged since the last of them left.
     pub(crate) fn lag(&self) -> (usize, usize, usize) {
         let (mut all, mut behind, mut most) = (0, 0, 0);

@@ -185,6 +185,7 @@ fn a_session_gets_what_it_missed_and_again_what_it_did_not_acknowledge() {
     }
     publish(&mut core, "other", "x");
     assert_eq!(core.lag(), (1, 1, 3));
+    assert_eq!(core.behind(), [("display".into(), "ana".into(), 3)]);
     let (client, connected) = Client::connect(&mut core, newcomer("display"));
     assert!(connected.present);
     let got = client.read(&mut core);

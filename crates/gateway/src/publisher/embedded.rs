@@ -7,7 +7,8 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
 use vitalwire_broker::{
-    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Lane, Publishing, StorageError,
+    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Lane, Publishing, SessionLag,
+    StorageError,
 };
 use vitalwire_registry::Logins;
 
@@ -60,6 +61,10 @@ impl Embedded {
 
     pub(super) fn stats(&self) -> BrokerStats {
         self.broker.stats()
+    }
+
+    pub(super) fn sessions_behind(&self) -> Vec<SessionLag> {
+        self.broker.sessions_behind()
     }
 
     pub(super) fn backlog(&self, reading: &Reading, share: Share) {
