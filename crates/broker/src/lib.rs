@@ -22,6 +22,9 @@ mod core;
 mod counters;
 mod engine;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod greeting;
 mod limits;
 mod listener;

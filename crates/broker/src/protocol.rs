@@ -685,3 +685,177 @@ fn code_of(error: MqttError) -> DisconnectReasonCode {
         .and_then(|code| DisconnectReasonCode::try_from(code).ok())
         .unwrap_or(DisconnectReasonCode::ProtocolError)
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::wire::{Frame, frame};
+
+    const LIMITS: ProtocolLimits =
+        ProtocolLimits { packet_bytes_max: 1 << 12, publishes_max: 10, aliases_max: 4 };
+
+    /// A packet: its first byte, and what follows the length. These are short.
+    fn packet(first: u8, body: &[&[u8]]) -> Vec<u8> {
+        let body = body.concat();
+        [&[first, u8::try_from(body.len()).unwrap()], body.as_slice()].concat()
+    }
+
+    /// What a client says from CONNECT to DISCONNECT, packet by packet.
+    pub(crate) fn conversation(v5: bool) -> Vec<Vec<u8>> {
+        // No properties, where version 5 has them.
+        let none: &[u8] = if v5 { &[0] } else { &[] };
+        let [connect, will, publish, subscribe]: [&[u8]; 4] = if v5 {
+            // Session expiry and receive maximum; will delay; alias, expiry, response topic and a user property; identifier.
+            [
+                b"\x08\x11\0\0\0\x3c\x21\0\x05",
+                b"\x05\x18\0\0\0\x09",
+                b"\x15\x23\0\x01\x02\0\0\0\x3c\x08\0\x03r/s\x26\0\x01k\0\x01v",
+                b"\x02\x0b\x07",
+            ]
+        } else {
+            [b"", b"", b"", b""]
+        };
+        let level = if v5 { 5 } else { 4 };
+        vec![
+            packet(
+                0x10,
+                &[
+                    &b"\0\x04MQTT"[..],
+                    &[level, 0xee],
+                    b"\0\x3c",
+                    connect,
+                    b"\0\x02me",
+                    will,
+                    b"\0\x03w/x\0\x04gone\0\x03ana\0\x06secret",
+                ],
+            ),
+            packet(0x82, &[b"\0\x01", subscribe, b"\0\x03a/#\x02\0\x03b/+\x01"]),
+            packet(0x30, &[b"\0\x03a/b", publish, b"at most once"]),
+            packet(0x33, &[b"\0\x03a/b\0\x02", none, b"at least once"]),
+            packet(0x34, &[b"\0\x03a/b\0\x03", none, b"exactly once"]),
+            packet(0x62, &[b"\0\x03"]),
+            packet(0x40, &[b"\0\x01"]),
+            packet(0x50, &[b"\0\x02"]),
+            packet(0x70, &[b"\0\x02"]),
+            packet(0xc0, &[]),
+            packet(0xa2, &[b"\0\x04", none, b"\0\x03a/#"]),
+            packet(0xe0, &[]),
+        ]
+    }
+
+    /// What it took of these bytes, as the connection's task does; and how many of them.
+    fn take(bytes: &[u8]) -> (Vec<Input>, usize) {
+        let mut protocol = Protocol::new(LIMITS);
+        let (mut inputs, mut used) = (Vec::new(), 0);
+        loop {
+            match frame(&bytes[used..], 1 << 12) {
+                Frame::Answer { len, .. } => used += len,
+                Frame::Other { len } => {
+                    for input in protocol.take(&bytes[used..used + len]) {
+                        let is_broken = matches!(input, Input::Broken(_) | Input::Disconnect { .. });
+                        let is_connect = matches!(input, Input::Connect(_));
+                        inputs.push(input);
+                        if is_broken {
+                            return (inputs, used + len);
+                        }
+                        if is_connect {
+                            let received = HashSet::new();
+                            protocol.accept(Accepted {
+                                present: false,
+                                assigned: None,
+                                expiry_s: None,
+                                received,
+                            });
+                        }
+                    }
+                    used += len;
+                }
+                Frame::Part | Frame::TooLong | Frame::Malformed => return (inputs, used),
+            }
+        }
+    }
+
+    fn names(inputs: &[Input]) -> Vec<String> {
+        let name = |input| format!("{input:?}").split([' ', '(']).next().unwrap_or_default().to_owned();
+        inputs.iter().map(name).collect()
+    }
+
+    /// What each packet of the conversation becomes; nothing where `wire` takes it.
+    const WANTED: [&str; 12] = [
+        "Connect",
+        "Subscribe",
+        "Publish",
+        "Publish",
+        "Publish",
+        "Release",
+        "",
+        "",
+        "",
+        "Reply",
+        "Unsubscribe",
+        "Disconnect",
+    ];
+
+    #[test]
+    fn a_conversation_that_is_cut_gives_its_whole_packets_and_no_more() {
+        for v5 in [false, true] {
+            let packets = conversation(v5);
+            let said = packets.concat();
+            for cut in 0..=said.len() {
+                let (mut whole, mut wanted) = (0, Vec::new());
+                for (packet, name) in packets.iter().zip(WANTED) {
+                    if whole + packet.len() > cut {
+                        break;
+                    }
+                    whole += packet.len();
+                    wanted.extend(Some(name).filter(|name| !name.is_empty()));
+                }
+                let (inputs, used) = take(&said[..cut]);
+                assert_eq!(
+                    (names(&inputs), used),
+                    (wanted.into_iter().map(str::to_owned).collect(), whole),
+                    "{v5} {cut}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_conversation_with_any_other_byte_ends_in_order_or_goes_on() {
+        for v5 in [false, true] {
+            let said = conversation(v5).concat();
+            for at in 0..said.len() {
+                for flip in (0..8).map(|bit| 1 << bit).chain([0xff]) {
+                    let mut said = said.clone();
+                    said[at] ^= flip;
+                    let (inputs, used) = take(&said);
+                    assert!(used <= said.len());
+                    // No more than a packet gives: an answer, and why it ends.
+                    assert!(inputs.len() <= WANTED.len() + 2, "{v5} {at} {flip}: {inputs:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_conversation_says_what_it_says() {
+        for v5 in [false, true] {
+            let (inputs, _) = take(&conversation(v5).concat());
+            let Input::Connect(connect) = &inputs[0] else { panic!("{inputs:?}") };
+            assert_eq!((connect.v5, connect.client_id.as_str(), connect.clean), (v5, "me", true));
+            assert_eq!(connect.password.as_ref().unwrap().as_slice(), b"secret");
+            let will = connect.will.as_ref().unwrap();
+            assert_eq!(
+                (will.message.topic.as_str(), will.message.qos, will.message.retain),
+                ("w/x", 1, true)
+            );
+            let Input::Publish(publish) = &inputs[2] else { panic!("{inputs:?}") };
+            assert_eq!((publish.topic.as_str(), &publish.payload[..]), ("a/b", &b"at most once"[..]));
+            let properties: &[u8] = if v5 { b"\x08\0\x03r/s\x26\0\x01k\0\x01v" } else { b"" };
+            assert_eq!((&publish.properties[..], publish.expiry_s), (properties, v5.then_some(60)));
+            if v5 {
+                assert_eq!((connect.expiry_s, connect.receive_max, will.delay_s), (60, 5, 9));
+            }
+        }
+    }
+}
