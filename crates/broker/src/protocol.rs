@@ -130,6 +130,9 @@ pub(crate) struct Protocol {
 const ZERO_ID: &str = "a packet identifier is zero";
 const INVALID_TOPIC: &str = "a topic name has wildcards, NUL or no character";
 
+/// MQTT 5 §1.5.4.
+const NUL_IN_A_TEXT: &str = "a text has the character NUL";
+
 impl Protocol {
     pub(crate) fn new(limits: ProtocolLimits) -> Self {
         let options = ConnectionOptions::new().maximum_packet_size_recv(limits.packet_bytes_max);
@@ -185,11 +188,15 @@ impl Protocol {
         let input = match packet {
             Packet::V3_1_1Connect(connect) => Input::Connect(Box::new(connect_3(&connect))),
             Packet::V5_0Connect(connect) => {
+                judge_properties(connect.will_props())?;
                 self.v5 = true;
                 Input::Connect(Box::new(connect_5(&connect)))
             }
             Packet::V3_1_1Publish(publish) => Input::Publish(Box::new(publish_3(&publish))),
-            Packet::V5_0Publish(publish) => Input::Publish(Box::new(publish_5(&publish))),
+            Packet::V5_0Publish(publish) => {
+                judge_properties(publish.props())?;
+                Input::Publish(Box::new(publish_5(&publish)))
+            }
             Packet::V3_1_1Pubrel(release) => Input::Release { packet_id: release.packet_id() },
             Packet::V5_0Pubrel(release) => Input::Release { packet_id: release.packet_id() },
             Packet::V3_1_1Subscribe(subscribe) => {
@@ -505,6 +512,12 @@ fn judge(input: &Input, v5: bool) -> Option<(DisconnectReasonCode, &'static str)
         Input::Release { packet_id: 0 }
         | Input::Subscribe { packet_id: 0, .. }
         | Input::Unsubscribe { packet_id: 0, .. } => Some((MalformedPacket, ZERO_ID)),
+        Input::Subscribe { wishes, .. } if wishes.iter().any(|(filter, _)| filter.contains('\0')) => {
+            Some((MalformedPacket, NUL_IN_A_TEXT))
+        }
+        Input::Unsubscribe { filters, .. } if filters.iter().any(|filter| filter.contains('\0')) => {
+            Some((MalformedPacket, NUL_IN_A_TEXT))
+        }
         Input::Subscribe { wishes, .. } if wishes.is_empty() => {
             Some((ProtocolError, "SUBSCRIBE without a filter"))
         }
@@ -628,6 +641,27 @@ fn connect_5(connect: &v5_0::Connect) -> ConnectRequest {
         }
     }
     request
+}
+
+/// What the crate lets through of the properties of a PUBLISH or a will (MQTT 5 §3.3.2.3). Subscribers would get it.
+fn judge_properties(properties: &[Property]) -> Result<(), (DisconnectReasonCode, &'static str)> {
+    for property in properties {
+        let has_nul = match property {
+            Property::SubscriptionIdentifier(_) => {
+                return Err((DisconnectReasonCode::ProtocolError, "PUBLISH with a subscription identifier"));
+            }
+            Property::ContentType(text) => text.val().contains('\0'),
+            Property::ResponseTopic(topic) if !is_topic(topic.val()) => {
+                return Err((DisconnectReasonCode::ProtocolError, "the response topic is no topic"));
+            }
+            Property::UserProperty(pair) => pair.key().contains('\0') || pair.val().contains('\0'),
+            _ => false,
+        };
+        if has_nul {
+            return Err((DisconnectReasonCode::MalformedPacket, NUL_IN_A_TEXT));
+        }
+    }
+    Ok(())
 }
 
 /// The properties that go on to subscribers (MQTT 5 §3.3.2.3), encoded, and the expiry.
