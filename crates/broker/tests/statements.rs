@@ -130,7 +130,7 @@ impl Raw {
         client.send(&[said, &[0xc0, 0]].concat()).await;
         let last = client.next().await?;
         assert_eq!((last[0], v5), (0xe0, true), "{said:02x?} was taken: {last:02x?}");
-        assert_eq!(client.next().await, None);
+        assert_eq!((client.next().await, last.len()), (None, 3));
         Some(last[2])
     }
 
@@ -149,6 +149,7 @@ const FORBIDDEN: &[(&[u8], u8)] = &[
     (b"\xe1\0", 0x81),
     (b"\xc1\0", 0x81),
     (b"\x41\x02\0\x01", 0x81),
+    (b"\xf1\0", 0x81),
     // QoS 3; a length with a byte too many, and one that never ends.
     (b"\x36\x07\0\x01a\0\x01\0x", 0x81),
     (b"\xc0\x80\0", 0x81),
@@ -272,12 +273,15 @@ async fn a_connect_that_is_none_is_not_accepted() {
             with(9, 0xde),
             with(9, 0x02),
             with(9, 0xc6),
-            // A client id that is no text; reserved flags of the packet; not CONNECT at all.
+            // A client id and a user name that are no text; reserved flags of the packet; not CONNECT at all.
             with(if v5 { 15 } else { 14 }, 0xff),
+            with(if v5 { 23 } else { 22 }, 0xff),
             with(0, 0x11),
             vec![0xc0, 0],
             packet(0x30, &[&text("home/a"), b"x"]),
         ];
+        let will: &[u8] = if v5 { b"\0\0\x01\xff\0\0" } else { b"\0\x01\xff\0\0" };
+        refused.push(connect(v5, 0x06, 0, &[], "client", will));
         if v5 {
             // A receive maximum of zero, a packet size of zero, an expiry twice, a property of another packet.
             for properties in [&[0x21, 0, 0][..], &[0x27, 0, 0, 0, 0], &[0x17, 2], &[0x23, 0, 1]] {
@@ -301,6 +305,9 @@ async fn a_connect_that_is_none_is_not_accepted() {
                 .await;
             if let Some(answer) = client.next().await {
                 assert!(answer[0] == 0x20 && answer[2] == 0 && answer[3] != 0, "{v5} {said:02x?} {answer:?}");
+                // The short answer is that of 3.1.1, which versions get that there are not.
+                let codes = if answer[1] == 2 { 1..=5 } else { 0x80..=0x9f };
+                assert!(codes.contains(&answer[3]), "{v5} {said:02x?} {answer:?}");
                 assert_eq!(client.next().await, None);
             }
         }
@@ -313,12 +320,16 @@ async fn a_connect_that_is_none_is_not_accepted() {
 async fn client_ids_are_taken_or_chosen() {
     let running = start().await;
     let longest = "0123456789abcdefghiJKLM";
-    Raw::new(&running, false, longest).await.is_alive().await;
-    // The characters of the standard, and a mark that must stay: two ids.
-    for id in ["NOPQRSTUVWXYZjklmnopqrs", "\u{feff}a", "a"] {
-        Raw::new(&running, true, id).await.is_alive().await;
+    // The characters of the standard, none at all, and a mark that must stay, so that these are two.
+    let mut clients = Vec::new();
+    for (v5, id) in
+        [(false, longest), (true, "NOPQRSTUVWXYZjklmnopqrs"), (false, ""), (true, "\u{feff}a"), (true, "a")]
+    {
+        clients.push(Raw::new(&running, v5, id).await);
     }
-    Raw::new(&running, false, "").await.is_alive().await;
+    for client in &mut clients {
+        client.is_alive().await;
+    }
     let mut chosen = Vec::new();
     for _ in 0..2 {
         let (client, connack) = Raw::with(&running, true, &connect(true, CLEAN, 0, &[], "", &[])).await;
@@ -493,6 +504,9 @@ async fn retained_messages_and_their_flag_are_as_the_subscription_asks() {
         }
         late.is_alive().await;
     }
+    let mut old = Raw::new(&running, false, "old").await;
+    old.subscribe("home/a", 0).await;
+    assert_eq!(old.next().await.unwrap(), packet(0x31, &[&old.publish("home/a", &[], &[], "two")]));
     let empty = packet(0x31, &[&sender.publish("home/a", &[], &[], "")]);
     sender.send(&empty).await;
     sender.is_alive().await;
@@ -506,7 +520,12 @@ async fn a_will_goes_out_unless_its_client_takes_leave() {
     for v5 in [false, true] {
         let mut reader = Raw::new(&running, v5, "reader").await;
         reader.subscribe("home/#", 2).await;
-        let will = [if v5 { &[0][..] } else { &[] }, &text("home/will"), &text("gone")].concat();
+        let properties: &[u8] = b"\x26\0\x01k\0\x01v\x26\0\x01a\0\x01b";
+        let len = [u8::try_from(properties.len()).unwrap()];
+        let properties = if v5 { [&len, properties].concat() } else { Vec::new() };
+        let will = [&properties, &text("home/will")[..], &text("gone")].concat();
+        // Who left no will, has none.
+        drop(Raw::new(&running, v5, "dying").await);
         // Will flag, QoS 0, not retained; then QoS 1, retained.
         for (flags, retained) in [(0x06, 0), (0x2e, 1)] {
             let said = connect(v5, flags, 0, &[], "dying", &will);
@@ -521,6 +540,7 @@ async fn a_will_goes_out_unless_its_client_takes_leave() {
                 if retained == 1 { 0x32 } else { 0x30 },
                 "one will, of its QoS, and of who did not leave"
             );
+            assert!(got.ends_with(&[&properties[..], b"gone"].concat()), "{got:?}");
             if retained == 1 {
                 reader.send(&[0x40, 2, 0, 1]).await;
             }
@@ -591,4 +611,75 @@ async fn limits_that_were_told_hold_in_both_directions() {
         }
     }
     running.broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_replaced_loses_nothing_and_one_that_ends_finishes_what_it_began() {
+    let running = start().await;
+    // One message at a time: the others wait.
+    let said = connect(true, CLEAN, 0, &[0x21, 0, 1], "client", &[]);
+    let (mut client, _) = Raw::with(&running, true, &said).await;
+    client.subscribe("home/a", 1).await;
+    for text in ["0", "1"] {
+        running.publish("home/a", text, false).await;
+    }
+    let body = |client: &Raw, id: u8, text: &str| client.publish("home/a", &[0, id], &[], text);
+    assert_eq!(client.next().await.unwrap(), packet(0x32, &[&body(&client, 1, "0")]));
+    client.subscribe("home/a", 2).await;
+    let second = packet(0x32, &[&body(&client, 2, "1")]);
+    client.ask(&[0x40, 2, 0, 1], &second).await;
+    client.send(&[0x40, 2, 0, 2]).await;
+    // Ended in the middle of an exchange of QoS 2.
+    let mut sender = Raw::new(&running, true, "sender").await;
+    sender.ask(&packet(0x34, &[&body(&sender, 1, "2")]), &[0x50, 2, 0, 1]).await;
+    assert_eq!(client.next().await.unwrap(), packet(0x34, &[&body(&client, 3, "2")]));
+    let gone = packet(0xa2, &[&[0, 4, 0], &text("home/a")]);
+    client.ask(&gone, &[0xb0, 4, 0, 4, 0, 0]).await;
+    running.publish("home/a", "3", false).await;
+    client.ask(&[0x50, 2, 0, 3], &[0x62, 2, 0, 3]).await;
+    client.send(&[0x70, 2, 0, 3]).await;
+    client.is_alive().await;
+    running.broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_publication_is_answered_and_reaches_no_one_and_its_identifier_is_free() {
+    let running = start().await;
+    for v5 in [false, true] {
+        let mut reader = Raw::new(&running, v5, "reader").await;
+        reader.subscribe("#", 0).await;
+        let mut sender = Raw::new(&running, v5, "sender").await;
+        // The gateway's own topic.
+        let refused = sender.publish("vitalwire/v1/dev_a/status", &[0, 7], &[], "x");
+        let answer = |kind: u8| if v5 { vec![kind, 3, 0, 7, 0x87] } else { vec![kind, 2, 0, 7] };
+        sender.ask(&packet(0x32, &[&refused]), &answer(0x40)).await;
+        sender.ask(&packet(0x34, &[&refused]), &answer(0x50)).await;
+        if v5 {
+            sender.ask(&packet(0x34, &[&refused]), &answer(0x50)).await;
+        } else {
+            sender.ask(&[0x62, 2, 0, 7], &[0x70, 2, 0, 7]).await;
+        }
+        let allowed = sender.publish("home/a", &[0, 7], &[], "y");
+        sender.ask(&packet(0x34, &[&allowed]), &[0x50, 2, 0, 7]).await;
+        assert_eq!(reader.next().await.unwrap(), packet(0x30, &[&reader.publish("home/a", &[], &[], "y")]));
+    }
+    running.broker.stop().await;
+}
+
+/// `CONFORMANCE.md` names tests that there are.
+#[test]
+fn the_table_of_statements_names_tests_that_exist() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(folder.join("CONFORMANCE.md")).unwrap();
+    let mut names = 0;
+    for name in table.split('`').skip(1).step_by(2) {
+        let Some((file, name)) = name.split_once("::") else { continue };
+        let files = ["src", "tests"].map(|place| folder.join(place).join(format!("{file}.rs")));
+        let has_it = |file: &std::path::PathBuf| {
+            std::fs::read_to_string(file).is_ok_and(|source| source.contains(&format!("fn {name}()")))
+        };
+        assert!(files.iter().any(has_it), "there is no test {file}::{name}");
+        names += 1;
+    }
+    assert!(names > 100, "{names}");
 }

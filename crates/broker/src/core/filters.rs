@@ -281,6 +281,31 @@ mod tests {
     }
 
     #[test]
+    fn filters_match_as_the_standard_says_character_by_character() {
+        for (filter, topic, wanted) in [
+            ("a/#", "a", true),
+            ("a/#", "a/b/c", true),
+            ("a/+", "a", false),
+            ("a/+", "a/", true),
+            ("a/+", "a/b/c", false),
+            ("+", "/a", false),
+            ("+/+", "/a", true),
+            ("/+", "/a", true),
+            ("#", "$SYS/a", false),
+            ("+/a", "$SYS/a", false),
+            ("$SYS/#", "$SYS/a", true),
+            ("$SYS/+", "$SYS/a", true),
+            ("a", "A", false),
+            ("a", "a ", false),
+            ("a", "/a", false),
+            ("\u{e9}", "e\u{301}", false),
+            ("\u{feff}a", "a", false),
+        ] {
+            assert_eq!(matches(filter, topic), wanted, "{filter} {topic}");
+        }
+    }
+
+    #[test]
     fn overlapping_subscriptions_give_one_receiver_with_the_best_of_both() {
         let mut tree = Filters::default();
         tree.insert("a/#", 3, Subscription { qos: 1, no_local: true, id: 5, since: 9, ..GRANTED });

@@ -251,6 +251,84 @@ fn a_refused_message_of_qos_2_is_done() {
 }
 
 #[test]
+fn what_was_sent_once_is_sent_again_even_if_it_expired() {
+    let mut core = core();
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    core.subscribe(client.at, "a", Wish { qos: 2, ..WISH }).unwrap();
+    for (text, qos) in [("once", 2), ("at least once", 1)] {
+        core.publish(Publication { qos, expires_s: Some(5), ..publication("a", text) });
+    }
+    core.flush();
+    assert_eq!(client.read(&mut core).len(), 2);
+    client.leave(&mut core);
+    core.now_s += 10;
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    assert_eq!(texts(&client.read(&mut core)), ["once", "at least once"]);
+    core.answered(client.at, Answer::Received, 1);
+    assert_eq!(client.read(&mut core), [Got::Release(1)]);
+}
+
+#[test]
+fn an_identifier_is_not_given_twice_while_it_is_under_way() {
+    let mut core = core();
+    let client = Client::new(&mut core, "display", &["a"]);
+    publish(&mut core, "a", "kept");
+    let read = |core: &mut Core| match client.read(core)[..] {
+        [Got::Message { packet_id, .. }] => packet_id,
+        ref got => panic!("{got:?}"),
+    };
+    assert_eq!(read(&mut core), 1);
+    for wanted in 2..=u16::MAX {
+        publish(&mut core, "a", "x");
+        let packet_id = read(&mut core);
+        assert_eq!(packet_id, wanted);
+        core.answered(client.at, Answer::Acknowledged, packet_id);
+    }
+    publish(&mut core, "a", "waits");
+    assert_eq!(client.read(&mut core), []);
+    core.answered(client.at, Answer::Acknowledged, 1);
+    assert_eq!(texts(&client.read(&mut core)), ["waits"]);
+}
+
+#[test]
+fn a_message_of_a_shared_subscription_stays_with_its_member() {
+    let mut core = core();
+    let [one, other] = ["one", "other"].map(|id| {
+        let (client, _) = Client::connect(&mut core, newcomer(id));
+        core.subscribe(client.at, "$share/g/a", Wish { qos: 2, ..WISH }).unwrap();
+        client
+    });
+    let send = |core: &mut Core, text: &str| {
+        core.publish(Publication { qos: 2, ..publication("a", text) });
+        core.flush();
+    };
+    send(&mut core, "refused");
+    assert!(matches!(one.read(&mut core)[..], [Got::Message { qos: 2, packet_id: 1, .. }]));
+    core.answered(one.at, Answer::Refused, 1);
+    assert_eq!((one.read(&mut core), other.read(&mut core)), (vec![], vec![]));
+    send(&mut core, "of the other");
+    assert_eq!(texts(&other.read(&mut core)), ["of the other"]);
+    send(&mut core, "comes again");
+    assert_eq!(texts(&one.read(&mut core)), ["comes again"]);
+    one.leave(&mut core);
+    let (one, _) = Client::connect(&mut core, newcomer("one"));
+    assert!(
+        matches!(&one.read(&mut core)[..], [Got::Message { text, dup: true, .. }] if text == "comes again")
+    );
+    let (one, _) = Client::connect(&mut core, Newcomer { clean: true, ..newcomer("one") });
+    assert_eq!((one.read(&mut core), other.read(&mut core)), (vec![], vec![]), "its session is gone");
+}
+
+#[test]
+fn a_shared_subscription_has_the_qos_that_it_was_granted() {
+    let mut core = core();
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    core.subscribe(client.at, "$share/g/a", Wish { qos: 0, ..WISH }).unwrap();
+    publish(&mut core, "a", "x");
+    assert!(matches!(client.read(&mut core)[..], [Got::Message { qos: 0, .. }]));
+}
+
+#[test]
 fn retained_messages_come_with_a_subscription_as_it_asks() {
     let mut core = core();
     for (topic, text) in [("a/b", "1"), ("a/c", "2"), ("ab", "3"), ("x", "too many")] {
