@@ -165,11 +165,12 @@ impl Core {
             if session.link.is_some() {
                 continue;
             }
-            if session.will_due_s.is_some_and(|due_s| due_s <= now_s) {
+            // Not before the whole time has passed: what the clock shows has begun up to a second before.
+            if session.will_due_s.is_some_and(|due_s| due_s < now_s) {
                 session.will_due_s = None;
                 wills.extend(session.will.take().map(|will| (Arc::clone(&session.user), will)));
             }
-            if session.left_s + u64::from(session.expiry_s) <= now_s {
+            if session.left_s + u64::from(session.expiry_s) < now_s {
                 wills.extend(self.remove(id));
             }
         }

@@ -439,16 +439,19 @@ fn wills_are_due_at_once_or_after_their_delay_or_never() {
     assert!(core.leave(client.at, Leaving { in_good_order: true, ..Leaving::default() }).is_none());
     let client = connect(&mut core, 10);
     assert!(core.leave(client.at, Leaving::default()).is_none());
-    core.now_s += 9;
+    // The clock shows whole seconds: at ten, nine and a bit may have passed.
+    core.now_s += 10;
     assert!(core.sweep().is_empty());
     // It comes back in time: nothing was lost, nothing is told.
     let client = connect(&mut core, 10);
     assert!(core.leave(client.at, Leaving::default()).is_none());
-    core.now_s += 10;
+    core.now_s += 11;
     assert_eq!(core.sweep().len(), 1);
     let client = connect(&mut core, 99);
     core.leave(client.at, Leaving { expiry_s: Some(20), ..Leaving::default() });
     core.now_s += 20;
+    assert!(core.sweep().is_empty());
+    core.now_s += 1;
     assert_eq!(core.sweep().len(), 1, "with the end of the session, which is earlier");
     assert_eq!(core.lag().0, 0);
     let _first = connect(&mut core, 0);
@@ -489,7 +492,8 @@ fn sessions_end_at_their_time_and_those_without_one_with_their_connection() {
     core.sweep();
     assert_eq!(core.lag().0, 1, "it is connected");
     client.leave(&mut core);
-    core.now_s += 99;
+    // The clock shows whole seconds: at a hundred, 99 and a bit may have passed.
+    core.now_s += 100;
     core.sweep();
     assert_eq!(core.lag().0, 1);
     core.now_s += 1;
@@ -513,7 +517,7 @@ fn a_connection_that_a_kill_ended_ended_then_and_not_when_it_last_left() {
     let mut core = Core::restored(LIMITS, stored);
     core.sweep();
     assert_eq!(core.lag().0, 1);
-    core.now_s += 50;
+    core.now_s += 51;
     core.sweep();
     assert_eq!(core.lag().0, 0);
 }
