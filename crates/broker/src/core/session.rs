@@ -164,6 +164,11 @@ impl Session {
         }
     }
 
+    /// Whether it is not connected and its time has passed, which begins up to a second after what `left_s` shows.
+    pub(crate) fn is_over(&self, now_s: u64) -> bool {
+        self.link.is_none() && self.left_s + u64::from(self.expiry_s) < now_s
+    }
+
     /// Whether it outlives its connection.
     pub(crate) fn is_stored(&self) -> bool {
         self.expiry_s > 0

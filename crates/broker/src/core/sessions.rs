@@ -24,14 +24,14 @@ impl Core {
         {
             return Err(Claimed::TooMany);
         }
+        let present = known.filter(|id| !clean && self.outlives(*id));
         let mut lost_will = None;
         if let Some(id) = known {
-            lost_will = self.take_over(id, !clean);
-            if clean {
+            lost_will = self.take_over(id, present.is_some());
+            if present.is_none() {
                 self.remove(id);
             }
         }
-        let present = known.filter(|_| !clean);
         let id = present.unwrap_or_else(|| self.add(&client_id, &user));
         let number = self.number();
         let expiry_s = expiry_s.min(self.limits.session_expiry_s_max);
@@ -44,6 +44,11 @@ impl Core {
         self.version += 1;
         let at = At { session: id, number, serial };
         Ok(Connected { at, present: present.is_some(), expiry_s, received, will: lost_will })
+    }
+
+    /// Whether the session goes on when its connection ends now, or ended before (MQTT-3.1.2-6; MQTT 5 §3.1.2.11.2).
+    fn outlives(&self, id: SessionId) -> bool {
+        self.session(id).is_some_and(|session| session.is_stored() && !session.is_over(self.now_s))
     }
 
     fn number(&mut self) -> u64 {
@@ -170,7 +175,7 @@ impl Core {
                 session.will_due_s = None;
                 wills.extend(session.will.take().map(|will| (Arc::clone(&session.user), will)));
             }
-            if session.left_s + u64::from(session.expiry_s) < now_s {
+            if session.is_over(now_s) {
                 wills.extend(self.remove(id));
             }
         }

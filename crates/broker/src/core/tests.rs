@@ -460,6 +460,30 @@ fn wills_are_due_at_once_or_after_their_delay_or_never() {
 }
 
 #[test]
+fn a_session_that_ends_with_its_connection_is_not_taken_over() {
+    let mut core = core();
+    let wish = Wish { qos: 0, ..WISH };
+    let will = Some(Will { publication: publication("w", "gone"), delay_s: 10, expiry_s: None });
+    let short = Newcomer { clean: true, expiry_s: 0, will, ..newcomer("display") };
+    let (first, _) = Client::connect(&mut core, short);
+    core.subscribe(first.at, "a", wish).unwrap();
+    let (second, connected) = Client::connect(&mut core, newcomer("display"));
+    assert!(!connected.present);
+    assert!(connected.will.is_some(), "its session is over");
+    publish(&mut core, "a", "x");
+    assert!(second.read(&mut core).is_empty());
+    // One whose time is over, and that no sweep has ended yet.
+    core.subscribe(second.at, "a", wish).unwrap();
+    second.leave(&mut core);
+    core.now_s += 50;
+    let (third, connected) = Client::connect(&mut core, newcomer("display"));
+    assert!(connected.present);
+    third.leave(&mut core);
+    core.now_s += 51;
+    assert!(!Client::connect(&mut core, newcomer("display")).1.present);
+}
+
+#[test]
 fn a_stop_ends_a_connection_when_its_client_has_everything() {
     let mut core = core();
     let client = Client::new(&mut core, "display", &["a"]);
