@@ -214,16 +214,23 @@ impl Session {
         }
     }
 
-    /// Sends again, after a connection came back, what the client did not acknowledge (MQTT 5 §4.4), as far as it takes it.
-    pub(crate) fn resend(&mut self, now_s: u64) {
+    /// Sends again, after a connection came back, what the client did not acknowledge (MQTT 5 §4.4), as far as it takes it. What
+    /// is larger than it takes now counts as sent.
+    pub(crate) fn resend(&mut self, now_s: u64, count: &mut Sent) {
         let Some(link) = &mut self.link else { return };
         while self.resent < usize::from(link.capacity.window_max) && link.has_room() {
             let Some(in_flight) = self.window.get(self.resent) else { return };
+            let publication = &in_flight.message.publication;
+            let form = form(link, &in_flight.message, in_flight.packet_id, now_s);
             if in_flight.released {
                 wire::release(&mut link.out, in_flight.packet_id);
+            } else if wire::publish_len(publication, form) > link.capacity.packet_bytes_max {
+                self.window.remove(self.resent);
+                self.changed = true;
+                count.dropped += 1;
+                continue;
             } else {
-                let form = form(link, &in_flight.message, in_flight.packet_id, now_s);
-                wire::publish(&mut link.out, &in_flight.message.publication, Form { dup: true, ..form });
+                wire::publish(&mut link.out, publication, Form { dup: true, ..form });
             }
             self.resent += 1;
         }

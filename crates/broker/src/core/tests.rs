@@ -604,6 +604,23 @@ fn limits_of_subscriptions_and_of_a_packet_hold() {
 }
 
 #[test]
+fn a_client_that_comes_back_with_less_room_for_a_packet_is_not_sent_larger_ones_again() {
+    let mut core = core();
+    let client = Client::new(&mut core, "display", &["a"]);
+    for text in ["1", &"x".repeat(100), "2"] {
+        publish(&mut core, "a", text);
+    }
+    assert_eq!(client.read(&mut core).len(), 3);
+    client.leave(&mut core);
+    let capacity = Capacity { packet_bytes_max: 20, ..newcomer("x").capacity };
+    let (client, _) = Client::connect(&mut core, Newcomer { capacity, ..newcomer("display") });
+    assert_eq!(client.read_all(&mut core), ["1", "2"]);
+    assert_eq!(core.stats().sent, Sent { sent: 3, dropped: 1 });
+    core.release();
+    assert_eq!(core.log.len_from(0), 0, "what it cannot take is not kept for it");
+}
+
+#[test]
 fn a_client_that_takes_nothing_misses_qos_0_and_nothing_of_qos_1() {
     let mut core = core();
     let capacity = Capacity { out_bytes_max: 100, window_max: 1_000, ..newcomer("x").capacity };

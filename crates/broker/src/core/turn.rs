@@ -161,7 +161,7 @@ impl Core {
         let now_s = self.now_s;
         let mut sent = self.stats.sent;
         let Some(session) = self.at(at) else { return false };
-        session.resend(now_s);
+        session.resend(now_s, &mut sent);
         while let Some(message) = session.direct.front() {
             let has_room = if message.qos > 0 {
                 session.has_room()
