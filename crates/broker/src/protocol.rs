@@ -203,12 +203,8 @@ impl Protocol {
                 Input::Subscribe { packet_id: subscribe.packet_id(), wishes: wishes(subscribe.entries(), 0) }
             }
             Packet::V5_0Subscribe(subscribe) => {
-                let id = subscribe.props().iter().find_map(|property| match property {
-                    Property::SubscriptionIdentifier(id) => Some(id.val()),
-                    _ => None,
-                });
-                let wishes = wishes(subscribe.entries(), id.unwrap_or(0));
-                Input::Subscribe { packet_id: subscribe.packet_id(), wishes }
+                let id = subscription_id(subscribe.props())?;
+                Input::Subscribe { packet_id: subscribe.packet_id(), wishes: wishes(subscribe.entries(), id) }
             }
             Packet::V3_1_1Unsubscribe(unsubscribe) => {
                 let filters = unsubscribe.entries().iter().map(|filter| filter.as_str().to_owned());
@@ -636,7 +632,7 @@ fn connect_5(connect: &v5_0::Connect) -> ConnectRequest {
             Property::SessionExpiryInterval(expiry) => request.expiry_s = expiry.val(),
             Property::ReceiveMaximum(max) => request.receive_max = max.val(),
             Property::MaximumPacketSize(max) => request.packet_bytes_max = max.val() as usize,
-            Property::AuthenticationMethod(_) => request.has_method = true,
+            Property::AuthenticationMethod(_) | Property::AuthenticationData(_) => request.has_method = true,
             _ => {}
         }
     }
@@ -679,6 +675,19 @@ fn forwarded(properties: &[Property]) -> (Bytes, Option<u32>) {
         }
     }
     (encoded.into(), expiry_s)
+}
+
+/// The subscription identifier of a SUBSCRIBE; zero for none (MQTT 5 §3.8.2.1.2).
+fn subscription_id(properties: &[Property]) -> Result<u32, (DisconnectReasonCode, &'static str)> {
+    let mut ids = properties.iter().filter_map(|property| match property {
+        Property::SubscriptionIdentifier(id) => Some(id.val()),
+        _ => None,
+    });
+    let id = ids.next().unwrap_or(0);
+    match ids.next() {
+        Some(_) => Err((DisconnectReasonCode::ProtocolError, "SUBSCRIBE with two subscription identifiers")),
+        None => Ok(id),
+    }
 }
 
 fn wishes(entries: &[SubEntry], id: u32) -> Vec<(String, Wish)> {

@@ -108,3 +108,16 @@ async fn who_breaks_the_protocol_and_still_talks_is_told_why() {
     assert_eq!(raw.hear().await, None, "no reset");
     running.broker.stop().await;
 }
+
+#[tokio::test]
+async fn properties_that_may_come_once_or_not_alone_end_the_connection() {
+    let running = start().await;
+    let mut raw = Raw::new(&running, &connect_5(b"")).await;
+    raw.say(&packet(0x82, &[b"\0\x01\x04\x0b\x01\x0b\x02", &text("a")[..], &[0]].concat())).await;
+    assert_eq!(raw.hear().await.unwrap(), [DISCONNECT, 1, 0x82], "two subscription identifiers");
+    assert_eq!(raw.hear().await, None);
+    let (mut raw, answer) = Raw::connect(&running, &connect_5(b"\x16\0\x01x")).await;
+    assert_eq!((answer[0], answer[3]), (CONNACK, 0x8c), "authentication data without a method");
+    assert_eq!(raw.hear().await, None);
+    running.broker.stop().await;
+}
