@@ -60,7 +60,7 @@ pub(crate) struct Publication {
     /// When it expires, in seconds of the broker's clock.
     pub(crate) expires_s: Option<u64>,
     pub(crate) lane: Lane,
-    /// The session that published it, by its serial number; zero for the gateway and wills.
+    /// The session that published it, by its serial number, also as its will; zero for the gateway.
     pub(crate) origin: u64,
 }
 

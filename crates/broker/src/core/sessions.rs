@@ -39,6 +39,9 @@ impl Core {
             self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut).expect("it was just made");
         session.link = Some(Link::new(number, capacity));
         (session.expiry_s, session.will, session.will_due_s) = (expiry_s, will, None);
+        if let Some(will) = &mut session.will {
+            will.publication.origin = session.serial;
+        }
         session.changed = true;
         let (received, serial) = (std::mem::take(&mut session.received), session.serial);
         self.version += 1;

@@ -400,6 +400,17 @@ fn a_publisher_does_not_get_its_own_message_where_it_asked_for_that() {
     core.publish(Publication { origin: client.at.serial, ..publication("a", "own") });
     publish(&mut core, "a", "of another");
     assert_eq!(client.read_all(&mut core), ["of another"]);
+    // Nor when it was retained, nor its own will.
+    core.publish(Publication { origin: client.at.serial, retain: true, ..publication("a", "kept") });
+    core.subscribe(client.at, "a", Wish { no_local: true, ..WISH }).unwrap();
+    core.send_retained(client.at, "a", Wish { no_local: true, ..WISH });
+    assert!(client.read(&mut core).is_empty());
+    let will = Some(Will { publication: publication("a", "gone"), delay_s: 0, expiry_s: None });
+    let (client, _) = Client::connect(&mut core, Newcomer { will, ..newcomer("display") });
+    let will = core.leave(client.at, Leaving::default()).unwrap();
+    core.publish(will.publication);
+    let (client, _) = Client::connect(&mut core, newcomer("display"));
+    assert!(client.read(&mut core).is_empty());
 }
 
 #[test]

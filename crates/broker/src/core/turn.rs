@@ -84,6 +84,9 @@ impl Core {
             if session.direct.len() >= direct_max {
                 return;
             }
+            if wish.no_local && publication.origin == session.serial {
+                continue;
+            }
             let qos = wish.qos.min(publication.qos);
             let ids = (wish.id > 0).then(|| [wish.id].into());
             session.direct.push_back(Addressed { publication, qos, retain: true, ids });
