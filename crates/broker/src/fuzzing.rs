@@ -11,13 +11,13 @@ use bytes::Bytes;
 use crate::core::log::LogLimits;
 use crate::core::session::{Capacity, Will};
 use crate::core::turn::{Turn, Wish};
-use crate::core::{At, Core, CoreLimits, Leaving, Newcomer};
+use crate::core::{At, Changes, Core, CoreLimits, Leaving, Newcomer};
 use crate::message::{Lane, PerLane, Publication};
 use crate::protocol::{
     Accepted, ConnectRefusal, ConnectRequest, Input, Protocol, ProtocolLimits, PublishRequest,
     SubscribeRefusal,
 };
-use crate::storage::{Stored, StoredLogs};
+use crate::storage::Stored;
 use crate::wire::{Frame, frame};
 
 /// So small that inputs of some kilobytes reach them.
@@ -288,8 +288,11 @@ impl Core {
     fn check(&mut self) {
         assert!(self.retained("#").count() <= LIMITS.retained_max);
         let changes = self.take_changes();
-        for log in [&changes.logs.readings, &changes.logs.others] {
-            assert!(log.end - log.first <= LIMITS.log.messages_max as u64);
+        // All of the log again, and not what is new in it.
+        self.give_back(changes);
+        let changes = self.take_changes();
+        for log in changes.log.each() {
+            assert!(log.new.len() <= LIMITS.log.messages_max);
         }
         for session in &changes.sessions {
             assert!(session.subscriptions.len() <= LIMITS.subscriptions_max);
@@ -302,15 +305,14 @@ impl Core {
     /// Started again on what was stored.
     fn again(mut self) -> Self {
         let retained = self.retained("#").map(|kept| Publication::clone(kept)).collect();
-        let changes = self.take_changes();
-        let PerLane { readings, others } = changes.logs;
-        let ends = PerLane { readings: readings.end, others: others.end };
-        let messages = [readings.new, others.new]
-            .map(|new| new.into_iter().map(|(at, kept)| (at, Publication::clone(&kept))).collect::<Vec<_>>());
-        let [readings, others] = messages;
-        let logs = StoredLogs { messages: PerLane { readings, others }, ends };
-        let (sessions, now_s, next_number) = (changes.sessions, changes.now_s, changes.next_number);
-        Self::restored(LIMITS, Stored { retained, sessions, logs, now_s, next_number })
+        let mut changes = self.take_changes();
+        let PerLane { readings, others } = std::mem::take(&mut changes.log);
+        let [readings, others] = [readings, others].map(|log| {
+            log.new.into_iter().map(|(at, kept)| (at, Publication::clone(&kept))).collect::<Vec<_>>()
+        });
+        let log = PerLane { readings, others };
+        let Changes { sessions, log_end, now_s, next_number, .. } = changes;
+        Self::restored(LIMITS, Stored { retained, sessions, log, log_end, now_s, next_number })
     }
 }
 
