@@ -478,15 +478,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     /// What was answered before goes out before the last words.
     fn take_output(&mut self) {
-        if self.wire.writing.is_empty() {
-            let waker = std::task::Waker::noop();
-            self.online.engine.core.lock().turn(
-                self.online.at,
-                &self.online.client_id,
-                &mut self.wire.writing,
-                waker,
-            );
-        }
+        let Online { engine, at, client_id, .. } = &self.online;
+        let mut output = Vec::new();
+        engine.core.lock().turn(*at, client_id, &mut output, std::task::Waker::noop());
+        self.wire.writing.append(&mut output);
     }
 
     fn poll_out(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {

@@ -125,3 +125,16 @@ async fn properties_that_may_come_once_or_not_alone_end_the_connection() {
     assert_eq!(raw.hear().await, None);
     running.broker.stop().await;
 }
+
+#[tokio::test]
+async fn what_comes_at_once_with_connect_and_disconnect_is_answered() {
+    let running = start().await;
+    let publish = packet(0x32, &[&text("home/x")[..], b"\0\x02\0x"].concat());
+    let subscribe = packet(0x82, &[&b"\0\x01\0"[..], &text("home/y"), &[1]].concat());
+    let said = [connect_5(b""), subscribe, publish, vec![DISCONNECT, 0]].concat();
+    let mut raw = Raw::new(&running, &said).await;
+    assert_eq!(raw.hear().await.unwrap(), [0x90, 4, 0, 1, 0, 1]);
+    assert_eq!(raw.hear().await.unwrap(), [0x40, 2, 0, 2]);
+    assert_eq!(raw.hear().await, None);
+    running.broker.stop().await;
+}
