@@ -216,7 +216,8 @@ async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
     match logged_in {
         Ok(logged_in) => {
             let online = begin(wire, &mut protocol, engine, &request, logged_in);
-            Ok(Some((online, protocol)))
+            // Nothing, when CONNACK is longer than the client takes: it would wait for good.
+            Ok((!wire.writing.is_empty()).then_some((online, protocol)))
         }
         Err(refusal) => {
             wire.writing.extend(protocol.refuse(refusal));

@@ -138,3 +138,12 @@ async fn what_comes_at_once_with_connect_and_disconnect_is_answered() {
     assert_eq!(raw.hear().await, None);
     running.broker.stop().await;
 }
+
+#[tokio::test]
+async fn who_takes_no_packet_as_long_as_connack_is_not_left_waiting() {
+    let running = start().await;
+    let mut raw = Raw(TcpStream::connect(running.plain()).await.unwrap());
+    raw.say(&connect_5(b"\x27\0\0\0\x0a")).await;
+    assert_eq!(raw.hear().await, None);
+    running.broker.stop().await;
+}
