@@ -10,6 +10,7 @@ use vitalwire_protocol::Variant;
 use vitalwire_testing::PATIENCE;
 use vitalwire_testing::clinic::{Clinic, closes, send};
 use vitalwire_testing::link::batch;
+use vitalwire_testing::mosquitto::Subscriber;
 use vitalwire_testing::paper::{JSON, eleven_topics};
 
 #[tokio::test]
@@ -212,13 +213,35 @@ async fn health_and_metrics_are_served() {
     for (path, expected) in
         [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "vitalwire_readings_total 0")]
     {
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+        let answer = get(address, path).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(expected), "{path}: {answer}");
     }
+}
+
+async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_reader_that_is_away_shows_in_the_metrics() {
+    let clinic = Clinic::open().await;
+    let device = clinic.enrol("d").await;
+    let addresses = clinic.server().addresses();
+    let stored = ["-i", "ward", "-c", "-q", "1", "-t", "vitalwire/v1/+/reading"];
+    Subscriber::start(addresses.mqtt.unwrap(), "watcher", &stored).await.kill().await;
+    clinic.eventually("the reader has left", || clinic.server().stats().mqtt_clients == 0).await;
+    let mut others = clinic.subscribe(&["vitalwire/v1/d/reading"]).await;
+    let mut stream = device.connect_delivering(&mut others).await;
+    stream.write_all(&device.numbered(1)).await.unwrap();
+    others.next().await;
+    let metrics = get(addresses.metrics.unwrap(), "/metrics").await;
+    let lag = "vitalwire_mqtt_session_messages_behind{client=\"ward\",user=\"watcher\"} ";
+    assert!(metrics.contains(lag) && metrics.contains("vitalwire_mqtt_sessions_behind 1\n"), "{metrics}");
 }
 
 #[tokio::test]
