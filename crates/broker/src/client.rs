@@ -356,6 +356,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         while let Some(rest) = inbox.get(used..).filter(|rest| !rest.is_empty() && self.closing.is_none()) {
             match wire::frame(rest, len_max) {
                 Frame::Part => break,
+                Frame::Answer { len, .. } if !self.protocol.is_answer(rest.get(..len).unwrap_or(rest)) => {
+                    let words = self.protocol.malformed();
+                    self.close_with(words, "what stands behind an answer's packet identifier is malformed");
+                }
                 Frame::Answer { answer, packet_id, len } => {
                     self.online.engine.core.lock().answered(self.online.at, answer, packet_id);
                     used += len;

@@ -103,6 +103,10 @@ impl Conversation {
                     whole(&self.protocol.malformed());
                     return 0;
                 }
+                Frame::Answer { len, .. } if !self.protocol.is_answer(rest.get(..len).unwrap_or(rest)) => {
+                    whole(&self.protocol.malformed());
+                    return 0;
+                }
                 Frame::Answer { answer, packet_id, len } => {
                     cut(rest, len);
                     used += len;

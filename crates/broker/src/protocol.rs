@@ -184,6 +184,21 @@ impl Protocol {
         inputs
     }
 
+    /// Whether a whole PUBACK, PUBREC or PUBCOMP is as its version wants. Nearly all end behind the packet identifier.
+    pub(crate) fn is_answer(&self, packet: &[u8]) -> bool {
+        if packet.len() == 4 {
+            return true;
+        }
+        let body = variable(packet, 1).and_then(|(_, at)| packet.get(at..)).filter(|_| self.v5);
+        let (Some(kind), Some(body)) = (packet.first(), body) else { return false };
+        let used = match kind {
+            0x40 => v5_0::Puback::parse(body).map(|(_, used)| used),
+            0x50 => v5_0::Pubrec::parse(body).map(|(_, used)| used),
+            _ => v5_0::Pubcomp::parse(body).map(|(_, used)| used),
+        };
+        used == Ok(body.len())
+    }
+
     fn received(&mut self, packet: Packet) -> Result<Option<Input>, (DisconnectReasonCode, &'static str)> {
         let input = match packet {
             Packet::V3_1_1Connect(connect) => Input::Connect(Box::new(connect_3(&connect))),

@@ -147,3 +147,31 @@ async fn who_takes_no_packet_as_long_as_connack_is_not_left_waiting() {
     assert_eq!(raw.hear().await, None);
     running.broker.stop().await;
 }
+
+#[tokio::test]
+async fn answers_to_messages_are_judged_as_a_whole() {
+    let running = start().await;
+    for good in [&b"\0\x05"[..], b"\0\x05\0", b"\0\x05\x10\0", b"\0\x05\x87\x0b\x1f\0\x01a\x26\0\x01b\0\x01c"]
+    {
+        let mut raw = Raw::new(&running, &connect_5(b"")).await;
+        raw.say(&[packet(0x40, good), vec![0xc0, 0]].concat()).await;
+        assert_eq!(raw.hear().await.unwrap(), [0xd0, 0], "{good:?}");
+    }
+    for bad in [
+        packet(0x40, b"\0\x05\x01"),
+        packet(0x40, b"\0\x05\0\x05"),
+        packet(0x40, b"\0\x05\0\0\0"),
+        packet(0x40, b"\0\x05\0\x02\x01\x01"),
+        packet(0x50, b"\0\x05\x92"),
+        packet(0x70, b"\0\x05\x87"),
+    ] {
+        let mut raw = Raw::new(&running, &connect_5(b"")).await;
+        raw.say(&bad).await;
+        assert_eq!(raw.hear().await.unwrap(), [DISCONNECT, 1, 0x81], "{bad:?}");
+    }
+    let body = [&text("MQTT")[..], &[4, 0xc0 | CLEAN, 0, 0], &text("raw"), &text("admin"), &text(PASSWORD)];
+    let mut raw = Raw::new(&running, &packet(0x10, &body.concat())).await;
+    raw.say(&packet(0x50, b"\0\x05\x87")).await;
+    assert_eq!(raw.hear().await, None, "3.1.1 has no reasons");
+    running.broker.stop().await;
+}
