@@ -230,7 +230,10 @@ async fn what_version_5_forbids_ends_the_connection() {
         publish(&[0x7f, 0]),
         publish(&[0x02, 0, 0, 0, 1, 0x02, 0, 0, 0, 1]),
         publish(&[0x01, 2]),
-        // NUL in a text of each kind.
+        // What is no text, and NUL, in each kind of text.
+        publish(b"\x03\0\x01\xff"),
+        publish(b"\x08\0\x01\xff"),
+        publish(b"\x26\0\x01a\0\x01\xff"),
         publish(b"\x03\0\x02a\0"),
         publish(b"\x08\0\x02a\0"),
         publish(b"\x26\0\x01\0\0\x01a"),
