@@ -24,8 +24,6 @@ use self::log::{Log, LogLimits};
 use self::session::{Capacity, Sent, Session, Will};
 use crate::message::Publication;
 
-/// Topics whose receivers are remembered. When there are more, all are forgotten and found again as they come.
-const TOPICS_MAX: usize = 1 << 18;
 /// Buffers that grew beyond this are given back.
 pub(crate) const BUFFER_BYTES_KEPT: usize = 64 << 10;
 /// After so many messages in a full log, it is looked again what is still needed of it.
@@ -43,6 +41,8 @@ pub(crate) struct CoreLimits {
     pub(crate) direct_max: usize,
     /// Bytes that wait for all sockets together; at it, clients that are behind miss QoS 0 messages.
     pub(crate) out_bytes_max: usize,
+    /// Bytes of topics whose receivers are remembered. At it all are forgotten, and found again as they come.
+    pub(crate) topics_bytes_max: usize,
 }
 
 /// What a topic's messages go to, until a subscription or a connection changes.
@@ -112,6 +112,8 @@ pub(crate) struct Core {
     pub(crate) now_s: u64,
     index: HashMap<Arc<str>, u32>,
     topics: Vec<Topic>,
+    /// What they take.
+    topics_bytes: usize,
     filters: Filters,
     version: u64,
     sessions: Vec<Option<Box<Session>>>,
@@ -141,6 +143,7 @@ impl Core {
             now_s: 0,
             index: HashMap::new(),
             topics: Vec::new(),
+            topics_bytes: 0,
             filters: Filters::default(),
             version: 1,
             sessions: Vec::new(),

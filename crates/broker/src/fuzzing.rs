@@ -29,6 +29,7 @@ const LIMITS: CoreLimits = CoreLimits {
     retained_max: 4,
     direct_max: 4,
     out_bytes_max: 1 << 12,
+    topics_bytes_max: 1 << 10,
 };
 const PROTOCOL_LIMITS: ProtocolLimits =
     ProtocolLimits { packet_bytes_max: 1 << 10, publishes_max: 3, aliases_max: 3 };

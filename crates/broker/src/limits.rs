@@ -7,6 +7,8 @@ use crate::core::log::LogLimits;
 
 /// Messages of shared subscriptions that wait for one member.
 const DIRECT_MAX: usize = 10_000;
+/// A thousand readers of ten thousand topics take more, and are then looked up again more often.
+const TOPICS_BYTES_MAX: usize = 256 << 20;
 
 /// Limits, each with what happens when it is reached.
 #[derive(Debug, Clone)]
@@ -100,6 +102,7 @@ impl BrokerLimits {
             retained_max: self.retained_messages_max,
             direct_max: DIRECT_MAX,
             out_bytes_max: self.outgoing_bytes_total_max,
+            topics_bytes_max: TOPICS_BYTES_MAX,
         }
     }
 

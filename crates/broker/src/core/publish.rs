@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::filters::{Group, Receiver, SessionId};
 use super::session::{Addressed, Sent, Session};
-use super::{BUFFER_BYTES_KEPT, Core, RELEASE_EVERY, TOPICS_MAX, Topic};
+use super::{BUFFER_BYTES_KEPT, Core, RELEASE_EVERY, Topic};
 use crate::message::Publication;
 use crate::wire::{self, Form};
 
@@ -230,12 +230,19 @@ impl Core {
 
     /// The topic's place, with its receivers as they are now.
     pub(super) fn find(&mut self, name: &Arc<str>) -> Option<usize> {
+        if self.topics_bytes > self.limits.topics_bytes_max {
+            // None may be half-way: runs refer to what is encoded, not to topics.
+            self.topics.clear();
+            self.index.clear();
+            self.topics_bytes = 0;
+        }
         let at = match self.index.get(&**name) {
             Some(at) => *at as usize,
             None => self.remember(name)?,
         };
         let topic = self.topics.get_mut(at)?;
         if topic.version != self.version {
+            self.topics_bytes -= topic.bytes();
             self.filters.matching(&topic.name, &mut topic.receivers, &mut topic.groups);
             topic.version = self.version;
             topic.wanted_later = false;
@@ -252,26 +259,18 @@ impl Core {
             for group in &mut topic.groups {
                 group.members.retain(is_connected);
             }
+            self.topics_bytes += topic.bytes();
         }
         Some(at)
     }
 
     fn remember(&mut self, name: &Arc<str>) -> Option<usize> {
-        if self.topics.len() >= TOPICS_MAX {
-            // None may be half-way: runs refer to what is encoded, not to topics.
-            self.topics.clear();
-            self.index.clear();
-        }
         let at = self.topics.len();
         let (name, version) = (Arc::clone(name), 0);
         self.index.insert(Arc::clone(&name), u32::try_from(at).ok()?);
-        self.topics.push(Topic {
-            name,
-            version,
-            receivers: Vec::new(),
-            groups: Vec::new(),
-            wanted_later: false,
-        });
+        let topic = Topic { name, version, receivers: Vec::new(), groups: Vec::new(), wanted_later: false };
+        self.topics_bytes += topic.bytes();
+        self.topics.push(topic);
         Some(at)
     }
 
@@ -281,5 +280,15 @@ impl Core {
         topic.wanted_later
             || !topic.receivers.is_empty()
             || topic.groups.iter().any(|group| !group.members.is_empty())
+    }
+}
+
+impl Topic {
+    /// What it takes, with its place in the index.
+    fn bytes(&self) -> usize {
+        let receivers = |receivers: &Vec<Receiver>| receivers.capacity() * size_of::<Receiver>();
+        let groups: usize =
+            self.groups.iter().map(|group| size_of::<Group>() + receivers(&group.members)).sum();
+        2 * size_of::<Self>() + self.name.len() + receivers(&self.receivers) + groups
     }
 }

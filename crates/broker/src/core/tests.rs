@@ -19,6 +19,7 @@ const LIMITS: CoreLimits = CoreLimits {
     retained_max: 3,
     direct_max: 4,
     out_bytes_max: 1 << 20,
+    topics_bytes_max: 1 << 20,
 };
 
 fn core_of(limits: CoreLimits) -> Core {
@@ -266,6 +267,25 @@ fn what_was_sent_once_is_sent_again_even_if_it_expired() {
     assert_eq!(texts(&client.read(&mut core)), ["once", "at least once"]);
     core.answered(client.at, Answer::Received, 1);
     assert_eq!(client.read(&mut core), [Got::Release(1)]);
+}
+
+#[test]
+fn topics_that_are_remembered_take_no_more_than_they_may() {
+    let limits = CoreLimits { topics_bytes_max: 10_000, ..LIMITS };
+    let mut core = core_of(limits);
+    let clients = ["one", "two", "three"].map(|id| Client::new(&mut core, id, &["#"]));
+    let mut most = 0;
+    for number in 0..1_000 {
+        publish(&mut core, &format!("{number}/{}", "x".repeat(100)), "x");
+        if number == 500 {
+            core.unsubscribe(clients[0].at, "#");
+        }
+        let names: usize = core.index.keys().map(|name| name.len()).sum();
+        most = most.max(names);
+        assert!(core.topics_bytes >= names);
+    }
+    assert!(most > 1_000 && most < 10_000 + 103, "{most}");
+    assert!(clients[1].read(&mut core).len() == 3, "and messages go to their receivers");
 }
 
 #[test]
@@ -705,7 +725,8 @@ struct World {
 impl World {
     const TOPICS: [&str; 4] = ["a/b", "a/c", "b", "b/c"];
     const FILTERS: [&str; 5] = ["a/#", "+/c", "b", "#", "a/b"];
-    const LIMITS: CoreLimits = CoreLimits { subscriptions_max: 10, ..LIMITS };
+    // Topics are forgotten again and again.
+    const LIMITS: CoreLimits = CoreLimits { subscriptions_max: 10, topics_bytes_max: 1_000, ..LIMITS };
 
     fn new(seed: u64) -> Self {
         let clients = ["one", "two", "three"].map(|name| (name, None, Model::default()));
