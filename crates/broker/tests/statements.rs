@@ -452,6 +452,19 @@ async fn exactly_once_is_once_and_an_identifier_is_free_afterwards() {
 }
 
 #[tokio::test]
+async fn an_identifier_of_zero_ends_each_connection_of_a_session() {
+    let running = start().await;
+    let stays = connect(true, 0, 0, &[0x11, 0, 0, 0, 60], "zero", &[]);
+    for _ in 0..2 {
+        let (mut client, _) = Raw::with(&running, true, &stays).await;
+        let publish = packet(0x34, &[&client.publish("home/a", &[0, 0], &[], "x")]);
+        client.send(&publish).await;
+        assert_eq!(client.end().await, Some(0x81));
+    }
+    running.broker.stop().await;
+}
+
+#[tokio::test]
 async fn properties_go_on_unaltered_and_an_alias_does_not() {
     let running = start().await;
     let mut reader = Raw::new(&running, true, "reader").await;
