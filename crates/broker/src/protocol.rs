@@ -270,7 +270,9 @@ impl Protocol {
             let connack = connack.return_code(ConnectReturnCode::Accepted).build();
             connack.map(|connack| self.send(connack))
         };
-        self.connection.restore_qos2_publish_handled(accepted.received.into_iter().collect());
+        // Zero is none, and a PUBREC of it would panic in the crate.
+        let received = accepted.received.into_iter().filter(|packet_id| *packet_id > 0);
+        self.connection.restore_qos2_publish_handled(received.collect());
         bytes.unwrap_or_default()
     }
 
