@@ -84,6 +84,7 @@ pub(crate) fn acceptor(identity: &TlsIdentity) -> Result<SslAcceptor, TlsError> 
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
     builder.set_mode(SslMode::RELEASE_BUFFERS);
+    builder.set_read_ahead(true);
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
     builder.set_options(SslOptions::NO_TICKET);
     builder.set_num_tickets(0)?;

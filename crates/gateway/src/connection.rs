@@ -99,7 +99,7 @@ enum Identified {
 /// Finds out what the peer speaks, and who it is.
 async fn identify(
     arrival: &Arrival<'_>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     deadline: tokio::time::Instant,
 ) -> Result<Identified, Cause> {
     // Steps are boxed, here and in both protocols, so that a connection takes memory for its present one only: what
@@ -107,7 +107,7 @@ async fn identify(
     let identified = match arrival.before(deadline, first_byte(&stream)).await? {
         Detected::Tls => Identified::Link(Box::pin(link::identify(arrival, stream, deadline)).await?),
         _ => {
-            let greeting = Box::pin(arrival.before(deadline, frames::identify(arrival, &stream))).await?;
+            let greeting = Box::pin(arrival.before(deadline, frames::identify(arrival, &mut stream))).await?;
             Identified::Frames(stream, greeting)
         }
     };
@@ -128,7 +128,9 @@ impl Identified {
     async fn serve(self, arrival: &Arrival<'_>, deadline: tokio::time::Instant) -> Cause {
         match self {
             Self::Link(proved) => Box::pin(link::serve(arrival, proved, deadline)).await,
-            Self::Frames(stream, greeting) => Box::pin(frames::run_session(arrival, &stream, greeting)).await,
+            Self::Frames(mut stream, greeting) => {
+                Box::pin(frames::run_session(arrival, &mut stream, greeting)).await
+            }
         }
     }
 }

@@ -1,10 +1,14 @@
 //! A connection of the paper's AES-CBC frames: waits for a whole frame, identifies the device by it, takes the device's
 //! session, and from then on turns frames into samples. Those decoded before an error are taken all the same.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::{Instant, SystemTime};
 
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::Span;
 use vitalwire_protocol::{FrameDecoder, Sample, Variant, first_block, identify_variant};
@@ -32,16 +36,12 @@ pub(crate) struct Greeting {
 }
 
 /// Waits for the first whole frame and finds out whose it is.
-pub(crate) async fn identify(arrival: &Arrival<'_>, stream: &TcpStream) -> Result<Greeting, Cause> {
+pub(crate) async fn identify(arrival: &Arrival<'_>, stream: &mut TcpStream) -> Result<Greeting, Cause> {
     let mut bytes = Vec::new();
     let mut device = None;
     loop {
-        stream.readable().await?;
-        match receive(stream, |received| bytes.extend_from_slice(received)) {
-            Ok(0) => return Err(Cause::Closed { mid_message: true }),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(error.into()),
+        if receive(stream, |received| bytes.extend_from_slice(received)).await? == 0 {
+            return Err(Cause::Closed { mid_message: true });
         }
         let found = identify_bytes(arrival, &bytes, &mut device).await;
         if matches!(found, Err(Cause::Identify(IdentifyError::UnknownKey { .. }) | Cause::Frame(_))) {
@@ -70,7 +70,7 @@ async fn identify_bytes(
 }
 
 /// Takes the device's session and serves it; the cause of its end.
-pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greeting: Greeting) -> Cause {
+pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &mut TcpStream, greeting: Greeting) -> Cause {
     let context = arrival.context;
     let identity = Arc::clone(&greeting.identity);
     let Some(secret) = identity.device().cbc_secret().cloned() else { return IdentifyError::Revoked.into() };
@@ -101,7 +101,6 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
     let source = Arc::new(Source::new(&identity.topics, &context.profiles.pico()));
     let collector = Collector {
         arrival,
-        stream,
         session: &session,
         source,
         decoder,
@@ -109,7 +108,7 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
         samples: Vec::new(),
         group: Group::new(rand::random()),
     };
-    let cause = collector.run(greeting.bytes).await;
+    let cause = collector.run(stream, greeting.bytes).await;
     if session.is_held() {
         context.device_offline(&identity);
     }
@@ -119,7 +118,6 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &TcpStream, greet
 /// The part of a connection that turns frames into readings.
 struct Collector<'a> {
     arrival: &'a Arrival<'a>,
-    stream: &'a TcpStream,
     session: &'a Session,
     source: SourceRef,
     decoder: Box<FrameDecoder>,
@@ -131,13 +129,13 @@ struct Collector<'a> {
 
 impl Collector<'_> {
     /// Serves the connection to its end, and journals what still waits then.
-    async fn run(mut self, greeting: Vec<u8>) -> Cause {
-        let cause = self.collect(greeting).await;
+    async fn run(mut self, stream: &mut TcpStream, greeting: Vec<u8>) -> Cause {
+        let cause = self.collect(stream, greeting).await;
         Box::pin(self.journal()).await;
         cause
     }
 
-    async fn collect(&mut self, greeting: Vec<u8>) -> Cause {
+    async fn collect(&mut self, stream: &mut TcpStream, greeting: Vec<u8>) -> Cause {
         let decoded = self.decode(&greeting);
         drop(greeting);
         self.take().await;
@@ -149,15 +147,11 @@ impl Collector<'_> {
         let lease = self.arrival.lease.clone();
         let ended = lease.ended();
         let timer = tokio::time::sleep(idle_timeout);
-        let stream = self.stream;
         tokio::pin!(ended, timer);
         loop {
             tokio::select! {
-                ready = stream.readable() => match ready {
-                    Ok(()) => if let Err(cause) = self.receive_and_take().await { return cause },
-                    Err(error) => return error.into(),
-                },
-                ending = &mut ended => return Box::pin(self.finish(ending)).await,
+                received = self.receive(stream) => if let Err(cause) = self.received(received).await { return cause },
+                ending = &mut ended => return Box::pin(self.finish(stream, ending)).await,
                 () = &mut timer => {
                     if heard.elapsed() >= idle_timeout { return Cause::Idle(idle_timeout) }
                     if self.group.is_due(Instant::now()) { Box::pin(self.journal()).await }
@@ -174,37 +168,37 @@ impl Collector<'_> {
     }
 
     /// On a stop, what the device has already sent is still taken; otherwise the connection ends at once.
-    async fn finish(&mut self, ending: Ending) -> Cause {
+    async fn finish(&mut self, stream: &mut TcpStream, ending: Ending) -> Cause {
         if ending != Ending::Stopped {
             return ending.into();
         }
-        // Lets the reactor learn of bytes that it has not heard of yet; an error shows in the read.
-        let _ = tokio::time::timeout(DRAIN_WAIT, self.stream.readable()).await;
         let end = Instant::now() + DRAIN_MAX;
-        loop {
-            if Instant::now() >= end {
-                return ending.into();
-            }
-            match self.receive_and_take().await {
-                Ok(0) => return ending.into(),
-                Ok(_) => {}
-                Err(cause) => return cause,
+        while Instant::now() < end {
+            // The reactor may have to learn of bytes that it has not heard of yet.
+            let Ok(received) = tokio::time::timeout(DRAIN_WAIT, self.receive(stream)).await else { break };
+            if let Err(cause) = self.received(received).await {
+                return cause;
             }
         }
+        ending.into()
     }
 
-    /// Takes what the socket holds; the number of bytes, 0 when it holds none now.
-    async fn receive_and_take(&mut self) -> Result<usize, Cause> {
-        let stream = self.stream;
+    /// Waits for bytes and decodes them; how many they are, 0 at the device's end, and whether they were frames.
+    async fn receive(&mut self, stream: &mut TcpStream) -> (io::Result<usize>, Result<(), Cause>) {
         let mut decoded = Ok(());
-        let received = receive(stream, |bytes| decoded = self.decode(bytes));
+        let received = receive(stream, |bytes| decoded = self.decode(bytes)).await;
+        (received, decoded)
+    }
+
+    async fn received(
+        &mut self,
+        (received, decoded): (io::Result<usize>, Result<(), Cause>),
+    ) -> Result<(), Cause> {
         self.take().await;
         decoded?;
-        match received {
-            Ok(0) => Err(Cause::Closed { mid_message: self.decoder.mid_frame() }),
-            Ok(len) => Ok(len),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-            Err(error) => Err(error.into()),
+        match received? {
+            0 => Err(Cause::Closed { mid_message: self.decoder.mid_frame() }),
+            _ => Ok(()),
         }
     }
 
@@ -238,10 +232,15 @@ impl Collector<'_> {
     }
 }
 
-/// Reads once from a socket that is ready and hands the bytes on.
-fn receive(stream: &TcpStream, take: impl FnOnce(&[u8])) -> io::Result<usize> {
-    let mut buffer = [0; READ_LEN];
-    let len = stream.try_read(&mut buffer)?;
-    take(buffer.get(..len).unwrap_or_default());
-    Ok(len)
+/// Waits for bytes and hands them on; a dropped future has taken nothing. A read that does not fill the buffer is the last of its
+/// wake-up: the runtime does not ask once more whether there is something.
+async fn receive(stream: &mut TcpStream, mut take: impl FnMut(&[u8])) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut bytes = [0; READ_LEN];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+        take(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+    .await
 }

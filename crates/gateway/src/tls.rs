@@ -157,6 +157,8 @@ impl Acceptor {
         // OpenSSL refuses psk_ke and early data unless told otherwise.
         builder.set_options(SslOptions::NO_TICKET);
         builder.set_mode(SslMode::RELEASE_BUFFERS);
+        // One read of the socket a wake-up, instead of one for each record's header, its body, and to learn that there is no more.
+        builder.set_read_ahead(true);
         let (decoy, decoy_id) = decoy();
         builder.set_psk_server_callback(move |ssl, identity, out| {
             let directory = Arc::clone(&directory.borrow());
