@@ -33,7 +33,8 @@ pub struct JournalLimits {
     pub queue_entries_max: usize,
     /// The most entries in one commit.
     pub commit_entries_max: usize,
-    /// How long the writer gathers entries for a commit, from the first.
+    /// How long the writer gathers entries for a commit, from the first; a fifth of it when none follow. So much later, at most,
+    /// what is appended is durable and acknowledged.
     pub commit_interval: Duration,
     /// How often the positions of readers are written when nothing is appended.
     pub position_interval: Duration,
@@ -49,7 +50,7 @@ impl Default for JournalLimits {
             wal_bytes_max: 64 << 20,
             queue_entries_max: 4_096,
             commit_entries_max: 1_024,
-            commit_interval: Duration::from_millis(2),
+            commit_interval: Duration::from_millis(20),
             position_interval: Duration::from_millis(200),
             reads_max: 4,
         }
