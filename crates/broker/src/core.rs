@@ -110,7 +110,11 @@ pub(crate) struct Core {
     limits: CoreLimits,
     /// The broker's own clock, which runs while the broker does: seconds.
     pub(crate) now_s: u64,
-    index: HashMap<Arc<str>, u32>,
+    /// By a hash that is several times quicker than the standard library's; it is seeded, and only publishers with a login choose
+    /// topics.
+    index: HashMap<Arc<str>, u32, foldhash::fast::RandomState>,
+    /// The topic that was looked up last: whoever asks whether a message is wanted publishes it next.
+    last: usize,
     topics: Vec<Topic>,
     /// What they take.
     topics_bytes: usize,
@@ -141,7 +145,8 @@ impl Core {
         Self {
             limits,
             now_s: 0,
-            index: HashMap::new(),
+            index: HashMap::default(),
+            last: 0,
             topics: Vec::new(),
             topics_bytes: 0,
             filters: Filters::default(),

@@ -85,11 +85,12 @@ impl Ledger {
         let head = self.head;
         let result = self
             .connection
-            .execute_batch("BEGIN IMMEDIATE")
+            .prepare_cached("BEGIN IMMEDIATE")
+            .and_then(|mut begin| begin.execute([]).map(drop))
             .and_then(|()| run(self))
             .and_then(|value| self.write_touched().map(|()| value))
             .and_then(|value| self.write_clocks().map(|()| value))
-            .and_then(|value| self.connection.execute_batch("COMMIT").map(|()| value));
+            .and_then(|value| self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| value));
         if result.is_err() {
             if !self.connection.is_autocommit() {
                 // A rollback that fails leaves nothing committed either: the connection is opened again after it.

@@ -236,10 +236,15 @@ impl Core {
             self.index.clear();
             self.topics_bytes = 0;
         }
-        let at = match self.index.get(&**name) {
-            Some(at) => *at as usize,
-            None => self.remember(name)?,
+        let is_last = self.topics.get(self.last).is_some_and(|last| Arc::ptr_eq(&last.name, name));
+        let at = match is_last.then_some(self.last) {
+            Some(last) => last,
+            None => match self.index.get(&**name) {
+                Some(at) => *at as usize,
+                None => self.remember(name)?,
+            },
         };
+        self.last = at;
         let topic = self.topics.get_mut(at)?;
         if topic.version != self.version {
             self.topics_bytes -= topic.bytes();
