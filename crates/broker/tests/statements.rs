@@ -630,6 +630,18 @@ async fn limits_that_were_told_hold_in_both_directions() {
 }
 
 #[tokio::test]
+async fn a_client_of_3_1_1_that_knows_no_limit_may_have_a_hundred_publications_under_way() {
+    let running = start().await;
+    let mut client = Raw::new(&running, false, "client").await;
+    for id in 1..=100 {
+        client.send(&packet(0x34, &[&client.publish("home/z", &[0, id], &[], "x")])).await;
+        assert_eq!(client.next().await.unwrap(), [0x50, 2, 0, id]);
+    }
+    client.is_alive().await;
+    running.broker.stop().await;
+}
+
+#[tokio::test]
 async fn a_subscription_that_is_replaced_loses_nothing_and_one_that_ends_finishes_what_it_began() {
     let running = start().await;
     // One message at a time: the others wait.
