@@ -8,6 +8,7 @@ use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use vitalwire_broker::BrokerLimits;
 use vitalwire_testing::{PASSWORD, PATIENCE};
 
 /// Of CONNECT.
@@ -93,7 +94,8 @@ async fn a_client_may_say_that_it_takes_no_topic_aliases() {
 
 #[tokio::test]
 async fn who_breaks_the_protocol_and_still_talks_is_told_why() {
-    let running = start().await;
+    let limits = BrokerLimits { client_publishes_max: 64, ..BrokerLimits::default() };
+    let running = start_limited(limits).await;
     let mut raw = Raw::new(&running, &connect_5(b"")).await;
     // One publication more than the broker takes at once, and all that a client says behind it.
     let publishes: Vec<u8> = (1..=65_u16)
