@@ -4,13 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::cpu::{LOAD_SECONDS, TEMPERATURE, Window, window};
+use super::cpu::{LOAD_SECONDS, TEMPERATURE, Window, peer_load, window};
 use super::pair::{Pair, Situation, compare};
 use super::{Plan, RATE_HZ, Scale};
-use crate::load::{LoadArguments, Shape};
+use crate::load::Shape;
 use crate::ours::Gateway;
 use crate::peer::{Peer, Queues, Tuning};
-use crate::process::Talking;
 use crate::report::Report;
 use crate::subscriber::{Login, Subscriber, Subscription};
 
@@ -53,16 +52,7 @@ fn peer(scale: Scale, sessions: usize) -> Result<Window> {
     let peer = Peer::start_with(devices, Tuning::Cpu, PEER_QUEUES)?;
     let mut subscriber = Subscriber::start(&peer.login, &["#"], shape.marker())?;
     leave(&peer.login, sessions, &["#"])?;
-    let load = LoadArguments {
-        target: peer.devices,
-        devices,
-        rate_hz: RATE_HZ,
-        seconds: LOAD_SECONDS,
-        shape,
-        timed_at: None,
-        user: None,
-    };
-    let _load = Talking::spawn("the load", &load.to_words(), "")?;
+    let _load = peer_load(&peer, devices, shape)?;
     window(&peer.broker, &mut subscriber, devices, scale)
 }
 

@@ -162,17 +162,22 @@ fn ours(
 fn peer(scale: Scale, devices: usize, comparison: &Comparison) -> Result<Window> {
     let peer = Peer::start(devices, Tuning::Cpu)?;
     let mut subscriber = Subscriber::start(&peer.login, &["#"], comparison.shape.marker())?;
+    let _load = peer_load(&peer, devices, comparison.shape)?;
+    window(&peer.broker, &mut subscriber, devices, scale)
+}
+
+/// Devices that publish to the peer at the usual rate, until this is dropped.
+pub(super) fn peer_load(peer: &Peer, devices: usize, shape: Shape) -> Result<Talking> {
     let load = LoadArguments {
         target: peer.devices,
         devices,
         rate_hz: RATE_HZ,
         seconds: LOAD_SECONDS,
-        shape: comparison.shape,
+        shape,
         timed_at: None,
         user: None,
     };
-    let _load = Talking::spawn("the load", &load.to_words(), "")?;
-    window(&peer.broker, &mut subscriber, devices, scale)
+    Talking::spawn("the load", &load.to_words(), "")
 }
 
 /// Measures once samples of `devices` devices have come.

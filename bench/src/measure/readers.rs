@@ -4,13 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::cpu::{LOAD_SECONDS, TEMPERATURE, Window, window};
+use super::cpu::{LOAD_SECONDS, TEMPERATURE, Window, peer_load, window};
 use super::pair::{Pair, Situation, compare};
 use super::{Plan, RATE_HZ, Scale};
-use crate::load::{LoadArguments, Shape};
+use crate::load::Shape;
 use crate::ours::Gateway;
 use crate::peer::{Peer, Tuning};
-use crate::process::Talking;
 use crate::report::Report;
 use crate::subscriber::Subscriber;
 
@@ -57,16 +56,7 @@ fn peer(scale: Scale, situation: Situation) -> Result<Window> {
             Subscriber::start_many(&peer.login, scale.readers, &["Pico/{device}/#"], shape.marker())
         }
     }?;
-    let load = LoadArguments {
-        target: peer.devices,
-        devices,
-        rate_hz: RATE_HZ,
-        seconds: LOAD_SECONDS,
-        shape,
-        timed_at: None,
-        user: None,
-    };
-    let _load = Talking::spawn("the load", &load.to_words(), "")?;
+    let _load = peer_load(&peer, devices, shape)?;
     let read = if situation == Situation::Plain { devices } else { scale.readers };
     Ok(of_all(&window(&peer.broker, &mut subscribers, read, scale)?, read, devices))
 }
