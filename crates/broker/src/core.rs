@@ -105,6 +105,54 @@ pub(crate) struct CoreStats {
     pub(crate) sent: Sent,
 }
 
+/// All sessions, by their numbers. A number is free again when its session ended.
+#[derive(Default)]
+struct Sessions {
+    places: Vec<Option<Box<Session>>>,
+    free: Vec<SessionId>,
+}
+
+impl Sessions {
+    fn get(&self, id: SessionId) -> Option<&Session> {
+        self.places.get(id as usize)?.as_deref()
+    }
+
+    fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.places.get_mut(id as usize)?.as_deref_mut()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Session> {
+        self.places.iter().flatten().map(Box::as_ref)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.places.iter_mut().flatten().map(Box::as_mut)
+    }
+
+    /// The numbers that sessions may have.
+    fn ids(&self) -> impl Iterator<Item = SessionId> + use<> {
+        (0..).take(self.places.len())
+    }
+
+    fn add(&mut self, session: Session) -> SessionId {
+        let session = Some(Box::new(session));
+        if let Some(id) = self.free.pop()
+            && let Some(place) = self.places.get_mut(id as usize)
+        {
+            *place = session;
+            return id;
+        }
+        self.places.push(session);
+        SessionId::try_from(self.places.len() - 1).expect("there are far fewer sessions")
+    }
+
+    fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.places.get_mut(id as usize)?.take()?;
+        self.free.push(id);
+        Some(*session)
+    }
+}
+
 /// See the module.
 pub(crate) struct Core {
     limits: CoreLimits,
@@ -120,8 +168,7 @@ pub(crate) struct Core {
     topics_bytes: usize,
     filters: Filters,
     version: u64,
-    sessions: Vec<Option<Box<Session>>>,
-    free: Vec<SessionId>,
+    sessions: Sessions,
     by_client: HashMap<Arc<str>, SessionId>,
     pub(crate) next_number: u64,
     retained: BTreeMap<Arc<str>, Arc<Publication>>,
@@ -151,8 +198,7 @@ impl Core {
             topics_bytes: 0,
             filters: Filters::default(),
             version: 1,
-            sessions: Vec::new(),
-            free: Vec::new(),
+            sessions: Sessions::default(),
             by_client: HashMap::new(),
             next_number: 1,
             retained: BTreeMap::new(),
@@ -173,18 +219,10 @@ impl Core {
         CoreStats { sent: Sent { sent, dropped: dropped + self.log.dropped() }, ..self.stats }
     }
 
-    fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(id as usize)?.as_deref()
-    }
-
     /// The session, while this connection has it.
     fn at(&mut self, at: At) -> Option<&mut Session> {
-        let session = self.sessions.get_mut(at.session as usize)?.as_deref_mut()?;
+        let session = self.sessions.get_mut(at.session)?;
         session.link.as_ref().is_some_and(|link| link.number == at.number).then_some(session)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Session> {
-        self.sessions.iter().flatten().map(Box::as_ref)
     }
 
     fn retain(&mut self, publication: Arc<Publication>) {

@@ -62,7 +62,7 @@ impl Core {
         let mut changes = Changes { retained: retained.collect(), ..Changes::default() };
         changes.gone = std::mem::take(&mut self.gone).into_iter().collect();
         let log_end = self.log.end();
-        for session in self.sessions.iter_mut().flatten() {
+        for session in self.sessions.all_mut() {
             if !std::mem::take(&mut session.changed) {
                 continue;
             }
@@ -85,7 +85,7 @@ impl Core {
         self.gone.extend(changes.gone);
         for row in changes.sessions {
             let id = self.by_client.get(&row.client_id).copied();
-            match id.and_then(|id| self.sessions.get_mut(id as usize)).and_then(Option::as_mut) {
+            match id.and_then(|id| self.sessions.get_mut(id)) {
                 Some(session) => session.changed = true,
                 None => drop(self.gone.insert(row.client_id)),
             }

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::filters::{Group, Receiver, SessionId};
-use super::session::{Addressed, Sent, Session};
-use super::{BUFFER_BYTES_KEPT, Core, RELEASE_EVERY, Topic};
+use super::filters::{Filters, Group, Receiver, SessionId};
+use super::session::{Addressed, Link, Sent, Session};
+use super::{BUFFER_BYTES_KEPT, Core, RELEASE_EVERY, Sessions, Topic};
 use crate::message::Publication;
 use crate::wire::{self, Form};
 
@@ -14,7 +14,6 @@ struct Fanout<'a> {
     publication: &'a Publication,
     /// The same for those who keep it: made for the first of them.
     shared: Option<Arc<Publication>>,
-    sessions: &'a mut [Option<Box<Session>>],
     dirty: &'a mut Vec<SessionId>,
     encoded: &'a mut [Vec<u8>; 2],
     /// Where the message lies among the encoded, for each version, and with and without the retain flag.
@@ -44,20 +43,17 @@ impl Fanout<'_> {
         }
     }
 
-    fn reach(&mut self, receiver: &Receiver) {
-        let is_acknowledged = receiver.qos.min(self.publication.qos) > 0;
-        let message = (is_acknowledged || self.is_for_one(receiver)).then(|| self.addressed(receiver));
-        let Some(session) = self.sessions.get_mut(receiver.session as usize).and_then(Option::as_deref_mut)
-        else {
-            return;
-        };
+    fn reach(&mut self, receiver: &Receiver, session: &mut Session) {
         if receiver.no_local && session.serial == self.publication.origin {
             return;
         }
-        let Some(message) = message else { return self.reach_encoded(receiver) };
+        let is_acknowledged = receiver.qos.min(self.publication.qos) > 0;
+        if !is_acknowledged && !self.is_for_one(receiver, session) {
+            return self.reach_encoded(receiver, session);
+        }
         session.end_run(self.encoded, self.sent);
-        if message.qos == 0 {
-            if !session.link.as_ref().is_some_and(|link| link.has_room()) {
+        if !is_acknowledged {
+            if !session.link.as_ref().is_some_and(Link::has_room) {
                 self.sent.dropped += 1;
                 return;
             }
@@ -70,24 +66,19 @@ impl Fanout<'_> {
             self.is_stored |= session.is_stored();
             return;
         }
-        session.send(message, self.now_s, self.sent);
+        session.send(self.addressed(receiver), self.now_s, self.sent);
         mark(self.dirty, session, receiver.session);
     }
 
     /// Whether its packet is like no one else's.
-    fn is_for_one(&self, receiver: &Receiver) -> bool {
-        let session = self.sessions.get(receiver.session as usize).and_then(Option::as_deref);
-        let link = session.and_then(|session| session.link.as_ref());
-        receiver.ids.is_some()
-            || link.is_some_and(|link| link.capacity.packet_bytes_max < self.publication.footprint())
+    fn is_for_one(&self, receiver: &Receiver, session: &Session) -> bool {
+        let bytes = self.publication.footprint();
+        let takes_less = session.link.as_ref().is_some_and(|link| link.capacity.packet_bytes_max < bytes);
+        receiver.ids.is_some() || takes_less
     }
 
     /// At QoS 0 all of a version get the same bytes, and what follows each other goes to a client's output in one copy.
-    fn reach_encoded(&mut self, receiver: &Receiver) {
-        let Some(session) = self.sessions.get_mut(receiver.session as usize).and_then(Option::as_deref_mut)
-        else {
-            return;
-        };
+    fn reach_encoded(&mut self, receiver: &Receiver, session: &mut Session) {
         let Some(link) = session.link.as_mut() else { return };
         if !link.has_room() || (self.is_full && link.out.len() > BUFFER_BYTES_KEPT) {
             self.sent.dropped += 1;
@@ -116,10 +107,10 @@ impl Fanout<'_> {
     }
 
     /// One member gets it: in turn, and of those who have room.
-    fn reach_group(&mut self, group: &mut Group) {
+    fn reach_group(&mut self, group: &mut Group, sessions: &mut Sessions) {
         let members = group.members.len();
         let has_room = |receiver: &Receiver| {
-            let session = self.sessions.get(receiver.session as usize).and_then(Option::as_deref);
+            let session = sessions.get(receiver.session);
             session.is_some_and(|session| session.direct.is_empty() && session.has_room())
         };
         let in_turn = || (0..members).map(|step| (group.next + step) % members);
@@ -128,10 +119,7 @@ impl Fanout<'_> {
         group.next = (at + 1) % members;
         let Some(receiver) = group.members.get(at) else { return };
         let message = Addressed { retain: false, ..self.addressed(receiver) };
-        let Some(member) = self.sessions.get_mut(receiver.session as usize).and_then(Option::as_deref_mut)
-        else {
-            return;
-        };
+        let Some(member) = sessions.get_mut(receiver.session) else { return };
         member.end_run(self.encoded, self.sent);
         if member.direct.is_empty() && member.has_room() {
             member.send(message, self.now_s, self.sent);
@@ -168,7 +156,6 @@ impl Core {
         let mut fanout = Fanout {
             publication: &publication,
             shared,
-            sessions: &mut self.sessions,
             dirty: &mut self.dirty,
             encoded: &mut self.encoded,
             ranges: Default::default(),
@@ -181,10 +168,12 @@ impl Core {
             is_stored: is_wanted_later,
         };
         for receiver in &topic.receivers {
-            fanout.reach(receiver);
+            if let Some(session) = self.sessions.get_mut(receiver.session) {
+                fanout.reach(receiver, session);
+            }
         }
         for group in &mut topic.groups {
-            fanout.reach_group(group);
+            fanout.reach_group(group, &mut self.sessions);
         }
         if fanout.is_logged {
             let (shared, is_stored) = (fanout.share(), fanout.is_stored);
@@ -192,7 +181,7 @@ impl Core {
         }
     }
 
-    pub(super) fn append(&mut self, publication: Arc<Publication>, is_stored: bool) {
+    fn append(&mut self, publication: Arc<Publication>, is_stored: bool) {
         self.appended += 1;
         if self.log.is_full(publication.lane) && self.appended >= RELEASE_EVERY {
             self.release();
@@ -203,7 +192,7 @@ impl Core {
     /// Lets go what no session needs of the log.
     pub(super) fn release(&mut self) {
         self.appended = 0;
-        let needed = self.all().filter_map(|session| session.behind).min();
+        let needed = self.sessions.all().filter_map(|session| session.behind).min();
         self.log.release(needed.unwrap_or_else(|| self.log.end()));
     }
 
@@ -211,7 +200,7 @@ impl Core {
     pub(crate) fn flush(&mut self) {
         for at in 0..self.dirty.len() {
             let Some(id) = self.dirty.get(at).copied() else { break };
-            if let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) {
+            if let Some(session) = self.sessions.get_mut(id) {
                 session.end_run(&self.encoded, &mut self.stats.sent);
                 if let Some(link) = &mut session.link {
                     link.is_dirty = false;
@@ -237,36 +226,20 @@ impl Core {
             self.topics_bytes = 0;
         }
         let is_last = self.topics.get(self.last).is_some_and(|last| Arc::ptr_eq(&last.name, name));
-        let at = match is_last.then_some(self.last) {
-            Some(last) => last,
-            None => match self.index.get(&**name) {
+        if !is_last {
+            self.last = match self.index.get(&**name) {
                 Some(at) => *at as usize,
                 None => self.remember(name)?,
-            },
-        };
-        self.last = at;
-        let topic = self.topics.get_mut(at)?;
+            };
+        }
+        let topic = self.topics.get_mut(self.last)?;
         if topic.version != self.version {
             self.topics_bytes -= topic.bytes();
-            self.filters.matching(&topic.name, &mut topic.receivers, &mut topic.groups);
             topic.version = self.version;
-            topic.wanted_later = false;
-            let sessions = &self.sessions;
-            let is_connected = |receiver: &Receiver| {
-                let session = sessions.get(receiver.session as usize).and_then(Option::as_deref);
-                session.is_some_and(|session| session.link.is_some())
-            };
-            topic.receivers.retain(|receiver| {
-                let connected = is_connected(receiver);
-                topic.wanted_later |= !connected && receiver.qos > 0;
-                connected
-            });
-            for group in &mut topic.groups {
-                group.members.retain(is_connected);
-            }
+            topic.find_receivers(&self.filters, &self.sessions);
             self.topics_bytes += topic.bytes();
         }
-        Some(at)
+        Some(self.last)
     }
 
     fn remember(&mut self, name: &Arc<str>) -> Option<usize> {
@@ -289,6 +262,23 @@ impl Core {
 }
 
 impl Topic {
+    /// Those who are connected; of the others, whether there are any who get it later.
+    fn find_receivers(&mut self, filters: &Filters, sessions: &Sessions) {
+        filters.matching(&self.name, &mut self.receivers, &mut self.groups);
+        let is_connected = |receiver: &Receiver| {
+            sessions.get(receiver.session).is_some_and(|session| session.link.is_some())
+        };
+        self.wanted_later = false;
+        self.receivers.retain(|receiver| {
+            let connected = is_connected(receiver);
+            self.wanted_later |= !connected && receiver.qos > 0;
+            connected
+        });
+        for group in &mut self.groups {
+            group.members.retain(is_connected);
+        }
+    }
+
     /// What it takes, with its place in the index.
     fn bytes(&self) -> usize {
         let receivers = |receivers: &Vec<Receiver>| receivers.capacity() * size_of::<Receiver>();

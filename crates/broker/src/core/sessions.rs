@@ -14,13 +14,14 @@ impl Core {
     pub(crate) fn connect(&mut self, newcomer: Newcomer) -> Result<Connected, Claimed> {
         let Newcomer { client_id, user, clean, expiry_s, will, capacity } = newcomer;
         let known = self.by_client.get(&client_id).copied();
-        if let Some(session) = known.and_then(|id| self.session(id))
+        if let Some(session) = known.and_then(|id| self.sessions.get(id))
             && session.user != user
         {
             return Err(Claimed::Owner(Arc::clone(&session.user)));
         }
         if known.is_none()
-            && self.all().filter(|session| session.user == user).count() >= self.limits.sessions_per_user_max
+            && self.sessions.all().filter(|session| session.user == user).count()
+                >= self.limits.sessions_per_user_max
         {
             return Err(Claimed::TooMany);
         }
@@ -32,11 +33,13 @@ impl Core {
                 self.remove(id);
             }
         }
-        let id = present.unwrap_or_else(|| self.add(&client_id, &user));
+        let id = present.unwrap_or_else(|| {
+            let serial = self.number();
+            self.add(Session::new(client_id, user, serial))
+        });
         let number = self.number();
         let expiry_s = expiry_s.min(self.limits.session_expiry_s_max);
-        let session =
-            self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut).expect("it was just made");
+        let session = self.sessions.get_mut(id).expect("it was just made");
         session.link = Some(Link::new(number, capacity));
         (session.expiry_s, session.will, session.will_due_s) = (expiry_s, will, None);
         if let Some(will) = &mut session.will {
@@ -51,7 +54,7 @@ impl Core {
 
     /// Whether the session goes on when its connection ends now, or ended before (MQTT-3.1.2-6; MQTT 5 §3.1.2.11.2).
     fn outlives(&self, id: SessionId) -> bool {
-        self.session(id).is_some_and(|session| session.is_stored() && !session.is_over(self.now_s))
+        self.sessions.get(id).is_some_and(|session| session.is_stored() && !session.is_over(self.now_s))
     }
 
     fn number(&mut self) -> u64 {
@@ -59,27 +62,19 @@ impl Core {
         self.next_number - 1
     }
 
-    fn add(&mut self, client_id: &Arc<str>, user: &Arc<str>) -> SessionId {
-        let serial = self.number();
-        let session = Box::new(Session::new(Arc::clone(client_id), Arc::clone(user), serial));
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.sessions.push(None);
-            SessionId::try_from(self.sessions.len() - 1).expect("there are far fewer sessions")
-        });
-        if let Some(place) = self.sessions.get_mut(id as usize) {
-            *place = Some(session);
-        }
-        self.by_client.insert(Arc::clone(client_id), id);
+    fn add(&mut self, session: Session) -> SessionId {
+        let client_id = Arc::clone(&session.client_id);
+        let id = self.sessions.add(session);
+        self.by_client.insert(client_id, id);
         id
     }
 
     /// Ends a session's connection because another one comes. Its will, when it is due now.
     fn take_over(&mut self, id: SessionId, goes_on: bool) -> Option<Will> {
-        let session = self.sessions.get_mut(id as usize)?.as_deref_mut()?;
-        let was_connected = session.link.is_some();
+        let session = self.sessions.get_mut(id)?;
+        let (was_connected, will) = (session.link.is_some(), session.will.take());
         self.unlink(id);
-        let session = self.sessions.get_mut(id as usize)?.as_deref_mut()?;
-        let will = session.will.take()?;
+        let will = will?;
         // A will that waits is void when the client comes back in time (MQTT 5 §3.1.3.2.2).
         let is_void = goes_on && (!was_connected || will.delay_s > 0);
         (!is_void).then_some(will)
@@ -113,7 +108,7 @@ impl Core {
 
     fn unlink(&mut self, id: SessionId) {
         let log_end = self.log.end();
-        let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(session) = self.sessions.get_mut(id) else { return };
         // What waits to be moved to its output is among the encoded still.
         session.end_run(&self.encoded, &mut self.stats.sent);
         let Some(mut link) = session.link.take() else { return };
@@ -131,7 +126,7 @@ impl Core {
 
     /// Ends a session with all that hangs on it. Its will, when that waited.
     fn remove(&mut self, id: SessionId) -> Option<(Arc<str>, Will)> {
-        let mut session = self.sessions.get_mut(id as usize)?.take()?;
+        let mut session = self.sessions.remove(id)?;
         for filter in session.subscriptions.keys() {
             self.filters.remove(filter, id);
         }
@@ -139,7 +134,6 @@ impl Core {
         if session.is_on_disk {
             self.gone.insert(Arc::clone(&session.client_id));
         }
-        self.free.push(id);
         self.dirty.retain(|dirty| *dirty != id);
         self.version += 1;
         if let Some(link) = &mut session.link {
@@ -152,12 +146,10 @@ impl Core {
     /// Puts back a session of the disk.
     pub(crate) fn restore_session(&mut self, session: Session) {
         self.next_number = self.next_number.max(session.serial + 1);
-        let id = self.add(&Arc::clone(&session.client_id), &Arc::clone(&session.user));
-        for (filter, subscription) in &session.subscriptions {
+        let id = self.add(session);
+        for (filter, subscription) in self.sessions.get(id).iter().flat_map(|session| &session.subscriptions)
+        {
             self.filters.insert(filter, id, *subscription);
-        }
-        if let Some(place) = self.sessions.get_mut(id as usize) {
-            *place = Some(Box::new(session));
         }
         self.version += 1;
     }
@@ -166,10 +158,8 @@ impl Core {
     pub(crate) fn sweep(&mut self) -> Vec<(Arc<str>, Will)> {
         let now_s = self.now_s;
         let mut wills = Vec::new();
-        for id in (0..).take(self.sessions.len()) {
-            let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else {
-                continue;
-            };
+        for id in self.sessions.ids() {
+            let Some(session) = self.sessions.get_mut(id) else { continue };
             if session.link.is_some() {
                 continue;
             }
@@ -182,7 +172,6 @@ impl Core {
                 wills.extend(self.remove(id));
             }
         }
-        let now_s = self.now_s;
         let expired: Vec<_> = self
             .retained
             .values()
@@ -200,8 +189,8 @@ impl Core {
     /// that is gone. Tells of how many sessions something was taken.
     pub(crate) fn trim(&mut self, may: impl Fn(&str, &str) -> Option<bool>) -> usize {
         let mut trimmed = 0;
-        for id in (0..).take(self.sessions.len()) {
-            let Some(session) = self.session(id) else { continue };
+        for id in self.sessions.ids() {
+            let Some(session) = self.sessions.get(id) else { continue };
             let user = Arc::clone(&session.user);
             if may(&user, "#").is_none() {
                 trimmed += 1;
@@ -216,9 +205,7 @@ impl Core {
     }
 
     fn end_subscriptions(&mut self, id: SessionId, concerned: impl Fn(&str) -> bool) -> bool {
-        let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else {
-            return false;
-        };
+        let Some(session) = self.sessions.get_mut(id) else { return false };
         let ended: Vec<_> = session.subscriptions.extract_if(.., |filter, _| concerned(filter)).collect();
         for (filter, _) in &ended {
             self.filters.remove(filter, id);
@@ -235,9 +222,7 @@ impl Core {
 
     /// Drops what is on its way or waits outside the log on topics `concerned`; how many messages.
     fn drop_waiting(&mut self, id: SessionId, concerned: impl Fn(&str) -> bool) -> usize {
-        let Some(session) = self.sessions.get_mut(id as usize).and_then(Option::as_deref_mut) else {
-            return 0;
-        };
+        let Some(session) = self.sessions.get_mut(id) else { return 0 };
         let before = session.window.len() + session.direct.len();
         let mut resent = session.resent;
         let mut at = 0;
@@ -265,7 +250,7 @@ impl Core {
         self.flush();
         // Also an empty message says the topic's name.
         self.forget_waiting(&concerned);
-        for id in (0..).take(self.sessions.len()) {
+        for id in self.sessions.ids() {
             self.end_subscriptions(id, |filter| concerned(filters::parts(filter).1));
         }
         self.index.retain(|topic, _| !concerned(topic));
@@ -274,12 +259,12 @@ impl Core {
 
     fn forget_waiting(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
         let logged = self.log.erase(&concerned);
-        logged + (0..).take(self.sessions.len()).map(|id| self.drop_waiting(id, &concerned)).sum::<usize>()
+        logged + self.sessions.ids().map(|id| self.drop_waiting(id, &concerned)).sum::<usize>()
     }
 
     /// Ends every connection.
     pub(crate) fn end_all(&mut self, end: End) {
-        for session in self.sessions.iter_mut().flatten() {
+        for session in self.sessions.all_mut() {
             if let Some(link) = &mut session.link {
                 link.end = Some(end);
                 link.wake();
@@ -290,6 +275,7 @@ impl Core {
     /// Sessions that have not had everything, those that miss most first: client id, user, and messages logged since.
     pub(crate) fn behind(&self) -> Vec<(Arc<str>, Arc<str>, usize)> {
         let mut behind: Vec<_> = self
+            .sessions
             .all()
             .filter_map(|session| Some((session, self.log.len_from(session.behind?))))
             .filter(|(_, messages)| *messages > 0)
@@ -301,13 +287,7 @@ impl Core {
 
     /// Sessions: all, those that are behind, and how many messages are logged since the last of them left.
     pub(crate) fn lag(&self) -> (usize, usize, usize) {
-        let (mut all, mut behind, mut most) = (0, 0, 0);
-        for session in self.all() {
-            all += 1;
-            let lag = session.behind.map_or(0, |position| self.log.len_from(position));
-            behind += usize::from(lag > 0);
-            most = most.max(lag);
-        }
-        (all, behind, most)
+        let behind = self.behind();
+        (self.by_client.len(), behind.len(), behind.first().map_or(0, |(_, _, messages)| *messages))
     }
 }
