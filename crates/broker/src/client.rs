@@ -281,13 +281,6 @@ impl Drop for Online {
     }
 }
 
-/// Why no more is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Closing {
-    /// Until then, what is written already is on its way.
-    deadline: Instant,
-}
-
 /// A client that is logged in.
 struct Client<S> {
     wire: Wire<S>,
@@ -295,7 +288,8 @@ struct Client<S> {
     last_received: Instant,
     /// Since when its socket takes nothing.
     blocked: Option<Instant>,
-    closing: Option<Closing>,
+    /// No more is read; until then, what is written already is on its way.
+    closing: Option<Instant>,
     /// What its answers amounted to since its last write.
     waiting_bytes: usize,
     timer: Option<Pin<Box<Sleep>>>,
@@ -422,16 +416,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let allowed =
             engine.role_allows(self.online.user.name.as_str(), |role| acl::may_publish(role, &publish.topic));
         if allowed {
-            let now_s = engine.core.lock().now_s;
-            let publication = Publication::new(publish.topic.as_str().into(), publish.payload.clone());
-            engine.publish(Publication {
-                qos: publish.qos,
-                retain: publish.retain,
-                properties: publish.properties.clone(),
-                expires_s: publish.expiry_s.map(|expiry_s| now_s + u64::from(expiry_s)),
-                origin: self.online.at.serial,
-                ..publication
-            });
+            let publication = publish.publication();
+            engine.publish(Publication { origin: self.online.at.serial, ..publication }, publish.expiry_s);
         } else {
             debug!(parent: &self.wire.connection.span, topic = publish.topic, "this user may not publish there");
         }
@@ -477,7 +463,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             self.take_output();
             self.wire.writing.extend(words);
             let linger = Duration::from_millis(self.online.engine.limits.linger_ms_max);
-            self.closing = Some(Closing { deadline: Instant::now() + linger });
+            self.closing = Some(Instant::now() + linger);
         }
     }
 
@@ -547,7 +533,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let silent = silent.map(|silence_max| (self.last_received + silence_max, true));
         let stall_max = Duration::from_millis(self.online.engine.limits.stall_ms_max);
         let stalled = self.blocked.map(|since| (since + stall_max, false));
-        let closing = self.closing.map(|closing| (closing.deadline, false));
+        let closing = self.closing.map(|deadline| (deadline, false));
         [silent, stalled, closing].into_iter().flatten().min()
     }
 

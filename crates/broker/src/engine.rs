@@ -76,11 +76,12 @@ impl Engine {
         self.logins.user(user).is_some_and(|user| allows(&user.role))
     }
 
-    /// Publishes for a client or as its will.
-    pub(crate) fn publish(&self, mut publication: Publication) {
+    /// Publishes for a client or as its will. Its expiry begins now.
+    pub(crate) fn publish(&self, mut publication: Publication, expiry_s: Option<u32>) {
         // Not worth keeping: it goes to those who are here.
         publication.retain &= publication.payload.len() <= self.limits.retained_bytes_max;
         let mut core = self.core.lock();
+        publication.expires_s = expiry_s.map(|expiry_s| core.now_s + u64::from(expiry_s));
         core.publish(publication);
         core.flush();
     }
@@ -92,8 +93,7 @@ impl Engine {
             info!(user, ?topic, "a will is not published: its user may no longer publish there");
             return;
         }
-        let expires_s = will.expiry_s.map(|expiry_s| self.core.lock().now_s + u64::from(expiry_s));
-        self.publish(Publication { expires_s, ..will.publication });
+        self.publish(will.publication, will.expiry_s);
     }
 
     /// Sweeps out what has expired, until the engine stops.

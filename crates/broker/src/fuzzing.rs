@@ -175,7 +175,7 @@ impl Conversation {
         }
         let client_id: Arc<str> = request.client_id.as_str().into();
         let will = request.will.as_ref().map(|will| Will {
-            publication: publication(&will.message, 0),
+            publication: will.message.publication(),
             delay_s: will.delay_s,
             expiry_s: will.message.expiry_s,
         });
@@ -211,7 +211,7 @@ impl Conversation {
         let allowed = !publish.topic.starts_with("denied");
         if allowed {
             let expires_s = publish.expiry_s.map(|expiry_s| self.core.now_s + u64::from(expiry_s));
-            self.core.publish(Publication { expires_s, ..publication(publish, at.serial) });
+            self.core.publish(Publication { expires_s, origin: at.serial, ..publish.publication() });
             self.core.flush();
         }
         self.protocol.published(publish, allowed)
@@ -318,16 +318,6 @@ impl Core {
         let log = PerLane { readings, others };
         let Changes { sessions, log_end, now_s, next_number, .. } = changes;
         Self::restored(LIMITS, Stored { retained, sessions, log, log_end, now_s, next_number })
-    }
-}
-
-fn publication(request: &PublishRequest, origin: u64) -> Publication {
-    Publication {
-        qos: request.qos,
-        retain: request.retain,
-        properties: request.properties.clone(),
-        origin,
-        ..Publication::new(request.topic.as_str().into(), request.payload.clone())
     }
 }
 

@@ -16,7 +16,6 @@ use crate::core::filters::is_topic;
 use crate::core::session::{Capacity, Will};
 use crate::core::{Claimed, Connected, Newcomer};
 use crate::engine::Engine;
-use crate::message::Publication;
 use crate::protocol::{ConnectRefusal, ConnectRequest, WillRequest};
 
 /// Characters of a client id. The standard asks for 23; a client id is told in every line of the log about its client.
@@ -119,17 +118,7 @@ fn judge_will(request: &WillRequest, user: &User) -> Result<Will, Refusal> {
     if !acl::may_publish(&user.role, &message.topic) {
         return Err(Refusal::WillNotAllowed { topic: message.topic.clone() });
     }
-    let publication = Publication::new(message.topic.as_str().into(), message.payload.clone());
-    Ok(Will {
-        publication: Publication {
-            qos: message.qos,
-            retain: message.retain,
-            properties: message.properties.clone(),
-            ..publication
-        },
-        delay_s: request.delay_s,
-        expiry_s: message.expiry_s,
-    })
+    Ok(Will { publication: message.publication(), delay_s: request.delay_s, expiry_s: message.expiry_s })
 }
 
 fn refuse(engine: &Engine, request: &ConnectRequest, refusal: &Refusal) -> ConnectRefusal {

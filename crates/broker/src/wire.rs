@@ -137,25 +137,33 @@ pub(crate) enum Answer {
 
 /// Cuts the first packet off.
 pub(crate) fn frame(bytes: &[u8], len_max: usize) -> Frame {
-    let Some((&first, rest)) = bytes.split_first() else { return Frame::Part };
-    let mut len = 0_usize;
-    for at in 0..4 {
-        let Some(&byte) = rest.get(at) else { return Frame::Part };
-        len |= usize::from(byte & 0x7f) << (7 * at);
+    let Some(&first) = bytes.first() else { return Frame::Part };
+    let Some((len, at)) = variable(bytes, 1) else {
+        return if bytes.len() > 4 { Frame::Malformed } else { Frame::Part };
+    };
+    // More bytes than the value needs are malformed (MQTT 5 §1.5.5).
+    if variable_len(len) != at - 1 {
+        return Frame::Malformed;
+    }
+    let total = at + len;
+    match bytes.get(at..total) {
+        _ if total > len_max => Frame::TooLong,
+        None => Frame::Part,
+        Some(body) => packet(first, body, total),
+    }
+}
+
+/// A variable byte integer at this place, and where what follows it begins (MQTT 5 §1.5.5). `None` when it is cut, or has more
+/// than four bytes.
+pub(crate) fn variable(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    let mut value = 0;
+    for (count, byte) in bytes.iter().skip(at).take(4).enumerate() {
+        value |= usize::from(byte & 0x7f) << (7 * count);
         if byte & 0x80 == 0 {
-            // More bytes than the value needs are malformed (MQTT 5 §1.5.5).
-            if variable_len(len) != at + 1 {
-                return Frame::Malformed;
-            }
-            let total = 2 + at + len;
-            return match bytes.get(2 + at..total) {
-                _ if total > len_max => Frame::TooLong,
-                None => Frame::Part,
-                Some(body) => packet(first, body, total),
-            };
+            return Some((value, at + count + 1));
         }
     }
-    Frame::Malformed
+    None
 }
 
 fn packet(first: u8, body: &[u8], len: usize) -> Frame {
