@@ -7,6 +7,7 @@
 
 mod changes;
 pub(crate) mod filters;
+mod listing;
 pub(crate) mod log;
 mod publish;
 pub(crate) mod session;

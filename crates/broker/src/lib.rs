@@ -43,7 +43,7 @@ pub use authority::Authority;
 pub use error::{BrokerError, bind_advice};
 pub use limits::BrokerLimits;
 pub use message::Lane;
-pub use storage::{FILE as STORAGE_FILE, StorageError, WRITE_INTERVAL};
+pub use storage::{FILE as STORAGE_FILE, StorageError, StoredSessions, WRITE_INTERVAL};
 pub use tls::{TlsError, TlsIdentity, generate_self_signed};
 
 use std::net::SocketAddr;
@@ -57,6 +57,7 @@ use core::session::End;
 use engine::Engine;
 use listener::{Front, Wire};
 use message::Publication;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tracing::warn;
 use vitalwire_access::{Networks, Origins, Proxies};
@@ -161,6 +162,23 @@ pub struct SessionLag {
     pub user: Arc<str>,
     /// Messages that wait since it was up to date, also those that others subscribed to.
     pub messages: u64,
+}
+
+/// A session as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionInfo {
+    /// Its client id.
+    pub client_id: Arc<str>,
+    /// Whose it is.
+    pub user: Arc<str>,
+    /// For how many seconds its client is away, counted while the broker runs; nothing while it is connected.
+    pub away_s: Option<u64>,
+    /// How many seconds it outlives its connection; when that has ended, how many of them are left.
+    pub kept_s: u64,
+    /// The filters that it subscribed to.
+    pub filters: Vec<Box<str>>,
+    /// Messages on their way to it or waiting, at most: also those since it was up to date that others subscribed to.
+    pub waiting: u64,
 }
 
 /// A running broker. Dropping it ends it without a last delivery; [`Broker::stop`] is better.
@@ -276,6 +294,28 @@ impl Broker {
             messages: messages as u64,
         };
         behind.into_iter().map(lag).collect()
+    }
+
+    /// All sessions, those that messages wait for first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.engine.core.lock().listed()
+    }
+
+    /// Ends the session of a client id, and its connection: what waits for it is dropped, its will is published. Returns when
+    /// that is on the disk; whose session it was, nothing when there is none. A client that connects again begins anew.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is ended in memory.
+    pub async fn end_session(&self, client_id: &str) -> Result<Option<Arc<str>>, StorageError> {
+        let Some((user, will)) = self.engine.core.lock().end_session(client_id) else { return Ok(None) };
+        if let Some(will) = will {
+            self.engine.publish_will(&user, will);
+        }
+        let engine = Arc::clone(&self.engine);
+        let flushed = tokio::task::spawn_blocking(move || engine.storage.flush()).await;
+        flushed.unwrap_or_else(|panicked| Err(StorageError::Failed(panicked.to_string())))?;
+        Ok(Some(user))
     }
 
     /// Takes no more clients, lets those connected receive what was published, says goodbye, and writes everything to

@@ -7,6 +7,7 @@
 //! acknowledgements were not written gets those messages again.
 
 mod database;
+mod offline;
 mod rows;
 mod writer;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use database::Database;
 pub use database::FILE;
 pub(crate) use database::Stored;
+pub use offline::StoredSessions;
 pub(crate) use rows::{DirectRow, InFlightRow, SessionRow};
 use tracing::error;
 use writer::Writer;

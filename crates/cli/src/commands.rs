@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod man;
+pub(crate) mod mqtt;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscribe;
@@ -77,6 +78,9 @@ pub(crate) enum Command {
     /// Show how the journal is; say that its clock is right
     #[command(subcommand)]
     Journal(journal::JournalCommand),
+    /// Show the sessions of the MQTT broker; end one
+    #[command(subcommand)]
+    Mqtt(mqtt::MqttCommand),
     /// Run software devices against a gateway
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),
@@ -119,6 +123,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => audit::run(command, out),
         Command::History(args) => history::run(&args, out),
         Command::Journal(command) => journal::run(command, out),
+        Command::Mqtt(command) => mqtt::run(command, out),
         Command::Simulate(command) => simulate::run(command, out),
         Command::Subscribe(args) => subscribe::run(&args, out),
         Command::Config(command) => config::run(command, out),

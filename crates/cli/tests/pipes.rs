@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 27] = [
+const PRINTING: [&str; 29] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device links --data {DATA}",
@@ -67,6 +67,8 @@ const PRINTING: [&str; 27] = [
     "journal status --data {DATA}",
     "journal status --json --data {DATA}",
     "journal confirm-clock --data {DATA}",
+    "mqtt sessions --data {DATA}",
+    "mqtt sessions --json --data {DATA}",
     "config show --data {DATA}",
     "config show --defaults",
     "completions bash",
@@ -77,7 +79,7 @@ const PRINTING: [&str; 27] = [
 ];
 
 /// Commands that have tests of their own below or elsewhere, or print nothing to standard output.
-const ELSEWHERE: [&str; 18] = [
+const ELSEWHERE: [&str; 19] = [
     "device add",
     "device erase",
     "device provision",
@@ -88,6 +90,7 @@ const ELSEWHERE: [&str; 18] = [
     "emqx remove",
     "emqx sync",
     "healthcheck",
+    "mqtt end-session",
     "serve",
     "simulate device",
     "simulate fleet",

@@ -120,6 +120,9 @@ const LINES: &[Line] = &[
         &[],
         Watch("bed_07", "Pico/bed_07/Physiological_Data/Temperature 3"),
     ),
+    // No one need be connected. There is no such session: tests/mqtt_sessions.rs has one.
+    ("vitalwire mqtt sessions --data ./data", &[], Run("")),
+    ("vitalwire mqtt end-session old-display --data ./data", &[], Leave),
     (
         "vitalwire history bed_07 --channel Temperature --last 8h --data ./data",
         &[],

@@ -9,6 +9,9 @@ pub(crate) const PROFILES: &str = "profiles";
 /// The name of this server at an external broker.
 pub(crate) const BROKER_CLIENT_ID: &str = "broker-client-id";
 
+/// The socket at which a running server is asked by the command line.
+pub(crate) const CONTROL: &str = "control.sock";
+
 /// The file that a running server holds locked, so that two never serve one data folder.
 #[must_use]
 pub fn server_lock(data: &Path) -> PathBuf {

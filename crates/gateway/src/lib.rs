@@ -13,6 +13,7 @@ mod cause;
 mod clock;
 mod connection;
 mod context;
+mod control;
 mod data_folder;
 mod enrolment;
 mod erasure;
@@ -38,6 +39,7 @@ mod ticket;
 mod tls;
 mod topics;
 
+pub use control::{ControlError, end_mqtt_session, mqtt_sessions};
 pub use data_folder::{journal_file, server_lock};
 pub use event::{DeviceEvent, Event, ServerEvent, Status};
 pub use feed::{Feed, FeedItem, FeedReader};
@@ -48,6 +50,7 @@ pub use profiles::ProfilesError;
 pub use publisher::{BrokerChoice, BrokerUrlError, ExternalBroker, PublisherError};
 pub use reading::{Reading, ReadingValue};
 pub use server::{Addresses, DeviceState, Server, ServerConfig, ServerError, ServerHandle, ServerHealth};
+pub use vitalwire_broker::SessionInfo;
 pub use vitalwire_journal::{
     Assurance, BUCKETS_MAX, Bucket, Gap, GapState, Health, HistoryFile, JournalLimits, JournalStatus,
     STEADY_US, Suspension, confirm_clock, free_bytes, suspension,

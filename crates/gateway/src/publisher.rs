@@ -16,7 +16,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vitalwire_access::DeviceId;
-use vitalwire_broker::{BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, SessionLag, StorageError};
+use vitalwire_broker::{
+    BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, SessionInfo, SessionLag, StorageError,
+};
 use vitalwire_registry::Logins;
 
 pub use self::external::{BrokerUrlError, ExternalBroker};
@@ -108,6 +110,25 @@ impl Publisher {
         match &self.0 {
             Kind::Embedded(embedded) => embedded.sessions_behind(),
             Kind::External(_) => Vec::new(),
+        }
+    }
+
+    /// All sessions of the broker, where it is known.
+    pub(crate) fn mqtt_sessions(&self) -> Option<Vec<SessionInfo>> {
+        match &self.0 {
+            Kind::Embedded(embedded) => Some(embedded.sessions()),
+            Kind::External(_) => None,
+        }
+    }
+
+    /// Ends a session; whose it was, if there was one. `None` when the broker is elsewhere.
+    pub(crate) async fn end_mqtt_session(
+        &self,
+        client_id: &str,
+    ) -> Option<Result<Option<Arc<str>>, StorageError>> {
+        match &self.0 {
+            Kind::Embedded(embedded) => Some(embedded.end_session(client_id).await),
+            Kind::External(_) => None,
         }
     }
 

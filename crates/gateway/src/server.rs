@@ -21,6 +21,7 @@ use vitalwire_registry::{Directory, DirectoryWatch, Logins, MasterKey, Registry,
 
 use crate::admission::Admissions;
 use crate::context::Context;
+use crate::control::Control;
 use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
 use crate::event::ServerEvent;
@@ -214,6 +215,9 @@ fn start_services(
     services.spawn(backfill::run(context()).instrument(error_span!("backfill")));
     services.spawn(tell_health(context()).instrument(error_span!("health")));
     services.spawn(erasure::run(directory.clone(), context()).instrument(error_span!("erasure")));
+    if let Some(control) = Control::open(&context().data) {
+        services.spawn(control.run(context()).instrument(error_span!("control")));
+    }
     services.spawn(record_logins(logins, context()).instrument(error_span!("logins")));
 }
 

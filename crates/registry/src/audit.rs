@@ -72,6 +72,8 @@ pub enum AuditKind {
     LoginsFolded,
     /// Someone said that the clock of the server is right, so that old readings are removed again.
     ClockConfirmed,
+    /// Someone ended a user's MQTT session, with what waited for it.
+    SessionEnded,
 }
 
 impl AuditKind {
@@ -96,6 +98,7 @@ impl AuditKind {
             Self::LoginRefused => "login-refused",
             Self::LoginsFolded => "logins-folded",
             Self::ClockConfirmed => "clock-confirmed",
+            Self::SessionEnded => "session-ended",
         }
     }
 }

@@ -80,6 +80,16 @@ impl Registry {
         self.append_only(|change| change.record(AuditKind::ClockConfirmed, "", detail))
     }
 
+    /// Records that someone is about to end an MQTT session of a user: what waits for it is dropped.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record_session_ended(&self, user: &str, client_id: &str) -> Result<()> {
+        self.append_only(|change| {
+            change.record(AuditKind::SessionEnded, user, &format!("client id {client_id}"))
+        })
+    }
+
     /// Records the counts whose minute is over. A server calls this now and then, so that counts do not wait for the next
     /// login.
     ///

@@ -125,7 +125,7 @@ impl Core {
     }
 
     /// Ends a session with all that hangs on it. Its will, when that waited.
-    fn remove(&mut self, id: SessionId) -> Option<(Arc<str>, Will)> {
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<(Arc<str>, Will)> {
         let mut session = self.sessions.remove(id)?;
         for filter in session.subscriptions.keys() {
             self.filters.remove(filter, id);

@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
 use vitalwire_broker::{
-    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Lane, Publishing, SessionLag,
-    StorageError,
+    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Lane, Publishing, SessionInfo,
+    SessionLag, StorageError,
 };
 use vitalwire_registry::Logins;
 
@@ -65,6 +65,14 @@ impl Embedded {
 
     pub(super) fn sessions_behind(&self) -> Vec<SessionLag> {
         self.broker.sessions_behind()
+    }
+
+    pub(super) fn sessions(&self) -> Vec<SessionInfo> {
+        self.broker.sessions()
+    }
+
+    pub(super) async fn end_session(&self, client_id: &str) -> Result<Option<Arc<str>>, StorageError> {
+        self.broker.end_session(client_id).await
     }
 
     pub(super) fn backlog(&self, reading: &Reading, share: Share) {
