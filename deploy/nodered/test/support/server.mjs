@@ -22,12 +22,12 @@ export const server = async (t) => {
     execFileSync(vitalwire, [...args, '--data', data], { input, encoding: 'utf8', stdio: ['pipe', 'pipe', 'pipe'] });
   run(['init']);
   run(['user', 'add', 'node-red', '--role', 'reader', '--password-stdin'], `${MQTT_PASSWORD}\n`);
-  const [devicePort, mqttPort, tlsPort] = await Promise.all([freePort(), freePort(), freePort()]);
+  const [devicePort, mqttPort, tlsPort, websocketPort] = await Promise.all(Array.from({ length: 4 }, freePort));
   const local = (port) => `127.0.0.1:${port}`;
   const serve = async () => {
     const listen = ['--listen', local(devicePort), '--mqtt-listen', local(mqttPort), '--mqtt-tls-listen', local(tlsPort)];
-    const off = ['--mqtt-websocket-listen', 'off', '--metrics-listen', 'off'];
-    const running = start(t, vitalwire, ['serve', '--data', data, ...listen, ...off]);
+    const more = ['--mqtt-websocket-listen', local(websocketPort), '--metrics-listen', 'off'];
+    const running = start(t, vitalwire, ['serve', '--data', data, ...listen, ...more]);
     await running.said('listening devices=');
     return running;
   };
@@ -86,6 +86,7 @@ export const server = async (t) => {
     devicePort,
     mqttPort,
     tlsPort,
+    websocketPort,
     mqttUser: 'node-red',
     mqttPassword: MQTT_PASSWORD,
     certificate: join(data, 'tls/broker-certificate.pem'),
