@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use vitalwire_broker::{Broker, BrokerLimits};
 use vitalwire_testing::mosquitto::Subscriber;
-use vitalwire_testing::{PASSWORD, PATIENCE, until};
+use vitalwire_testing::{PASSWORD, PATIENCE, quick, until};
 
 const STORED: [&str; 7] = ["-i", "display", "-c", "-q", "1", "-t", "Pico/#"];
 
@@ -188,18 +188,22 @@ async fn a_subscriber_that_never_reads_does_not_delay_readings() {
     let mut healthy =
         Subscriber::start(running.plain(), "reader", &["-q", "1", "-t", "Pico/dev_a/end"]).await;
     let payload = bytes::Bytes::from(vec![b'x'; 450]);
-    let mut longest = Duration::ZERO;
-    for number in 0..60_000_u32 {
-        let begun = Instant::now();
-        running.broker.publish("Pico/dev_a/x", payload.clone(), false);
-        longest = longest.max(begun.elapsed());
-        if number % 200 == 0 {
-            tokio::task::yield_now().await;
+    // The longest publish of a round.
+    quick(Duration::from_millis(200), async || {
+        let mut longest = Duration::ZERO;
+        for number in 0..60_000_u32 {
+            let begun = Instant::now();
+            running.broker.publish("Pico/dev_a/x", payload.clone(), false);
+            longest = longest.max(begun.elapsed());
+            if number % 200 == 0 {
+                tokio::task::yield_now().await;
+            }
         }
-    }
-    running.publish("Pico/dev_a/end", "here", false).await;
-    healthy.line_with("Pico/dev_a/end here").await;
-    assert!(longest < Duration::from_millis(200), "one publish took {longest:?}");
+        running.publish("Pico/dev_a/end", "here", false).await;
+        healthy.line_with("Pico/dev_a/end here").await;
+        longest
+    })
+    .await;
     running.broker.stop().await;
 }
 
@@ -226,7 +230,7 @@ async fn a_stop_delivers_what_was_published_and_is_quick() {
     }
     let begun = Instant::now();
     running.broker.stop().await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
     subscriber.line_with("Pico/dev_a/x number 1999").await;
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use vitalwire_registry::{DeviceKey, MasterKey, Registry};
 use vitalwire_testing::link::{HELLO_MS, LinkDevice, batch_of};
 use vitalwire_testing::mosquitto::{Mosquitto, client, run};
-use vitalwire_testing::rabbitmq::{RabbitMq, quiet_port};
+use vitalwire_testing::rabbitmq::RabbitMq;
 use vitalwire_testing::{PASSWORD, PATIENCE, free_port};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,8 +73,7 @@ impl Broker {
     /// With more lines of settings; mosquitto's only.
     async fn start_with(kind: Kind, settings: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = if kind == RABBITMQ { quiet_port() } else { free_port() };
-        let mut broker = Self { kind, folder, port, running: None, settings };
+        let mut broker = Self { kind, folder, port: free_port(), running: None, settings };
         broker.run().await;
         broker
     }

@@ -11,14 +11,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use support::{Serve, run, run_with_stdin, stderr, stdout};
 use vitalwire_registry::{DeviceKey, MasterKey, Registry};
-use vitalwire_testing::PASSWORD;
 use vitalwire_testing::clinic::Subscriber;
 use vitalwire_testing::link::{Answer, LinkDevice, batch};
 use vitalwire_testing::program::until;
+use vitalwire_testing::{PASSWORD, PATIENCE};
 
 const BOOT: u64 = 7;
 
@@ -76,7 +75,7 @@ fn ports(serve: &Serve, data: &str) -> String {
 
 fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

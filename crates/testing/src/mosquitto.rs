@@ -40,9 +40,12 @@ impl Mosquitto {
         std::fs::write(&config, text).unwrap();
         let child = program().arg("-c").arg(&config).stderr(Stdio::null()).spawn().unwrap();
         let mosquitto = Self { child, port };
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            tokio::time::sleep(LOOK).await;
-        }
+        let listens = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, listens).await.expect("mosquitto listens");
         mosquitto
     }
 

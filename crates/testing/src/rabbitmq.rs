@@ -1,6 +1,5 @@
 //! Debian's RabbitMQ with its MQTT plug-in: a broker of the test's own, with an Erlang port mapper of its own.
 
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,7 +41,7 @@ impl RabbitMq {
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("ERL_EPMD_PORT", mapper.to_string())
             .env("RABBITMQ_NODENAME", "vitalwire@localhost")
-            .env("RABBITMQ_DIST_PORT", quiet_port().to_string())
+            .env("RABBITMQ_DIST_PORT", free_port().to_string())
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
@@ -97,14 +96,6 @@ async fn listens(port: u16) {
         }
     };
     tokio::time::timeout(PATIENCE, ready).await.expect("it listens");
-}
-
-/// A port of 127.0.0.1 that no one uses now, nor is given by the system: RabbitMQ takes its ports seconds after it was started, when
-/// connections of other tests have taken what was free.
-pub fn quiet_port() -> u16 {
-    let ports = std::iter::repeat_with(|| rand::random_range(20_000..32_000));
-    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next().expect("there is always another")
 }
 
 /// The program itself: the one in the PATH wants to be root and becomes the system's user.
