@@ -20,11 +20,14 @@ use vitalwire_testing::mosquitto::{Subscriber, client, run};
 use vitalwire_testing::{PASSWORD, PATIENCE};
 
 async fn start_all() -> (Running, String) {
+    start_all_limited(BrokerLimits { handshake_ms_max: 60_000, ..Default::default() }).await
+}
+
+async fn start_all_limited(limits: BrokerLimits) -> (Running, String) {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
     let identity = generate_self_signed(folder.path(), &names).unwrap();
     let certificate = identity.certificate.to_str().unwrap().to_owned();
-    let limits = BrokerLimits { handshake_ms_max: 300, ..Default::default() };
     let mut config = config(folder.path(), limits);
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     (config.tls, config.websocket) = (Some((free, identity)), Some(free));
@@ -49,7 +52,8 @@ async fn debians_client_subscribes_over_tls_and_checks_the_certificate() {
 
 #[tokio::test]
 async fn half_a_handshake_is_closed_in_time() {
-    let (running, _) = start_all().await;
+    let limits = BrokerLimits { handshake_ms_max: 300, ..Default::default() };
+    let (running, _) = start_all_limited(limits).await;
     for address in [running.broker.addresses().tls.unwrap(), running.broker.addresses().websocket.unwrap()] {
         let mut socket = TcpStream::connect(address).await.unwrap();
         let closed = tokio::time::timeout(PATIENCE, socket.read(&mut [0; 1])).await;

@@ -16,7 +16,7 @@ use vitalwire_testing::program::until;
 const CONNECTIONS: u64 = 4_000;
 const LOGINS: u64 = 50;
 /// How long after an attack memory may be above where it was.
-const BACK_AFTER_MAX: Duration = Duration::from_secs(30);
+const BACK_AFTER_MAX: Duration = Duration::from_secs(60);
 /// What a password check takes, two at once, and what the rest of 50 logins may take.
 const LOGINS_KIB: u64 = 2 * 19 * 1024 + 50 * 1024;
 
@@ -72,6 +72,8 @@ fn log_in(address: &str, number: u64) -> TcpStream {
 fn memory_comes_back_after_half_handshakes_and_logins() {
     rlimit::increase_nofile_limit(CONNECTIONS + 500).unwrap();
     let data = Data::new();
+    // None of the half handshakes ends by itself before all are there.
+    std::fs::write(data.folder().join("vitalwire.toml"), "[devices]\nfirst_frame_ms_max = 600000\n").unwrap();
     let serve = Serve::start_with(&data.folder(), |command| {
         command.args(["--mqtt-listen", "127.0.0.1:0"]).stderr(std::process::Stdio::null());
     });

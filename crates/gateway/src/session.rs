@@ -252,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn newcomer_is_refused_as_soon_as_the_holder_delivers() {
-        let sessions = sessions();
+        let sessions = Arc::new(Sessions::new(Duration::from_secs(3_600)));
         let holder = sessions.enter(&device(1), &lease()).await.unwrap();
         let newcomer = tokio::spawn({
             let sessions = Arc::clone(&sessions);
