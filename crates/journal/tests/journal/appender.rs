@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use vitalwire_journal::{Entry, Journal, Outcome};
 
-use crate::fixture::{body, device, entry, everything, limits, path_in};
+use crate::fixture::{PATIENCE, body, device, entry, everything, limits, path_in};
 
 const FOLDER_VARIABLE: &str = "VITALWIRE_JOURNAL_APPENDER_FOLDER";
 const DEVICES: u64 = 4;
@@ -48,8 +48,7 @@ impl Appender {
 
     /// What was acknowledged by the time so long after the first acknowledgement.
     pub(crate) fn acknowledged_for(&self, time: Duration) -> Vec<Ack> {
-        let first =
-            self.acks.recv_timeout(Duration::from_secs(30)).expect("the process acknowledges nothing");
+        let first = self.acks.recv_timeout(PATIENCE).expect("the process acknowledges nothing");
         let (mut acks, end) = (vec![first], Instant::now() + time);
         while let Ok(ack) = self.acks.recv_timeout(end.saturating_duration_since(Instant::now())) {
             acks.push(ack);

@@ -8,7 +8,7 @@ use vitalwire_journal::{
     BootClock, Clock, ClockTrouble, Entry, Journal, JournalLimits, Moment, confirm_clock, suspension,
 };
 
-use crate::fixture::{Fixture, T0_US, append, device, entry, everything, limits, path_in};
+use crate::fixture::{Fixture, PATIENCE, T0_US, append, device, entry, everything, limits, path_in};
 
 const DAY_US: i64 = 24 * 3_600_000_000;
 const AGE: Duration = Duration::from_secs(90 * 24 * 3_600);
@@ -111,7 +111,7 @@ impl Ward {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let in_time = tokio::time::timeout(Duration::from_secs(20), held).await;
+        let in_time = tokio::time::timeout(PATIENCE, held).await;
         assert!(in_time.is_ok(), "{} entries are held, not {wanted}", self.held().await);
     }
 }
@@ -122,7 +122,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 #[tokio::test]

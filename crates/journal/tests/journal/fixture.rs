@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{Assurance, Entry, Health, Journal, JournalLimits, Outcome, Stored};
 
+/// Beyond this a test has hung.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// 2026-11-24, so that nothing is old unless a test says so.
 pub(crate) const T0_US: i64 = 1_795_000_000_000_000;
 
@@ -100,6 +102,6 @@ pub(crate) async fn everything(journal: &Journal) -> Vec<Stored> {
 
 pub(crate) async fn wait_for_health(journal: &Journal, wanted: impl FnMut(&Health) -> bool) -> Health {
     let mut health = journal.health();
-    let found = tokio::time::timeout(Duration::from_secs(20), health.wait_for(wanted)).await;
+    let found = tokio::time::timeout(PATIENCE, health.wait_for(wanted)).await;
     found.expect("the health did not change in time").unwrap().clone()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vitalwire_journal::{JournalError, READERS_MAX};
 
-use crate::fixture::{Fixture, append, append_range, entry};
+use crate::fixture::{Fixture, PATIENCE, append, append_range, entry};
 
 #[tokio::test]
 async fn reads_in_order_and_only_what_is_asked_for() {
@@ -105,7 +105,7 @@ async fn position_reaches_the_disk_by_itself() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), written).await.expect("the position is not written");
+    tokio::time::timeout(PATIENCE, written).await.expect("the position is not written");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use vitalwire_registry::{ImportError, LineFault, PROOF_LEN_MAX, RegistryError, U
 
 use crate::fixture::{Fixture, id, name, password, reader};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_request_revokes_the_device_and_waits_for_the_server() {
