@@ -10,12 +10,12 @@ pub(crate) mod filters;
 mod listing;
 pub(crate) mod log;
 mod publish;
+mod retained;
 pub(crate) mod session;
 mod sessions;
 pub(crate) mod turn;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Bound;
 use std::sync::Arc;
 
 pub(crate) use self::changes::Changes;
@@ -38,6 +38,7 @@ pub(crate) struct CoreLimits {
     pub(crate) sessions_per_user_max: usize,
     pub(crate) session_expiry_s_max: u32,
     pub(crate) retained_max: usize,
+    pub(crate) retained_bytes_max: usize,
     /// Messages outside the log that wait for one session.
     pub(crate) direct_max: usize,
     /// Bytes that wait for all sockets together; at it, clients that are behind miss QoS 0 messages.
@@ -104,6 +105,8 @@ pub(crate) struct Newcomer {
 pub(crate) struct CoreStats {
     pub(crate) published: u64,
     pub(crate) sent: Sent,
+    /// Messages that were to be retained and were not, because of a limit.
+    pub(crate) not_retained: u64,
 }
 
 /// All sessions, by their numbers. A number is free again when its session ended.
@@ -173,6 +176,8 @@ pub(crate) struct Core {
     by_client: HashMap<Arc<str>, SessionId>,
     pub(crate) next_number: u64,
     retained: BTreeMap<Arc<str>, Arc<Publication>>,
+    /// What they take.
+    retained_bytes: usize,
     /// Topics whose retained message the disk has not, or has another.
     retained_changed: HashSet<Arc<str>>,
     /// Stored sessions that ended since the disk was told.
@@ -203,6 +208,7 @@ impl Core {
             by_client: HashMap::new(),
             next_number: 1,
             retained: BTreeMap::new(),
+            retained_bytes: 0,
             retained_changed: HashSet::new(),
             gone: HashSet::new(),
             log,
@@ -224,35 +230,6 @@ impl Core {
     fn at(&mut self, at: At) -> Option<&mut Session> {
         let session = self.sessions.get_mut(at.session)?;
         session.link.as_ref().is_some_and(|link| link.number == at.number).then_some(session)
-    }
-
-    fn retain(&mut self, publication: Arc<Publication>) {
-        let topic = Arc::clone(&publication.topic);
-        if publication.payload.is_empty() {
-            if self.retained.remove(&topic).is_some() {
-                self.retained_changed.insert(topic);
-            }
-        } else if self.retained.len() < self.limits.retained_max || self.retained.contains_key(&topic) {
-            self.retained.insert(Arc::clone(&topic), publication);
-            self.retained_changed.insert(topic);
-        }
-    }
-
-    /// Puts back a retained message of the disk.
-    pub(crate) fn restore_retained(&mut self, publication: Publication) {
-        self.retained.insert(Arc::clone(&publication.topic), Arc::new(publication));
-    }
-
-    /// The retained messages whose topics match the filter.
-    pub(crate) fn retained(&self, filter: &str) -> impl Iterator<Item = &Arc<Publication>> {
-        // Topics are sorted, so that those which begin as the filter does lie together.
-        let fixed = filter.find(['#', '+']).map_or(filter, |at| filter.get(..at).unwrap_or_default());
-        let fixed = fixed.strip_suffix('/').unwrap_or(fixed).to_owned();
-        let from = self.retained.range::<str, _>((Bound::Included(fixed.as_str()), Bound::Unbounded));
-        from.map_while(move |(topic, publication)| topic.starts_with(fixed.as_str()).then_some(publication))
-            .filter(move |publication| {
-                filters::matches(filter, &publication.topic) && !publication.is_expired(self.now_s)
-            })
     }
 }
 

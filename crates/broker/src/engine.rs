@@ -78,9 +78,12 @@ impl Engine {
 
     /// Publishes for a client or as its will. Its expiry begins now.
     pub(crate) fn publish(&self, mut publication: Publication, expiry_s: Option<u32>) {
-        // Not worth keeping: it goes to those who are here.
-        publication.retain &= publication.payload.len() <= self.limits.retained_bytes_max;
         let mut core = self.core.lock();
+        if publication.retain && publication.payload.len() > self.limits.retained_bytes_max {
+            // Not worth keeping: it goes to those who are here.
+            publication.retain = false;
+            core.count_not_retained();
+        }
         publication.expires_s = expiry_s.map(|expiry_s| core.now_s + u64::from(expiry_s));
         core.publish(publication);
         core.flush();

@@ -27,6 +27,7 @@ const LIMITS: CoreLimits = CoreLimits {
     sessions_per_user_max: 4,
     session_expiry_s_max: 50,
     retained_max: 4,
+    retained_bytes_max: 1 << 20,
     direct_max: 4,
     out_bytes_max: 1 << 12,
     topics_bytes_max: 1 << 10,

@@ -134,6 +134,8 @@ pub struct BrokerStats {
     /// Messages dropped: of QoS 0 for a client that took them too slowly, once for each; of QoS 1 and 2 that were to go to
     /// someone when what waits was full, once for all.
     pub dropped: u64,
+    /// Messages that were to be retained and were not, because of a limit.
+    pub not_retained: u64,
     /// Logins with a wrong name or password, without one, or locked out.
     pub failed_logins: u64,
     /// Connections closed at once because of a cap.
@@ -273,6 +275,7 @@ impl Broker {
             published: stats.published,
             sent: stats.sent.sent,
             dropped: stats.sent.dropped,
+            not_retained: stats.not_retained,
             failed_logins: counted.failed_logins,
             refused_connections: counted.refused_connections,
             evicted_connections: self.engine.connections.evicted(),

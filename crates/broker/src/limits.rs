@@ -31,8 +31,11 @@ pub struct BrokerLimits {
     pub queued_bytes_max: usize,
     /// How long a session outlives its connection at most, in seconds. Then it is deleted.
     pub session_expiry_s_max: u32,
-    /// Topics with a retained message. One more is delivered but not retained.
+    /// Topics with a retained message. One more is delivered but not retained. Counted.
     pub retained_messages_max: usize,
+    /// Bytes of all retained messages together. One that does not fit is delivered but not retained, and neither is the one
+    /// before it on its topic any more. Counted.
+    pub retained_bytes_total_max: usize,
     /// Time for the TLS or WebSocket handshake, in milliseconds. Then the connection is closed.
     pub handshake_ms_max: u64,
     /// Time from there to a good CONNECT, in milliseconds, at most 10,000. Then the connection is closed.
@@ -48,7 +51,7 @@ pub struct BrokerLimits {
     pub client_publishes_max: u16,
     /// Topic aliases that one client may define. A greater one ends its connection.
     pub topic_aliases_max: u16,
-    /// Largest retained message of a client, in bytes. A larger one is delivered but not retained.
+    /// Largest retained message of a client, in bytes. A larger one is delivered but not retained. Counted.
     pub retained_bytes_max: usize,
     /// How long a client's socket may take no byte, in milliseconds. Then it is gone; its session keeps what it missed.
     pub stall_ms_max: u64,
@@ -69,6 +72,7 @@ impl Default for BrokerLimits {
             queued_bytes_max: 128 * 1024 * 1024,
             session_expiry_s_max: 7 * 24 * 60 * 60,
             retained_messages_max: 1_000_000,
+            retained_bytes_total_max: 128 * 1024 * 1024,
             handshake_ms_max: 5_000,
             connect_ms_max: 9_000,
             // A thousand devices at 20 Hz make 160,000 messages of 60 bytes a second, so a subscriber that the system lets
@@ -101,6 +105,7 @@ impl BrokerLimits {
             sessions_per_user_max: self.sessions_per_user_max,
             session_expiry_s_max: self.session_expiry_s_max,
             retained_max: self.retained_messages_max,
+            retained_bytes_max: self.retained_bytes_total_max,
             direct_max: DIRECT_MAX,
             out_bytes_max: self.outgoing_bytes_total_max,
             topics_bytes_max: TOPICS_BYTES_MAX,

@@ -109,6 +109,11 @@ impl Protocol {
         {
             return input;
         }
+        if self.v5 && judge::has_alias_zero(packet) {
+            let mut inputs = Vec::from_iter(reply(self.disconnect(DisconnectReasonCode::TopicAliasInvalid)));
+            inputs.push(Input::Broken("a topic alias is zero".to_owned()));
+            return inputs;
+        }
         let packet = if self.is_connected { Cow::Borrowed(packet) } else { judge::with_aliases(packet) };
         let events = self.connection.recv(&mut Cursor::new(&packet));
         let mut inputs = Vec::new();

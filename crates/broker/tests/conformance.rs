@@ -116,6 +116,24 @@ async fn who_breaks_the_protocol_and_still_talks_is_told_why() {
 }
 
 #[tokio::test]
+async fn an_alias_that_there_cannot_be_is_called_so() {
+    let limits = BrokerLimits { topic_aliases_max: 3, ..BrokerLimits::default() };
+    let running = start_limited(limits).await;
+    // Zero, alone and behind one of each form of property; and one more than there may be. At QoS 0 and 1.
+    let many = b"\x01\x01\x02\0\0\0\x09\x03\0\x01c\x08\0\x01r\x09\0\x01d\x26\0\x01k\0\x01v\x23\0\0";
+    for properties in [&b"\x23\0\0"[..], many, b"\x23\0\x04"] {
+        for (first, id) in [(0x30, &b""[..]), (0x32, b"\0\x01")] {
+            let mut raw = Raw::new(&running, &connect_5(b"")).await;
+            let len = [u8::try_from(properties.len()).unwrap()];
+            raw.say(&packet(first, &[&text("home/x")[..], id, &len, properties, b"x"].concat())).await;
+            assert_eq!(raw.hear().await.unwrap(), [DISCONNECT, 1, 0x94], "Topic Alias invalid");
+            assert_eq!(raw.hear().await, None);
+        }
+    }
+    running.broker.stop().await;
+}
+
+#[tokio::test]
 async fn properties_that_may_come_once_or_not_alone_end_the_connection() {
     let running = start().await;
     let mut raw = Raw::new(&running, &connect_5(b"")).await;

@@ -146,7 +146,7 @@ impl Core {
         let mut shared = None;
         if publication.retain {
             let publication = Arc::new(publication.clone());
-            self.retain(Arc::clone(&publication));
+            self.retain(&publication);
             shared = Some(publication);
         }
         let Some(at) = self.find(&publication.topic) else { return };

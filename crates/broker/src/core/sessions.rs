@@ -179,8 +179,7 @@ impl Core {
             .map(|of| Arc::clone(&of.topic))
             .collect();
         for topic in expired {
-            self.retained.remove(&topic);
-            self.retained_changed.insert(topic);
+            self.forget_retained(&topic);
         }
         wills
     }

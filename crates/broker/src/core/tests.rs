@@ -19,6 +19,7 @@ const LIMITS: CoreLimits = CoreLimits {
     sessions_per_user_max: 3,
     session_expiry_s_max: 100,
     retained_max: 3,
+    retained_bytes_max: 1 << 20,
     direct_max: 4,
     out_bytes_max: 1 << 20,
     topics_bytes_max: 1 << 20,
@@ -375,6 +376,67 @@ fn retained_messages_come_with_a_subscription_as_it_asks() {
     core.flush();
     assert_eq!(client.read_all(&mut core), [""]);
     assert_eq!(core.retained("a/#").count(), 1);
+}
+
+#[test]
+fn retained_messages_take_no_more_bytes_than_they_may() {
+    let retain = |core: &mut Core, topic: &str, text: &str| {
+        core.publish(Publication { retain: true, ..publication(topic, text) });
+    };
+    let kept = |core: &Core| -> Vec<String> {
+        core.retained("#").map(|of| String::from_utf8(of.payload.to_vec()).unwrap()).collect()
+    };
+    let one = publication("a", "1").footprint();
+    let mut core = core_of(CoreLimits { retained_max: 100, retained_bytes_max: 2 * one + 8, ..LIMITS });
+    let client = Client::new(&mut core, "display", &["#"]);
+    for (topic, text) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        retain(&mut core, topic, text);
+    }
+    assert_eq!((kept(&core), core.stats().not_retained), (vec!["1".to_owned(), "2".to_owned()], 1));
+    assert_eq!(client.read_all(&mut core), ["1", "2", "3"], "it is delivered all the same");
+    // One that grows within the room, and one that does not: what it replaces is no longer true.
+    retain(&mut core, "a", "123456789");
+    assert_eq!(kept(&core), ["123456789", "2"]);
+    retain(&mut core, "b", "22");
+    assert_eq!((kept(&core), core.stats().not_retained), (vec!["123456789".to_owned()], 2));
+    // What is cleared, erased or expires makes room.
+    retain(&mut core, "a", "");
+    retain(&mut core, "c", "3");
+    core.publish(Publication { retain: true, expires_s: Some(5), ..publication("d", "4") });
+    core.now_s = 6;
+    core.sweep();
+    core.erase(|topic| topic == "c");
+    assert_eq!((core.retained_bytes, kept(&core)), (0, Vec::new()));
+    core.restore_retained(publication("r", "5"));
+    assert_eq!(core.retained_bytes, publication("r", "5").footprint());
+}
+
+/// 100 sessions of one reader, all away, and a stream that none of them takes.
+#[test]
+fn absent_sessions_of_one_reader_hold_no_more_than_the_log_may() {
+    let limits = CoreLimits { sessions_per_user_max: 100, ..LIMITS };
+    let mut core = core_of(limits);
+    for number in 0..100 {
+        Client::new(&mut core, &number.to_string(), &["#", "a/+", "a/b"]).leave(&mut core);
+    }
+    assert_eq!(core.connect(newcomer("one more")).unwrap_err(), Claimed::TooMany);
+    for number in 0..20_000 {
+        publish(&mut core, &format!("a/{}", number % 50), &format!("{number:01000}"));
+    }
+    let LogLimits { messages_max, bytes_max } = limits.log;
+    let held = |core: &Core| core.sessions.all().map(|of| of.window.len() + of.direct.len()).sum::<usize>();
+    assert_eq!((held(&core), core.out_bytes), (0, 0), "a session that is away is a position");
+    let logged = core.log.len_from(0);
+    assert!(logged <= messages_max && logged * 1_000 <= bytes_max, "{logged}");
+    assert!(core.topics_bytes <= limits.topics_bytes_max);
+    let (sessions, behind, most) = core.lag();
+    assert_eq!((sessions, behind, most), (100, 100, logged));
+    assert_eq!(core.stats().sent, Sent { sent: 0, dropped: 20_000 - logged as u64 });
+    // Those who come back get what is left, in order.
+    let (client, _) = Client::connect(&mut core, newcomer("7"));
+    let got = client.read_all(&mut core);
+    let wanted: Vec<_> = (20_000 - logged..20_000).map(|number| format!("{number:01000}")).collect();
+    assert_eq!(got, wanted);
 }
 
 #[test]

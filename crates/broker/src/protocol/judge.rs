@@ -62,7 +62,26 @@ fn alias_max_at(packet: &[u8]) -> Option<usize> {
         return None;
     }
     // Behind the name, the version, the flags and the keep alive.
-    let (len, mut at) = variable(packet, body + 10)?;
+    property(packet, body + 10, 0x22)
+}
+
+/// Whether a PUBLISH of MQTT 5 has a Topic Alias of zero, which is not permitted (§3.3.2.3.4). The crate refuses it as
+/// another fault.
+pub(super) fn has_alias_zero(packet: &[u8]) -> bool {
+    let Some(first) = packet.first().filter(|first| *first >> 4 == 3) else { return false };
+    let value = || {
+        let (_, body) = variable(packet, 1)?;
+        let topic_len = packet.get(body..body + 2)?.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
+        let packet_id_len = if first & 6 == 0 { 0 } else { 2 };
+        let at = property(packet, body + 2 + topic_len + packet_id_len, 0x23)?;
+        packet.get(at..at + 2)
+    };
+    value() == Some(&[0, 0])
+}
+
+/// Where the value of a property stands, if it is among those whose length stands at `at`.
+fn property(packet: &[u8], at: usize, wanted: u8) -> Option<usize> {
+    let (len, mut at) = variable(packet, at)?;
     let properties = packet.get(..at + len)?;
     let text_len = |at: usize| {
         let len = properties.get(at..at + 2)?;
@@ -70,16 +89,16 @@ fn alias_max_at(packet: &[u8]) -> Option<usize> {
     };
     loop {
         let value = at + 1;
-        at = value
-            + match properties.get(at)? {
-                0x11 | 0x27 => 4,
-                0x21 => 2,
-                0x22 => return Some(value),
-                0x17 | 0x19 => 1,
-                0x15 | 0x16 => text_len(value)?,
-                0x26 => text_len(value)? + text_len(value + text_len(value)?)?,
-                _ => return None,
-            };
+        at = match *properties.get(at)? {
+            id if id == wanted => return Some(value),
+            0x01 | 0x17 | 0x19 => value + 1,
+            0x21..=0x23 => value + 2,
+            0x02 | 0x11 | 0x27 => value + 4,
+            0x03 | 0x08 | 0x09 | 0x15 | 0x16 => value + text_len(value)?,
+            0x26 => value + text_len(value)? + text_len(value + text_len(value)?)?,
+            0x0b => variable(properties, value)?.1,
+            _ => return None,
+        };
     }
 }
 

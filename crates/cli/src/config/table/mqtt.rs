@@ -141,8 +141,15 @@ pub(super) static SETTINGS: &[Setting] = &[
         "mqtt.retained_messages_max",
         Unit::None,
         "Topics with a retained message",
-        "One more message is delivered but not retained",
+        "One more message is delivered but not retained, and counted",
         &Field(|v| &mut v.broker.retained_messages_max),
+    ),
+    limit(
+        "mqtt.retained_total_kib_max",
+        Unit::Kibibytes,
+        "All retained messages together",
+        "One that does not fit is delivered but not retained, and counted",
+        &Field(|v| &mut v.broker.retained_bytes_total_max),
     ),
     limit(
         "mqtt.handshake_ms_max",
@@ -198,7 +205,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         "mqtt.retained_kib_max",
         Unit::Kibibytes,
         "Largest retained message of a client",
-        "A larger one is delivered but not retained",
+        "A larger one is delivered but not retained, and counted",
         &Field(|v| &mut v.broker.retained_bytes_max),
     ),
     limit(
