@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod man;
+pub(crate) mod master_key;
 pub(crate) mod mqtt;
 pub(crate) mod serve;
 pub(crate) mod simulate;
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     /// Keep the users of an EMQX that carries our topics
     #[command(subcommand)]
     Emqx(emqx::EmqxCommand),
+    /// Rotate the key that all devices' keys are sealed under
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKeyCommand),
     /// Show and verify the log of who enrolled, re-keyed, revoked, erased and logged in
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -120,6 +124,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Device(command) => device::run(command, out),
         Command::User(command) => user::run(command, out),
         Command::Emqx(command) => emqx::run(command, out),
+        Command::MasterKey(command) => master_key::run(command, out),
         Command::Audit(command) => audit::run(command, out),
         Command::History(args) => history::run(&args, out),
         Command::Journal(command) => journal::run(command, out),

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, master_key_path};
+use vitalwire_registry::{DATABASE_FILE, Registry, master_key_path};
 
 use crate::args::DataArgs;
 
@@ -36,8 +36,7 @@ pub(crate) fn open(data: &Path, master_key: Option<&Path>) -> anyhow::Result<Reg
             data.display()
         );
     }
-    let master = MasterKey::load(&master_key_path(data, master_key)).context("cannot open the registry")?;
-    Registry::open(data, &master).context("cannot open the registry")
+    Registry::open_with_key_file(data, &master_key_path(data, master_key)).context("cannot open the registry")
 }
 
 /// Whether the folder was made by `vitalwire init`.

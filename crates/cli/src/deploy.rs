@@ -67,6 +67,7 @@ pub(crate) fn run(order: &Order<'_>, ids: Ids, out: &mut Output<'_>) -> anyhow::
     // Closed, so that its files are as they will be.
     drop(registry);
     data::hand_over(&mut volumes)?;
+    data::rotate_master_key(&mut volumes, order.renew.contains(&Renew::MasterKey), out)?;
     if !volumes.changed {
         writeln!(out, "{} is complete; nothing was changed.", order.folder.display())?;
     } else if logins.is_empty() {

@@ -20,6 +20,7 @@ mod pico;
 mod private_file;
 mod processes;
 mod pulse;
+mod rotation;
 mod safety;
 mod secrets;
 mod signals;

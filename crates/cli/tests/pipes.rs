@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 29] = [
+const PRINTING: [&str; 30] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device links --data {DATA}",
@@ -58,6 +58,7 @@ const PRINTING: [&str; 29] = [
     "device import {DATA}/none.txt --data {DATA}",
     "user list --data {DATA}",
     "user list --json --data {DATA}",
+    "master-key rotate --data {DATA}",
     "audit verify --data {DATA}",
     "audit verify --json --data {DATA}",
     "audit show --data {DATA}",

@@ -138,6 +138,7 @@ const LINES: &[Line] = &[
     ("vitalwire device rotate bed_07 --overlap 7d --data ./data", &[], Run("psk: ")),
     ("vitalwire device revoke bed_07 --data ./data", &[], Run("Revoked bed_07")),
     ("vitalwire device erase bed_07 --yes --data ./data", &[], Run("done at")),
+    ("vitalwire master-key rotate --data ./data", &[], Run("under a new master key")),
     ("vitalwire audit verify --data ./data", &[], Run("The audit log is sound")),
     // A mosquitto here, where there is no network; the ports are those of the server that it takes the place of.
     (

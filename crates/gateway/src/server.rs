@@ -17,7 +17,7 @@ use tracing::{Instrument as _, error_span};
 use vitalwire_access::Proxies;
 use vitalwire_broker::bind_advice;
 use vitalwire_journal::{Health, Journal, JournalError, JournalLimits};
-use vitalwire_registry::{Directory, DirectoryWatch, Logins, MasterKey, Registry, RegistryError};
+use vitalwire_registry::{Directory, DirectoryWatch, Logins, Registry, RegistryError};
 
 use crate::admission::Admissions;
 use crate::context::Context;
@@ -109,9 +109,9 @@ impl Server {
     /// # Errors
     /// [`ServerError`] when the registry cannot be opened or a listener cannot bind; nothing is left running then.
     pub async fn start(config: ServerConfig) -> Result<Self, ServerError> {
-        let master_key = MasterKey::load(&config.master_key)?;
-        let registry = Registry::open(&config.data, &master_key)?;
-        let enrolment = Enrolment::new(Registry::open(&config.data, &master_key)?);
+        let open = || Registry::open_with_key_file(&config.data, &config.master_key);
+        let registry = open()?;
+        let enrolment = Enrolment::new(open()?);
         let profiles = Profiles::load(&config.data)?;
         let devices = listener::bind(config.device_listen)
             .map_err(|cause| bind_error("devices", "--listen", config.device_listen, cause))?;

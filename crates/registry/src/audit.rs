@@ -4,7 +4,8 @@
 //! Each record's `chain` is `HMAC-SHA256(key, chain of the record before ‖ sequence ‖ time ‖ kind ‖ subject ‖ actor ‖
 //! detail)`: the first chain begins with 32 zero bytes, numbers are 8 bytes big-endian, texts are preceded by their length
 //! in 4 such bytes. The row of the registry holds the number of records and the last chain (the *head*) under a MAC of
-//! their own. Both keys are derived from the master key; so someone who can write the file but lacks that key cannot write
+//! their own. Both keys are derived from the master key. When that is rotated, records go on under the new one, chained to
+//! those before, whose key is kept sealed under the new one: so an old master key alone writes no history either; so someone who can write the file but lacks that key cannot write
 //! history, nor cut it, without [`crate::Registry::verify_audit`] finding it. What they can do is put an earlier copy of the whole
 //! file in its place: only a head noted elsewhere shows that.
 
@@ -23,7 +24,7 @@ pub use verify::{AuditFault, AuditReport};
 
 use crate::error::Result;
 use crate::hex;
-use crate::seal::Sealer;
+use crate::seal::{ChainKey, Sealer};
 
 /// The longest subject of a record, in bytes; a longer one is cut.
 const SUBJECT_LEN_MAX: usize = 128;
@@ -74,6 +75,8 @@ pub enum AuditKind {
     ClockConfirmed,
     /// Someone ended a user's MQTT session, with what waited for it.
     SessionEnded,
+    /// The master key was rotated: from this record on the log is chained under the new one.
+    MasterKeyRotated,
 }
 
 impl AuditKind {
@@ -99,6 +102,7 @@ impl AuditKind {
             Self::LoginsFolded => "logins-folded",
             Self::ClockConfirmed => "clock-confirmed",
             Self::SessionEnded => "session-ended",
+            Self::MasterKeyRotated => "master-key-rotated",
         }
     }
 }
@@ -186,6 +190,14 @@ impl Tail {
         Self { records: 0, head: CHAIN_START, seal: None, sound: true, changed: false }
     }
 
+    /// The number of the last record. One that someone added may stand beyond the end; it must not keep a device from being
+    /// revoked.
+    pub(crate) fn last(&self, connection: &Connection) -> Result<i64> {
+        let mut statement = connection.prepare_cached("SELECT coalesce(max(sequence), 0) FROM audit")?;
+        let last: i64 = statement.query_row([], |row| row.get(0))?;
+        Ok(last.max(self.records))
+    }
+
     pub(crate) fn append(
         &mut self,
         connection: &Connection,
@@ -193,15 +205,12 @@ impl Tail {
         actor: &str,
         (kind, subject, detail): (AuditKind, &str, &str),
     ) -> Result<()> {
-        // A record that someone added may stand beyond the end; it must not keep a device from being revoked.
-        let mut statement = connection.prepare_cached("SELECT coalesce(max(sequence), 0) FROM audit")?;
-        let last: i64 = statement.query_row([], |row| row.get(0))?;
-        let sequence = last.max(self.records).saturating_add(1);
+        let sequence = self.last(connection)?.saturating_add(1);
         let time_us = unix_micros(SystemTime::now());
         let subject = clean(subject, SUBJECT_LEN_MAX);
         let detail = clean(detail, DETAIL_LEN_MAX);
         let texts = [kind.as_str(), &subject, actor, &detail];
-        let chain = chain(sealer, &self.head, sequence, time_us, texts.map(str::as_bytes));
+        let chain = chain(&sealer.audit_chain_key(), &self.head, sequence, time_us, texts.map(str::as_bytes));
         let mut statement = connection.prepare_cached(
             "INSERT INTO audit (sequence, time_us, kind, subject, actor, detail, chain)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -244,7 +253,7 @@ pub(crate) fn start(connection: &Connection, sealer: &Sealer, actor: &str) -> Re
 }
 
 fn chain(
-    sealer: &Sealer,
+    key: &ChainKey,
     before: &[u8; CHAIN_LEN],
     sequence: i64,
     time_us: i64,
@@ -256,7 +265,7 @@ fn chain(
     for (length, text) in lengths.iter().zip(texts) {
         parts.extend([length.as_slice(), text]);
     }
-    sealer.audit_chain(&parts)
+    key.chain(&parts)
 }
 
 /// One line of at most `len_max` bytes: a name that someone made up at a login can be anything.
@@ -304,7 +313,7 @@ mod tests {
         // Python `cryptography` (HKDF-SHA256) and `hmac`: a change of the form would make every log look forged.
         let sealer = Sealer::new(&crate::MasterKey::from_bytes([7; 32]));
         let texts = ["device-revoked", "bed_07", "ana (uid 1000)", ""].map(str::as_bytes);
-        let chain = chain(&sealer, &CHAIN_START, 1, 1_700_000_000_000_000, texts);
+        let chain = chain(&sealer.audit_chain_key(), &CHAIN_START, 1, 1_700_000_000_000_000, texts);
         assert_eq!(
             AuditHead(chain).to_string(),
             "c3ffcc1d1c51cec50aa434789238337136b2c5a31121732e982d732349182fdc"

@@ -16,6 +16,7 @@ use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::error::{RegistryError, Result};
 use crate::limits::DEVICES_MAX;
 use crate::link::{LinkId, PreviousLink};
+use crate::schema;
 use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, Sealer};
 use crate::secret::{Secret, TlsSecret};
 use crate::time::{from_unix_seconds, unix_seconds};
@@ -50,6 +51,8 @@ impl<'r> Change<'r> {
         versions: i64,
     ) -> Result<Self> {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        // What would be sealed under a key that was rotated meanwhile would never open.
+        schema::check_key(&transaction, sealer)?;
         let (version, tail) = transaction.query_row(
             &format!("UPDATE registry SET version = version + ?1 RETURNING version, {TAIL_COLUMNS}"),
             [versions],
@@ -57,6 +60,11 @@ impl<'r> Change<'r> {
         )?;
         let (tail, now) = (RefCell::new(tail), unix_seconds(SystemTime::now()));
         Ok(Self { transaction, version, sealer, actor, tail, now })
+    }
+
+    /// The same transaction, to be ended under another master key.
+    pub(crate) fn under(self, sealer: &'r Sealer) -> Self {
+        Self { sealer, ..self }
     }
 
     pub(crate) fn commit(self) -> Result<()> {
@@ -75,7 +83,10 @@ impl<'r> Change<'r> {
 pub(crate) enum Stored {
     Nothing,
     Enrolled(Result<DeviceKey, BrokenCause>),
-    Revoked { with_this_key: bool },
+    /// `None`: that can no longer be told.
+    Revoked {
+        with_this_key: Option<bool>,
+    },
 }
 
 /// A link that was replaced, sealed for its last days.
@@ -245,7 +256,11 @@ impl Change<'_> {
             return Ok(Stored::Enrolled(device.open(self.sealer).map(|device| device.key)));
         }
         let fingerprint = row.get_ref("fingerprint")?.as_blob().unwrap_or_default();
-        Ok(Stored::Revoked { with_this_key: fingerprint == self.sealer.cbc_fingerprint(secret) })
+        // A rotation of the master key leaves it empty. A device of another protocol had no such key.
+        let is_known = !fingerprint.is_empty() || !device.is_for(Protocol::AesCbc);
+        Ok(Stored::Revoked {
+            with_this_key: is_known.then(|| fingerprint == self.sealer.cbc_fingerprint(secret)),
+        })
     }
 
     /// The key's fingerprint, if no other device has that key.

@@ -11,8 +11,8 @@ use crate::device::{Device, DeviceKey, Protocol};
 use crate::directory::DeviceChange;
 use crate::error::Result;
 use crate::link::{LinkId, LinkKeys, PreviousLink};
-use crate::seal::{SealBroken, Sealer};
-use crate::secret::TlsSecret;
+use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, SealBroken, Sealer};
+use crate::secret::{Secret, TlsSecret};
 
 /// The columns of [`DeviceRow`], in its order.
 pub(crate) const DEVICE_COLUMNS: &str =
@@ -26,6 +26,13 @@ pub(crate) struct DeviceRow<'row> {
     generation: i64,
     link: Option<&'row [u8]>,
     previous: PreviousColumns<'row>,
+}
+
+/// What a device's row holds under another master key.
+pub(crate) struct Resealed {
+    pub(crate) sealed: [u8; SEALED_LEN],
+    pub(crate) fingerprint: [u8; FINGERPRINT_LEN],
+    pub(crate) previous: Option<[u8; SEALED_LEN]>,
 }
 
 /// The columns of the key before the last rotation: sealed key, link id, deadline in Unix seconds. All or none are there.
@@ -47,6 +54,29 @@ impl<'row> DeviceRow<'row> {
     /// False for the tombstone of a revoked device.
     pub(crate) fn is_enrolled(&self) -> bool {
         self.sealed.is_some()
+    }
+
+    pub(crate) fn is_for(&self, protocol: Protocol) -> bool {
+        self.protocol == protocol.as_str()
+    }
+
+    /// The same keys, sealed by another.
+    pub(crate) fn reseal(&self, from: &Sealer, to: &Sealer) -> Result<Resealed, BrokenCause> {
+        let id: DeviceId = self.id.parse().map_err(|_| BrokenCause::Name)?;
+        let secret = match self.protocol.parse()? {
+            Protocol::AesCbc => from.open_cbc(&id, self.sealed.unwrap_or_default()).map(Secret::AesCbc),
+            Protocol::Tls => self.open_tls(&id, from).map(Secret::Tls),
+        };
+        let secret = secret.map_err(|SealBroken| BrokenCause::Seal)?;
+        let previous = match self.previous {
+            (Some(sealed), link, Some(until)) => {
+                let opened = link_id(link).and_then(|link| from.open_previous(&id, link, until, sealed));
+                let secret = opened.map_err(|SealBroken| BrokenCause::Seal)?;
+                Some(to.seal_previous(&id, &secret, until))
+            }
+            _ => None,
+        };
+        Ok(Resealed { sealed: to.seal(&id, &secret), fingerprint: to.fingerprint(&secret), previous })
     }
 
     pub(crate) fn open(&self, sealer: &Sealer) -> Result<Device, BrokenCause> {

@@ -38,10 +38,23 @@ pub enum RegistryError {
     #[error("{} is not a master key: it must hold 64 hexadecimal digits on one line", path.display())]
     MasterKeyFormat { path: PathBuf },
     #[error(
-        "this master key is not the one that {} was made with; give the right one with --master-key",
+        "this master key is not the one that {} is sealed under; give the right one with --master-key",
         database.display()
     )]
     WrongMasterKey { database: PathBuf },
+    #[error(
+        "the master key of {} was rotated meanwhile, and the key that this program was given opens it no more; start it \
+         again with the new one (a service that gets it from systemd: systemctl restart)",
+        database.display()
+    )]
+    MasterKeyRotated { database: PathBuf },
+    #[error(
+        "{} cannot be written, so the master key in it was not rotated: {source}; run this as its owner, with the file \
+         itself and not a copy that systemd or docker handed over", path.display()
+    )]
+    MasterKeyReadOnly { path: PathBuf, source: io::Error },
+    #[error("another process is rotating the master key in {}; let it end", path.display())]
+    MasterKeyBusy { path: PathBuf },
     #[error("{} has mode {mode:04o}, so others can reach it; run: chmod {wanted} '{}'", path.display(), path.display())]
     Mode { path: PathBuf, mode: u32, wanted: &'static str },
     #[error(

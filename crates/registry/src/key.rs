@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::private_file::{self, Privacy, file_error};
 
 const MASTER_KEY_LEN: usize = 32;
 /// 64 hexadecimal digits and a line end.
-const MASTER_KEY_FILE_LEN: usize = 2 * MASTER_KEY_LEN + 1;
+pub(crate) const MASTER_KEY_FILE_LEN: usize = 2 * MASTER_KEY_LEN + 1;
 /// The file's name among systemd's credentials.
 const CREDENTIAL_NAME: &str = "vitalwire-master-key";
 const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
@@ -69,20 +69,26 @@ impl MasterKey {
     /// # Errors
     /// When the file is absent, reachable by others (the message says which `chmod` to run), or holds no key.
     pub fn load(path: &Path) -> Result<Self> {
+        let mut file = Self::open_file(path, OpenOptions::new().read(true), private_file::us())?;
+        let mut text = Zeroizing::new([0; MASTER_KEY_FILE_LEN + 1]);
+        let len = read_up_to(&mut file, text.as_mut_slice()).map_err(file_error("read", path))?;
+        let text = text.get(..len).unwrap_or_default();
+        Self::from_text(text).ok_or_else(|| RegistryError::MasterKeyFormat { path: path.to_owned() })
+    }
+
+    /// Opens a key's file, which must be the owner's alone.
+    pub(crate) fn open_file(path: &Path, options: &OpenOptions, owner: u32) -> Result<File> {
         let in_credentials = env::var_os(CREDENTIALS_VARIABLE)
             .is_some_and(|folder| path.parent().is_some_and(|parent| parent == Path::new(&folder)));
         let privacy = if in_credentials { Privacy::SystemdCredential } else { Privacy::File };
-        let mut file = File::open(path).map_err(|error| match error.kind() {
+        let file = options.open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => RegistryError::MasterKeyAbsent { path: path.to_owned() },
             _ => file_error("open", path)(error),
         })?;
         // The opened file is asked, not the name, which could be pointed elsewhere in between.
         let metadata = file.metadata().map_err(file_error("look at", path))?;
-        private_file::check(path, &metadata, privacy)?;
-        let mut text = Zeroizing::new([0; MASTER_KEY_FILE_LEN + 1]);
-        let len = read_up_to(&mut file, text.as_mut_slice()).map_err(file_error("read", path))?;
-        let text = text.get(..len).unwrap_or_default();
-        Self::from_text(text).ok_or_else(|| RegistryError::MasterKeyFormat { path: path.to_owned() })
+        private_file::check(path, &metadata, privacy, owner)?;
+        Ok(file)
     }
 
     #[cfg(test)]
@@ -94,7 +100,7 @@ impl MasterKey {
         self.0.expose_secret()
     }
 
-    fn to_text(&self) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn to_text(&self) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(MASTER_KEY_FILE_LEN));
         for byte in self.0.expose_secret() {
             text.push(hex::digit(byte >> 4));
@@ -104,7 +110,7 @@ impl MasterKey {
         text
     }
 
-    fn from_text(text: &[u8]) -> Option<Self> {
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
         let digits = text.strip_suffix(b"\n").unwrap_or(text);
         if digits.len() != 2 * MASTER_KEY_LEN {
             return None;
@@ -123,7 +129,7 @@ impl MasterKey {
     }
 }
 
-fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;
     loop {
         let rest = buffer.get_mut(len..).unwrap_or_default();

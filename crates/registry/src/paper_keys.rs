@@ -101,6 +101,11 @@ pub enum LineFault {
          `vitalwire device add`"
     )]
     RevokedKey(DeviceId),
+    #[error(
+        "device {0} was revoked, and since the master key was rotated no one can tell whether with this key; take the line \
+         out, or enrol the device on purpose with `vitalwire device add`"
+    )]
+    RevokedBefore(DeviceId),
     #[error("device {id} cannot be compared: {cause}")]
     Broken { id: DeviceId, cause: BrokenCause },
     #[error("{0}")]
@@ -160,8 +165,9 @@ fn import(change: &Change<'_>, key: &PaperKey) -> Result<bool, LineFault> {
         Stored::Enrolled(Ok(DeviceKey::AesCbc(stored))) if stored == *secret => return Ok(false),
         Stored::Enrolled(Ok(_)) => return Err(LineFault::OtherKey(id.clone())),
         Stored::Enrolled(Err(cause)) => return Err(LineFault::Broken { id: id.clone(), cause }),
-        Stored::Revoked { with_this_key: true } => return Err(LineFault::RevokedKey(id.clone())),
-        Stored::Revoked { with_this_key: false } | Stored::Nothing => {}
+        Stored::Revoked { with_this_key: Some(true) } => return Err(LineFault::RevokedKey(id.clone())),
+        Stored::Revoked { with_this_key: None } => return Err(LineFault::RevokedBefore(id.clone())),
+        Stored::Revoked { with_this_key: Some(false) } | Stored::Nothing => {}
     }
     change.enrol(id, &Secret::AesCbc(secret.clone())).map_err(LineFault::Enrol)?;
     Ok(true)

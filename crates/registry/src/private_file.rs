@@ -45,9 +45,14 @@ impl Privacy {
     }
 }
 
-/// Refuses what others may reach or own.
-pub(crate) fn check(path: &Path, metadata: &Metadata, privacy: Privacy) -> Result<()> {
-    check_facts(path, metadata.mode(), metadata.uid(), rustix::process::geteuid().as_raw(), privacy)
+/// Refuses what others than the owner may reach or own.
+pub(crate) fn check(path: &Path, metadata: &Metadata, privacy: Privacy, owner: u32) -> Result<()> {
+    check_facts(path, metadata.mode(), metadata.uid(), owner, privacy)
+}
+
+/// The user whose files these are, unless someone says otherwise: that of this process.
+pub(crate) fn us() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 fn check_facts(path: &Path, mode: u32, owner: u32, ours: u32, privacy: Privacy) -> Result<()> {
@@ -72,7 +77,7 @@ pub(crate) fn ensure_folder(path: &Path) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => close_if_empty(path)?,
         Err(error) => return Err(file_error("make the folder", path)(error)),
     }
-    check_folder(path)
+    check_folder(path, us())
 }
 
 /// What a `mkdir` or a mounted volume leaves: no one relies on reaching what is not there yet.
@@ -85,10 +90,10 @@ fn close_if_empty(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a folder that others may enter.
-pub(crate) fn check_folder(path: &Path) -> Result<()> {
+/// Refuses a folder that others than its owner may enter.
+pub(crate) fn check_folder(path: &Path, owner: u32) -> Result<()> {
     let metadata = std::fs::metadata(path).map_err(file_error("look at", path))?;
-    check(path, &metadata, Privacy::Folder)
+    check(path, &metadata, Privacy::Folder, owner)
 }
 
 /// Makes a new file with mode 0600; an existing one is an error of the kind `AlreadyExists`.

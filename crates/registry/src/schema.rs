@@ -98,6 +98,14 @@ ALTER TABLE registry ADD COLUMN audit_records INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE registry ADD COLUMN audit_head BLOB;
 ALTER TABLE registry ADD COLUMN audit_seal BLOB;
 ",
+    r"
+-- Under which keys the audit log was chained before the master key was rotated: one row a rotation, for the records up to
+-- and with `until`. Each is sealed under the present master key.
+CREATE TABLE audit_keys (
+    until INTEGER PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT;
+",
 ];
 
 /// The schema version this program writes.
@@ -163,6 +171,20 @@ pub(crate) fn check(connection: &Connection, path: &Path) -> Result<()> {
         return Err(RegistryError::FutureSchema { path: path.to_owned(), found, known });
     }
     Ok(())
+}
+
+/// What opens under the right master key only.
+pub(crate) fn check_value(connection: &Connection) -> Result<Vec<u8>> {
+    let mut statement = connection.prepare_cached("SELECT check_value FROM registry")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Refuses a registry whose master key was rotated since it was opened.
+pub(crate) fn check_key(connection: &Connection, sealer: &Sealer) -> Result<()> {
+    if sealer.opens_check_value(&check_value(connection)?) {
+        return Ok(());
+    }
+    Err(RegistryError::MasterKeyRotated { database: connection.path().unwrap_or_default().into() })
 }
 
 /// Brings an older file up to date.

@@ -9,6 +9,9 @@
 //! - `"vitalwire tls previous device kek v1" ‖ link id ‖ deadline (Unix seconds, 8 bytes, big-endian) ‖ name` for the key
 //!   before the last rotation.
 //!
+//! The keys that chained the audit log before the master key was rotated are wrapped in the same way, with the info
+//! `"vitalwire former audit kek v1" ‖ number of their last record (8 bytes, big-endian)`.
+//!
 //! So a sealed key opens only in its own device's row, for its own protocol, under its own link id and deadline, and
 //! AES-KW's 64-bit check finds every changed bit. No label is the beginning of another, so no two infos are equal.
 
@@ -37,6 +40,7 @@ const CBC_FINGERPRINT_LABEL: &[u8] = b"vitalwire device key fingerprint v1";
 const TLS_FINGERPRINT_LABEL: &[u8] = b"vitalwire tls device key fingerprint v1";
 const AUDIT_CHAIN_LABEL: &[u8] = b"vitalwire audit chain v1";
 const AUDIT_SEAL_LABEL: &[u8] = b"vitalwire audit end v1";
+const FORMER_AUDIT_LABEL: &[u8] = b"vitalwire former audit kek v1";
 const CHECK_PLAINTEXT: &[u8; 16] = b"vitalwire check.";
 
 /// Seals and opens device keys. Holds the master key only in its extracted form, which hkdf zeroizes on drop.
@@ -122,21 +126,24 @@ impl Sealer {
         sealed == self.check_value()
     }
 
-    /// The MAC that chains a record of the audit log to the one before.
-    pub(crate) fn audit_chain(&self, parts: &[&[u8]]) -> [u8; 32] {
-        self.mac(AUDIT_CHAIN_LABEL, parts)
+    /// The key of the MACs that chain each record of the audit log to the one before.
+    pub(crate) fn audit_chain_key(&self) -> ChainKey {
+        ChainKey(Zeroizing::new(self.derive(&[AUDIT_CHAIN_LABEL])))
+    }
+
+    /// Seals the key under which the audit log was chained up to a record.
+    pub(crate) fn seal_chain_key(&self, until: i64, key: &ChainKey) -> [u8; SEALED_LEN] {
+        self.wrap(&[FORMER_AUDIT_LABEL, &until.to_be_bytes()], &key.0)
+    }
+
+    pub(crate) fn open_chain_key(&self, until: i64, sealed: &[u8]) -> Result<ChainKey, SealBroken> {
+        self.unwrap(&[FORMER_AUDIT_LABEL, &until.to_be_bytes()], sealed).map(ChainKey)
     }
 
     /// The MAC over the number of records and the last one's chain value.
     pub(crate) fn audit_seal(&self, records: i64, head: &[u8; 32]) -> [u8; 32] {
-        self.mac(AUDIT_SEAL_LABEL, &[&records.to_be_bytes(), head])
-    }
-
-    fn mac(&self, label: &[u8], parts: &[&[u8]]) -> [u8; 32] {
-        let key: Zeroizing<[u8; 32]> = Zeroizing::new(self.derive(&[label]));
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_slice()).expect("HMAC takes any key");
-        parts.iter().for_each(|part| mac.update(part));
-        mac.finalize().into_bytes().into()
+        let key = Zeroizing::new(self.derive(&[AUDIT_SEAL_LABEL]));
+        mac(&key, &[&records.to_be_bytes(), head])
     }
 
     fn wrap(&self, info: &[&[u8]], plain: &[u8; KEY_LEN]) -> [u8; SEALED_LEN] {
@@ -165,6 +172,21 @@ impl Sealer {
         self.hkdf.expand_multi_info(info, &mut derived).expect("32 bytes are within HKDF's limit");
         derived
     }
+}
+
+/// Under which records of the audit log are chained.
+pub(crate) struct ChainKey(Zeroizing<[u8; KEY_LEN]>);
+
+impl ChainKey {
+    pub(crate) fn chain(&self, parts: &[&[u8]]) -> [u8; 32] {
+        mac(&self.0, parts)
+    }
+}
+
+fn mac(key: &[u8; KEY_LEN], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes any key");
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
 }
 
 fn name(id: &DeviceId) -> &[u8] {

@@ -16,6 +16,7 @@ use crate::change::Change;
 use crate::error::{RegistryError, Result};
 use crate::full_disk;
 use crate::key::MasterKey;
+use crate::key_file;
 use crate::private_file::{self, Privacy, file_error};
 use crate::schema;
 use crate::seal::Sealer;
@@ -31,16 +32,36 @@ pub struct Registry {
     /// Who makes changes through this value, for the audit log.
     actor: String,
     pub(crate) logins: RefCell<LoginFold>,
-    data: PathBuf,
+    place: Place,
     /// Device and inode of the file that was opened.
     identity: (u64, u64),
     /// The disk is full, and the connection is to a copy in memory.
     is_copy: bool,
 }
 
+/// Where a registry lies.
+#[derive(Clone)]
+struct Place {
+    data: PathBuf,
+    /// Where its master key is read, if that may be rotated while the registry is open.
+    key_file: Option<PathBuf>,
+    /// The user whose files these are.
+    owner: u32,
+}
+
+impl Place {
+    fn of(data: &Path) -> Self {
+        Self { data: data.to_owned(), key_file: None, owner: private_file::us() }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.data.join(DATABASE_FILE)
+    }
+}
+
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("data", &self.data).finish_non_exhaustive()
+        f.debug_struct("Registry").field("data", &self.place.data).finish_non_exhaustive()
     }
 }
 
@@ -71,15 +92,40 @@ impl Registry {
     /// Opens the registry of a data folder and brings an older schema up to date.
     ///
     /// # Errors
-    /// When there is none, when this is not the master key it was made with, when others can reach folder or file, or
+    /// When there is none, when this is not the master key it is sealed under, when others can reach folder or file, or
     /// when a newer program wrote it. On a full disk it can be read all the same; each change is then
     /// [`RegistryError::DiskFull`] until [`Registry::follow_file`] finds room.
     pub fn open(data: &Path, master: &MasterKey) -> Result<Self> {
-        Self::open_with(data, Sealer::new(master), true)
+        Self::open_with(Place::of(data), vec![Sealer::new(master)], true)
     }
 
-    fn open_with(data: &Path, sealer: Sealer, may_copy: bool) -> Result<Self> {
-        let path = data.join(DATABASE_FILE);
+    /// As [`Registry::open`], with the master key of this file; and when that is rotated, [`Registry::follow_file`] reads the new
+    /// one there.
+    ///
+    /// # Errors
+    /// As [`Registry::open`] and [`MasterKey::load`].
+    pub fn open_with_key_file(data: &Path, key_file: &Path) -> Result<Self> {
+        Self::open_for(data, key_file, None)
+    }
+
+    pub(crate) fn open_for(data: &Path, key_file: &Path, owner: Option<u32>) -> Result<Self> {
+        let owner = owner.unwrap_or_else(private_file::us);
+        let sealers = sealers(key_file, owner)?;
+        if sealers.len() > 1 {
+            tracing::warn!(
+                file = %key_file.display(),
+                "a rotation of the master key is under way, or was cut off: `vitalwire master-key rotate` completes it"
+            );
+        }
+        Self::open_with(
+            Place { key_file: Some(key_file.to_owned()), owner, ..Place::of(data) },
+            sealers,
+            true,
+        )
+    }
+
+    fn open_with(place: Place, sealers: Vec<Sealer>, may_copy: bool) -> Result<Self> {
+        let (data, path) = (&place.data, place.database());
         let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => RegistryError::Absent { folder: data.to_owned() },
             _ => file_error("look at", &path)(error),
@@ -87,29 +133,37 @@ impl Registry {
         if metadata.len() == 0 {
             return Err(RegistryError::Absent { folder: data.to_owned() });
         }
-        private_file::check_folder(data)?;
-        private_file::check(&path, &metadata, Privacy::File)?;
+        private_file::check_folder(data, place.owner)?;
+        private_file::check(&path, &metadata, Privacy::File, place.owner)?;
         let actor = actor::of_this_process();
-        let opened = open_file(&path, &sealer, &actor);
-        let (connection, is_copy) = match opened {
+        let opened = open_file(&path, sealers.clone(), &actor);
+        let (connection, sealer, is_copy) = match opened {
             Err(error) if full_disk::is_cause_of(&error, &path) && may_copy => {
                 let copy = full_disk::copy_to_memory(&path)?;
-                check_key(&copy, &path, &sealer)?;
+                let sealer = choose_key(&copy, &path, sealers)?;
                 tracing::error!(
                     "the disk of the registry is full: it is read, and nothing in it can be changed"
                 );
-                (copy, true)
+                (copy, sealer, true)
             }
             // SQLite says the same of a file that is not there.
             Err(error) => return Err(not_writable(data).unwrap_or(error)),
-            Ok(connection) => (connection, false),
+            Ok((connection, sealer)) => (connection, sealer, false),
         };
-        let (identity, data) = (identity(&metadata), data.to_owned());
-        Ok(Self { connection, sealer, actor, logins: RefCell::default(), identity, data, is_copy })
+        let identity = identity(&metadata);
+        Ok(Self { connection, sealer, actor, logins: RefCell::default(), place, identity, is_copy })
+    }
+
+    pub(crate) fn owner(&self) -> u32 {
+        self.place.owner
+    }
+
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
     }
 
     /// A copy in memory takes no change.
-    fn check_room(&self) -> Result<()> {
+    pub(crate) fn check_room(&self) -> Result<()> {
         if self.is_copy { Err(RegistryError::DiskFull) } else { Ok(()) }
     }
 
@@ -148,20 +202,26 @@ impl Registry {
     }
 
     /// If another file lies in the place of the one that is open (a restored backup), opens that one, as it does when a full disk
-    /// has room again; tells whether so.
+    /// has room again; tells whether so. If the master key was rotated, reads the new one.
     /// Who keeps a registry open for long calls this before a change, or the change goes into the file that is gone.
     ///
     /// # Errors
-    /// As [`Registry::open`]; then the file that was open stays open.
+    /// As [`Registry::open`]; then the file that was open stays open. [`RegistryError::MasterKeyRotated`] when the new key is not
+    /// where the old one was read.
     pub fn follow_file(&mut self) -> Result<bool> {
-        let there = std::fs::metadata(self.data.join(DATABASE_FILE));
+        let is_other = self.follow_database()?;
+        self.follow_key()?;
+        Ok(is_other)
+    }
+
+    pub(crate) fn follow_database(&mut self) -> Result<bool> {
+        let path = self.place.database();
+        let there = std::fs::metadata(&path);
         if !self.is_copy && there.is_ok_and(|metadata| identity(&metadata) == self.identity) {
             return Ok(false);
         }
-        let mut next = match Self::open_with(&self.data, self.sealer.clone(), false) {
-            Err(error) if self.is_copy && full_disk::is_cause_of(&error, &self.data.join(DATABASE_FILE)) => {
-                return Ok(false);
-            }
+        let mut next = match Self::open_with(self.place.clone(), self.known_keys(), false) {
+            Err(error) if self.is_copy && full_disk::is_cause_of(&error, &path) => return Ok(false),
             next => next?,
         };
         next.actor.clone_from(&self.actor);
@@ -169,6 +229,32 @@ impl Registry {
         *self = next;
         Ok(true)
     }
+
+    pub(crate) fn follow_key(&mut self) -> Result<()> {
+        let rotated = match schema::check_key(&self.connection, &self.sealer) {
+            Err(rotated @ RegistryError::MasterKeyRotated { .. }) => rotated,
+            checked => return checked,
+        };
+        let chosen = choose_key(&self.connection, &self.place.database(), self.known_keys());
+        let Ok(sealer) = chosen else { return Err(rotated) };
+        self.sealer = sealer;
+        tracing::info!("the master key was rotated; the new one is in use");
+        Ok(())
+    }
+
+    /// The key in use, and what its file holds now.
+    fn known_keys(&self) -> Vec<Sealer> {
+        let mut known = vec![self.sealer.clone()];
+        // A file that cannot be read now leaves the key in use.
+        let read = self.place.key_file.as_ref().and_then(|file| sealers(file, self.place.owner).ok());
+        known.extend(read.into_iter().flatten());
+        known
+    }
+}
+
+/// What opens and seals, for each key in the file.
+fn sealers(key_file: &Path, owner: u32) -> Result<Vec<Sealer>> {
+    Ok(key_file::read(key_file, owner)?.iter().map(Sealer::new).collect())
 }
 
 impl Drop for Registry {
@@ -179,29 +265,27 @@ impl Drop for Registry {
     }
 }
 
-/// Connects to a file that is ours, and brings it up to date.
 /// Why a folder cannot be written to, if it cannot. SQLite writes beside a database also to read it.
 fn not_writable(data: &Path) -> Option<RegistryError> {
     let refused = rustix::fs::access(data, rustix::fs::Access::WRITE_OK).err()?;
     Some(file_error("write to", data)(refused.into()))
 }
 
-fn open_file(path: &Path, sealer: &Sealer, actor: &str) -> Result<Connection> {
+/// Connects to a file that is ours, and brings it up to date.
+fn open_file(path: &Path, sealers: Vec<Sealer>, actor: &str) -> Result<(Connection, Sealer)> {
     let connection = schema::connect(path)?;
-    check_key(&connection, path, sealer)?;
-    schema::update(&connection, path, sealer, actor)?;
+    let sealer = choose_key(&connection, path, sealers)?;
+    schema::update(&connection, path, &sealer, actor)?;
     schema::use_wal(&connection)?;
-    Ok(connection)
+    Ok((connection, sealer))
 }
 
-fn check_key(connection: &Connection, path: &Path, sealer: &Sealer) -> Result<()> {
+/// The key that the registry is sealed under.
+fn choose_key(connection: &Connection, path: &Path, sealers: Vec<Sealer>) -> Result<Sealer> {
     schema::check(connection, path)?;
-    let check_value: Vec<u8> =
-        connection.query_row("SELECT check_value FROM registry", [], |row| row.get(0))?;
-    if sealer.opens_check_value(&check_value) {
-        return Ok(());
-    }
-    Err(RegistryError::WrongMasterKey { database: path.to_owned() })
+    let check_value = schema::check_value(connection)?;
+    let fits = sealers.into_iter().find(|sealer| sealer.opens_check_value(&check_value));
+    fits.ok_or_else(|| RegistryError::WrongMasterKey { database: path.to_owned() })
 }
 
 fn look_at(path: &Path) -> Result<Metadata> {

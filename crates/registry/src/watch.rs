@@ -13,6 +13,7 @@ use crate::device_row::{DEVICE_COLUMNS, DeviceRow};
 use crate::directory::{Changes, DeviceChange, Directory, RowName, UserChange};
 use crate::erasure::read_pending;
 use crate::error::{RegistryError, Result};
+use crate::schema;
 use crate::store::Registry;
 use crate::user_store::read_users;
 
@@ -46,6 +47,8 @@ impl Registry {
     fn read(&self, after: Option<i64>) -> Result<Changes> {
         // One read transaction, so that version, devices and users belong together.
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?;
+        // Under a key that was rotated meanwhile every device would seem broken.
+        schema::check_key(&transaction, &self.sealer)?;
         let version = read_version(&transaction)?;
         let devices = self.read_devices(&transaction, after)?;
         let users = read_users(&transaction, after)?;
@@ -162,7 +165,7 @@ impl Watcher {
     }
 
     fn try_look(&mut self) -> Result<()> {
-        if self.registry.follow_file()? {
+        if self.registry.follow_database()? {
             tracing::warn!(
                 "the registry's file was replaced, or its disk has room again: it is read from the beginning"
             );
@@ -170,6 +173,9 @@ impl Watcher {
             self.seen = None;
         }
         let now = self.registry.data_version()?;
+        if self.seen != Some(now) {
+            self.registry.follow_key()?;
+        }
         if self.seen.is_none() {
             self.publish(self.registry.directory()?);
         } else if self.seen != Some(now) {

@@ -12,7 +12,9 @@ use vitalwire_registry::{MasterKey, Registry, RegistryError};
 
 use super::layout::{DATA_FOLDER, DATA_VOLUME, MASTER_KEY};
 use super::volumes::Volumes;
+use crate::output::{Output, even_if_closed};
 use crate::private_file::write_new;
+use crate::rotation::said;
 use crate::{config, data};
 
 /// The registry, as long as it is not complete.
@@ -38,7 +40,9 @@ pub(super) fn open(volumes: &Volumes) -> anyhow::Result<Option<Registry>> {
         }
         return Ok(None);
     }
-    let master = if has_key { MasterKey::load(&key_path)? } else { create_key(&key_path)? };
+    if !has_key {
+        create_key(&key_path)?;
+    }
     match DirBuilder::new().mode(0o700).create(&folder) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             return Err(error).with_context(|| format!("cannot make {}", folder.display()));
@@ -51,20 +55,19 @@ pub(super) fn open(volumes: &Volumes) -> anyhow::Result<Option<Registry>> {
         write_new(&beside, config::template().as_bytes())?;
         fs::rename(&beside, &settings).with_context(|| format!("cannot make {}", settings.display()))?;
     }
-    let registry = match Registry::open(&folder, &master) {
-        Err(RegistryError::Absent { .. }) => Registry::create(&folder, &master)?,
+    let registry = match Registry::open_with_key_file(&folder, &key_path) {
+        Err(RegistryError::Absent { .. }) => Registry::create(&folder, &MasterKey::load(&key_path)?)?,
         registry => registry?,
     };
     Ok(Some(registry))
 }
 
 /// Whole or not at all: half a key would stand in the way of the next run.
-fn create_key(path: &std::path::Path) -> anyhow::Result<MasterKey> {
+fn create_key(path: &std::path::Path) -> anyhow::Result<()> {
     let beside = path.with_extension("new");
     remove(&beside)?;
-    let master = MasterKey::create(&beside)?;
-    fs::rename(&beside, path).with_context(|| format!("cannot make {}", path.display()))?;
-    Ok(master)
+    MasterKey::create(&beside)?;
+    fs::rename(&beside, path).with_context(|| format!("cannot make {}", path.display()))
 }
 
 fn remove(path: &std::path::Path) -> anyhow::Result<()> {
@@ -74,6 +77,26 @@ fn remove(path: &std::path::Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Rotates the master key, if it is to be, or ends a rotation that was cut off.
+pub(super) fn rotate_master_key(
+    volumes: &mut Volumes,
+    is_wanted: bool,
+    out: &mut Output<'_>,
+) -> anyhow::Result<()> {
+    let (folder, file) = (volumes.path(DATA_VOLUME).join(DATA_FOLDER), volumes.path(MASTER_KEY));
+    // Root rotates what is the server's: SQLite gives the files that it makes beside the registry to the registry's owner.
+    let owner = Some(volumes.owner(MASTER_KEY)?);
+    if is_wanted {
+        let rotated =
+            Registry::rotate_master_key(&folder, &file, owner).context("the master key was not rotated")?;
+        volumes.changed = true;
+        even_if_closed(writeln!(out, "{}", said(&rotated, MASTER_KEY)))?;
+    } else if Registry::complete_master_key_rotation(&folder, &file, owner)? {
+        volumes.changed = true;
+    }
+    Ok(())
 }
 
 /// Lets the administrator in with this password.

@@ -52,6 +52,8 @@ pub(crate) enum Renew {
     Pages,
     /// EMQX's cookie, and the key of its REST API
     Emqx,
+    /// The master key: the registry is sealed under a new one
+    MasterKey,
 }
 
 /// A volume, mounted below the deployment's folder, or a folder in one. Mode 0700.
@@ -131,6 +133,7 @@ pub(crate) const FILES: &[Kept] = &[
     secret(NODERED_PAIR, Some(Renew::Certificates)),
     secret(COOKIE, Some(Renew::Emqx)),
     secret(API_KEY, Some(Renew::Emqx)),
+    // Never removed: it is rotated in its place (data.rs).
     secret(MASTER_KEY, None),
     public(SERVER_CA, Some(Renew::Certificates)),
     public(SERVER_CERTIFICATE, Some(Renew::Certificates)),

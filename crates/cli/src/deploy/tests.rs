@@ -204,6 +204,49 @@ fn what_is_renewed_is_new_and_nothing_else() {
     }
 }
 
+/// The registry, under the key in its file.
+fn registry(deployment: &Deployment) -> vitalwire_registry::Registry {
+    let folder = deployment.path("data/vitalwire");
+    vitalwire_registry::Registry::open_with_key_file(&folder, &deployment.path(layout::MASTER_KEY)).unwrap()
+}
+
+#[test]
+fn a_renewed_master_key_opens_what_the_old_one_did_and_nothing_else_changes() {
+    let deployment = Deployment::new();
+    deployment.init(&[]).unwrap();
+    let link = registry(&deployment).add_tls_device(&"bed_07".parse().unwrap()).unwrap();
+    let before = deployment.files();
+    let said = deployment.init(&[Renew::MasterKey]).unwrap();
+    assert!(said.contains("1 devices are sealed under a new master key") && passwords(&said).is_empty());
+    let after = deployment.files();
+    for file in FILES {
+        let path = deployment.path(file.path);
+        assert_eq!(before[&path] != after[&path], file.path == layout::MASTER_KEY, "{}", file.path);
+        assert_eq!(before[&path].1, after[&path].1, "the mode of {}", file.path);
+    }
+    let directory = registry(&deployment).directory().unwrap();
+    assert!(directory.link(&link.id, std::time::SystemTime::now()).unwrap().psk == link.psk);
+    assert!(directory.users.contains_key("admin"));
+    assert!(deployment.init(&[]).unwrap().contains("nothing was changed"));
+}
+
+#[test]
+fn a_rotation_of_the_master_key_that_was_cut_off_is_completed_by_the_next_run() {
+    let deployment = Deployment::new();
+    deployment.init(&[]).unwrap();
+    let key = deployment.path(layout::MASTER_KEY);
+    let old = fs::read(&key).unwrap();
+    deployment.init(&[Renew::MasterKey]).unwrap();
+    let new = fs::read(&key).unwrap();
+    // Before and after the registry was sealed under the second of the two.
+    for (begun, wanted) in [([&new[..], &old].concat(), &new), ([&old[..], &new].concat(), &new)] {
+        fs::write(&key, begun).unwrap();
+        assert_eq!(registry(&deployment).directory().unwrap().users.len(), 1, "a server starts meanwhile");
+        assert!(deployment.init(&[]).unwrap().contains("complete again"));
+        assert!(fs::read(&key).unwrap() == *wanted);
+    }
+}
+
 #[test]
 fn what_others_can_read_is_refused_and_named() {
     let deployment = Deployment::new();

@@ -95,6 +95,7 @@ impl Volumes {
         if mode & !(file.mode | 0o200) != 0 {
             let renew = match file.renew {
                 Some(_) => ". If someone may have, make it again by --renew",
+                None if file.path == layout::MASTER_KEY => ". If someone may have, then --renew master-key",
                 None => "",
             };
             bail!(
@@ -194,11 +195,16 @@ impl Volumes {
         Ok(owner != self.ids.of(Owner::Root) && found.uid() == owner)
     }
 
+    /// Whose a file or folder is in the end.
+    pub(crate) fn owner(&self, path: &str) -> anyhow::Result<u32> {
+        let volume = layout::volume(path).with_context(|| format!("{path} is in no volume"))?;
+        Ok(self.ids.of(volume.owner))
+    }
+
     /// Gives a file or folder and all that is in it to the owner of its volume; itself last, so that it is a mark of
     /// completeness.
     pub(crate) fn hand_over(&mut self, path: &str) -> anyhow::Result<()> {
-        let volume = layout::volume(path).with_context(|| format!("{path} is in no volume"))?;
-        let owner = self.ids.of(volume.owner);
+        let owner = self.owner(path)?;
         self.changed |= give(&self.path(path), owner)?;
         Ok(())
     }

@@ -4,7 +4,8 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 use super::{AuditHead, CHAIN_LEN, CHAIN_START, TAIL_COLUMNS, Tail, chain};
 use crate::error::Result;
-use crate::seal::Sealer;
+use crate::schema;
+use crate::seal::{ChainKey, SealBroken, Sealer};
 
 /// What verifying found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,23 +56,51 @@ pub(crate) fn verify(
 ) -> Result<AuditReport> {
     // One read transaction: records and end belong together, also while others write.
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
+    schema::check_key(&transaction, sealer)?;
     let tail = transaction
         .query_row(&format!("SELECT {TAIL_COLUMNS} FROM registry"), [], |row| Tail::read(row, 0, sealer))?;
-    let mut walk = Walk { sealer, expected, head: CHAIN_START, last: 0, expected_at: None };
+    let keys = Keys::read(&transaction, sealer)?;
+    let mut walk = Walk { keys, expected, head: CHAIN_START, last: 0, expected_at: None };
     let fault = walk.through(&transaction)?.or_else(|| walk.end_fault(&tail));
     let (records, head, expected_at) = (walk.last, AuditHead(walk.head), walk.expected_at);
     Ok(AuditReport { records: u64::try_from(records).unwrap_or(0), head, expected_at, fault })
 }
 
-struct Walk<'w> {
-    sealer: &'w Sealer,
+/// What the log was chained under: the keys before the present one, with the last record of each, in their order.
+struct Keys {
+    former: Vec<(i64, Result<ChainKey, SealBroken>)>,
+    present: ChainKey,
+}
+
+impl Keys {
+    fn read(connection: &Connection, sealer: &Sealer) -> Result<Self> {
+        let mut statement = connection.prepare("SELECT until, sealed FROM audit_keys ORDER BY until")?;
+        let former = statement.query_map([], |row| {
+            let until = row.get(0)?;
+            Ok((until, sealer.open_chain_key(until, row.get_ref(1)?.as_blob()?)))
+        })?;
+        let former = former.collect::<rusqlite::Result<_>>()?;
+        Ok(Self { former, present: sealer.audit_chain_key() })
+    }
+
+    /// The key of a record; `None` where someone changed it.
+    fn of(&self, sequence: i64) -> Option<&ChainKey> {
+        match self.former.iter().find(|(until, _)| sequence <= *until) {
+            None => Some(&self.present),
+            Some((_, key)) => key.as_ref().ok(),
+        }
+    }
+}
+
+struct Walk {
+    keys: Keys,
     expected: Option<AuditHead>,
     head: [u8; CHAIN_LEN],
     last: i64,
     expected_at: Option<u64>,
 }
 
-impl Walk<'_> {
+impl Walk {
     fn through(&mut self, connection: &Connection) -> Result<Option<AuditFault>> {
         let mut statement = connection.prepare(
             "SELECT sequence, time_us, kind, subject, actor, detail, chain FROM audit ORDER BY sequence",
@@ -96,7 +125,8 @@ impl Walk<'_> {
         for (column, text) in texts.iter_mut().enumerate() {
             *text = row.get_ref(column + 2)?.as_bytes().map_err(rusqlite::Error::from)?;
         }
-        let right = chain(self.sealer, &self.head, sequence, row.get(1)?, texts);
+        let Some(key) = self.keys.of(sequence) else { return Ok(Some(AuditFault::Changed { sequence })) };
+        let right = chain(key, &self.head, sequence, row.get(1)?, texts);
         let stored = row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?;
         if sequence != due || stored != right {
             return Ok(Some(AuditFault::Changed { sequence }));

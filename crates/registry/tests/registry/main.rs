@@ -8,6 +8,7 @@ mod fixture;
 mod importing;
 mod links;
 mod opening;
+mod rotating;
 mod secrets;
 mod tampering;
 mod upgrading;
