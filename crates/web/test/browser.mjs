@@ -5,7 +5,7 @@ import { chromium } from 'playwright-core';
 // The address of a device in its own network.
 export const DEVICE_URL = 'http://192.168.4.1';
 // Patience with a slow machine, in milliseconds.
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 60_000;
 export const PHONE = { width: 390, height: 844 };
 export const DESKTOP = { width: 1_280, height: 900 };
 

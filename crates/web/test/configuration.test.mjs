@@ -162,14 +162,18 @@ describe('the configuration page', () => {
         assert.equal(await focused(page), 'key');
         await page.evaluate(() => (document.getElementById('result').textContent = ''));
       }
-      assert.match(await save(page), /^Too many wrong keys\. Wait (60|59) seconds\.$/);
+      // Its clock goes on by itself as well, on a busy machine by some seconds.
+      const seconds = (text, words) => Number(text.match(words)?.[1]);
+      const told = seconds(await save(page), /^Too many wrong keys\. Wait (\d+) seconds\.$/);
+      assert.ok(told > 30 && told <= 60, `${told}`);
       assert.equal(await page.isDisabled('#save'), true);
       assert.match(await page.textContent('#save'), /^Wait \d\d s$/);
       // A page that is opened now says the same.
       const { page: other } = await open(browser);
       assert.match(await result(other), /^Too many wrong keys/);
       await page.clock.runFor(30_000);
-      assert.match(await page.textContent('#save'), /^Wait (30|29) s$/);
+      const left = seconds(await page.textContent('#save'), /^Wait (\d+) s$/);
+      assert.ok(left > 0 && left <= told - 30, `${left}`);
       await page.clock.runFor(31_000);
       assert.equal(await page.textContent('#save'), 'Save');
       assert.equal(await page.isDisabled('#save'), false);

@@ -1,5 +1,6 @@
 // Programs that a test starts, waits for and stops again, each by its own id.
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -7,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 // Patience with a slow machine, in milliseconds.
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = 120_000;
 
 // A folder of its own for a test, gone after it.
 export const folder = (t) => {
@@ -16,14 +17,18 @@ export const folder = (t) => {
   return made;
 };
 
-// A port that the system says is free.
+// A port that no one uses. None that the system gives to connections (Linux begins at 32768), so that none of another program takes it
+// before the server does, or while that is away; and none that the tests in Rust take.
 export const freePort = async () => {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = randomInt(10_000, 20_000);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').catch(() => false);
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 };
 
 // Runs until `check` gives something, and gives that.

@@ -6,7 +6,7 @@ import { Air, Network } from '../../src/esp8266/air.mjs';
 import { Esp8266 } from '../../src/esp8266/modem.mjs';
 import { MILLISECOND, WorldClock } from '../../src/world-clock.mjs';
 
-const PATIENCE_MILLIS = 20_000;
+const PATIENCE_MILLIS = 60_000;
 
 export function serialHost({ networks = [{ name: 'ward', password: 'a long password' }], ports } = {}) {
   const world = new WorldClock();
