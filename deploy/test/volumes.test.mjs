@@ -28,9 +28,12 @@ test('a full volume acknowledges nothing, says so, and recovers by itself', asyn
   const ballast = join(data.place, 'ballast');
   const fill = run('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=64k']);
   assert.match(fill.stderr, /No space left/);
-  const fleet = ward.fleet(['--protocol', 'tls', '--links', links, '--rate', '20', '--seconds', '14']);
-  await until(() => run('docker', ['exec', ward.id('vitalwire'), '/bin/vitalwire', 'healthcheck']).stdout.includes('the disk of the journal is full'), 'that the disk is full');
+  const fleet = ward.fleet(['--protocol', 'tls', '--links', links, '--rate', '20']);
+  const healthcheck = () => run('docker', ['exec', ward.id('vitalwire'), '/bin/vitalwire', 'healthcheck']);
+  await until(() => healthcheck().stdout.includes('the disk of the journal is full'), 'that the disk is full');
   rmSync(ballast);
+  await until(() => healthcheck().status === 0, 'that it has room again');
+  await fleet.stop();
   const ended = await report(fleet);
   assert.deepEqual([ended.dropped, ended.held, ended.acknowledged], [0, 0, ended.measured]);
   const values = ward.vitalwire('vitalwire', 'history', 'bed_01', '--channel', 'Pulse_Signal', '--raw', '--json').trim().split('\n');
