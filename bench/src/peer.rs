@@ -16,7 +16,7 @@ use crate::process::{Started, free_address, run, wait_for};
 use crate::psk::random_password;
 use crate::subscriber::Login;
 
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 const USER: &str = "bench";
 
 /// Which of its two settings of Nagle's algorithm suits what is measured.

@@ -18,7 +18,7 @@ use crate::process::{SECRET_VARIABLE, Talking, wait_for};
 
 /// How much is read at once: large, so that the subscriber's own CPU does not disturb what is measured.
 const READ_BYTES: usize = 256 * 1_024;
-const READY_TIMEOUT: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where and as whom to subscribe.
 #[derive(Clone, Debug)]

@@ -181,7 +181,8 @@ async fn connections_over_the_cap_are_closed_and_counted() {
 
 #[tokio::test]
 async fn who_says_nothing_locks_out_no_one() {
-    let limits = BrokerLimits { connections_per_address_max: 4, ..Default::default() };
+    let limits =
+        BrokerLimits { connections_per_address_max: 4, connect_ms_max: 600_000, ..Default::default() };
     let running = start_limited(limits).await;
     let mut silent = Vec::new();
     for half in [&b""[..], b"\x10", b"\x10\x20\x00\x04MQTT", b""].iter().cycle().take(12) {
