@@ -139,8 +139,10 @@ def refusal(version, sender):
     stranger.paho.publish("home/refused", "by a stranger", 1)
     _, code = stranger.start()
     assert code in REFUSED[version], code
-    # The thread ends by itself, for it shall not try again.
-    stranger.paho._thread.join(PATIENCE_S)
+    # The thread ends by itself, for it shall not try again; Paho forgets it then.
+    thread = stranger.paho._thread
+    if thread:
+        thread.join(PATIENCE_S)
     assert not stranger.paho._thread or not stranger.paho._thread.is_alive()
     assert stranger.answers.empty() and not stranger.paho.is_connected() and stranger.acknowledged.empty()
     sender.publish("home/refused", "by the sender")

@@ -633,7 +633,8 @@ fn is_in_a_file(folder: &std::path::Path, bytes: &[u8]) -> bool {
         if path.is_dir() {
             return is_in_a_file(&path, bytes);
         }
-        std::fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes)
+        // The server's socket cannot be read.
+        path.is_file() && std::fs::read(&path).unwrap().windows(bytes.len()).any(|window| window == bytes)
     })
 }
 
