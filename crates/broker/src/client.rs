@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
-use tracing::debug;
+use tracing::{debug, warn};
 use vitalwire_access::acl;
 use vitalwire_registry::User;
 
+use crate::archive::Reading;
 use crate::connections::Connection;
 use crate::core::session::End;
 use crate::core::turn::{Turn, Wish};
@@ -71,6 +72,7 @@ where
         closing: None,
         waiting_bytes: 0,
         timer: None,
+        reading: None,
         online,
     };
     // What came right behind CONNECT.
@@ -293,6 +295,8 @@ struct Client<S> {
     /// What its answers amounted to since its last write.
     waiting_bytes: usize,
     timer: Option<Pin<Box<Sleep>>>,
+    /// What is being read of the archive for it, and how often something had been erased before.
+    reading: Option<(Reading, u64)>,
     online: Online,
 }
 
@@ -489,10 +493,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 self.waiting_bytes = 0;
                 match turn {
                     Turn::End(end) => self.end(end),
-                    Turn::Write { more: false } if self.wire.writing.is_empty() && self.wire.is_flushed => {
-                        return Ok(Poll::Ready(()));
+                    Turn::Write { more, ask } => {
+                        has_more = self.poll_archive(cx, ask) || more;
+                        if !has_more && self.wire.writing.is_empty() && self.wire.is_flushed {
+                            return Ok(Poll::Ready(()));
+                        }
                     }
-                    Turn::Write { more } => has_more = more,
                 }
             }
             let (len, written) = self.wire.poll_write(cx);
@@ -513,6 +519,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 return Ok(Poll::Ready(()));
             }
         }
+    }
+
+    /// Reads in the archive what the session asks for; whether something came.
+    fn poll_archive(&mut self, cx: &mut Context<'_>, ask: bool) -> bool {
+        let Online { engine, at, .. } = &self.online;
+        if ask
+            && self.reading.is_none()
+            && let Some(archive) = &engine.archive
+            && let Some(ask) = engine.core.lock().ask(*at)
+        {
+            self.reading = Some((archive.read(ask.after, ask.wanted), ask.erasures));
+        }
+        let Some((reading, erasures)) = &mut self.reading else { return false };
+        let Poll::Ready(page) = reading.as_mut().poll(cx) else { return false };
+        let erasures = *erasures;
+        if page.gone > 0 {
+            warn!(parent: &self.wire.connection.span, entries = page.gone, "a reader was away for so long that the \
+                journal has not all that it missed: entries went by age, by size, or with their device");
+        }
+        engine.core.lock().take_page(*at, page, erasures);
+        self.reading = None;
+        true
     }
 
     fn end(&mut self, end: End) {

@@ -3,13 +3,15 @@
 //!
 //! A message is looked up once by its topic, which knows its receivers until a subscription changes, and encoded once a
 //! protocol version; what a receiver gets in a row is copied at once. Messages of QoS 1 and 2 that someone cannot get now go
-//! into the log, once, and those who are behind read it by themselves.
+//! into the log, once, and those who are behind read it by themselves. Who is away for long, or so far behind that the log has
+//! not all any more, reads readings in the archive instead.
 
 mod changes;
 pub(crate) mod filters;
 mod listing;
 pub(crate) mod log;
 mod publish;
+pub(crate) mod replay;
 mod retained;
 pub(crate) mod session;
 mod sessions;
@@ -22,6 +24,7 @@ pub(crate) use self::changes::Changes;
 use self::filters::{Filters, Group, Receiver, SessionId};
 pub(crate) use self::log::LogChanges;
 use self::log::{Log, LogLimits};
+use self::replay::Tail;
 use self::session::{Capacity, Sent, Session, Will};
 use crate::message::Publication;
 
@@ -56,6 +59,8 @@ struct Topic {
     groups: Vec<Group>,
     /// A session that is not connected wants messages of QoS 1.
     wanted_later: bool,
+    /// One of them reads none of it in the archive.
+    logged_later: bool,
 }
 
 /// What came of a connection.
@@ -107,6 +112,8 @@ pub(crate) struct CoreStats {
     pub(crate) sent: Sent,
     /// Messages that were to be retained and were not, because of a limit.
     pub(crate) not_retained: u64,
+    /// Entries that the archive had no more when someone missed them.
+    pub(crate) gone: u64,
 }
 
 /// All sessions, by their numbers. A number is free again when its session ended.
@@ -183,6 +190,8 @@ pub(crate) struct Core {
     /// Stored sessions that ended since the disk was told.
     gone: HashSet<Arc<str>>,
     log: Log,
+    has_archive: bool,
+    tail: Tail,
     appended: u32,
     /// Encoded messages of this turn, of each protocol version, at QoS 0.
     encoded: [Vec<u8>; 2],
@@ -212,6 +221,8 @@ impl Core {
             retained_changed: HashSet::new(),
             gone: HashSet::new(),
             log,
+            has_archive: false,
+            tail: Tail::default(),
             appended: 0,
             encoded: Default::default(),
             dirty: Vec::new(),

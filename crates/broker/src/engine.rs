@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use vitalwire_access::{Role, acl};
 use vitalwire_registry::{Directory, Logins};
 
+use crate::archive::MaybeArchive;
 use crate::connections::{Caps, Connections};
 use crate::core::Core;
 use crate::core::session::Will;
@@ -35,6 +36,7 @@ pub(crate) struct Engine {
     pub(crate) connections: Arc<Connections>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) storage: Storage,
+    pub(crate) archive: MaybeArchive,
     pub(crate) stopping: CancellationToken,
     pub(crate) serving: TaskTracker,
 }
@@ -44,6 +46,7 @@ impl Engine {
     pub(crate) async fn start(
         folder: &Path,
         limits: BrokerLimits,
+        archive: MaybeArchive,
         logins: Arc<Logins>,
     ) -> Result<Arc<Self>, BrokerError> {
         let folder = folder.to_path_buf();
@@ -51,7 +54,7 @@ impl Engine {
             .await
             .map_err(|error| BrokerError::Thread(std::io::Error::other(error)))??;
         let now_s = stored.now_s;
-        let mut core = Core::restored(limits.core(), stored);
+        let mut core = Core::restored(limits.core(), stored, archive.as_ref().map(|archive| archive.head()));
         let directory = Arc::clone(&logins.directory().borrow());
         trim(&mut core, &directory);
         let core = Arc::new(SharedCore::new(core, now_s));
@@ -66,6 +69,7 @@ impl Engine {
             connections: Arc::new(Connections::new(caps)),
             counters,
             storage,
+            archive,
             stopping: CancellationToken::new(),
             serving: TaskTracker::new(),
         }))

@@ -58,7 +58,7 @@ pub fn mqtt(data: &[u8]) {
         _ => CONNECT_5,
     };
     let said = [connect, rest].concat();
-    let mut core = Core::restored(LIMITS, Stored::default());
+    let mut core = Core::restored(LIMITS, Stored::default(), None);
     let mut rest = said.as_slice();
     while !rest.is_empty() {
         let mut conversation = Conversation::new(core);
@@ -268,7 +268,7 @@ impl Conversation {
                     self.is_over = true;
                     return;
                 }
-                Turn::Write { more: false } if buffer.is_empty() => return,
+                Turn::Write { more: false, .. } if buffer.is_empty() => return,
                 Turn::Write { .. } => {}
             }
         }
@@ -318,7 +318,8 @@ impl Core {
         });
         let log = PerLane { readings, others };
         let Changes { sessions, log_end, now_s, next_number, .. } = changes;
-        Self::restored(LIMITS, Stored { retained, sessions, log, log_end, now_s, next_number })
+        let stored = Stored { retained, sessions, log, log_end, now_s, next_number, published: None };
+        Self::restored(LIMITS, stored, None)
     }
 }
 

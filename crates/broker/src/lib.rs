@@ -14,6 +14,7 @@
 //! [`BrokerLimits`] names those that can be set. What happens at each is said there. A shared subscription (`$share`) has messages
 //! while one of its members is connected. A delayed will is gone when the broker stops.
 
+mod archive;
 mod authority;
 mod certificate;
 mod client;
@@ -39,6 +40,7 @@ mod wake;
 mod websocket;
 mod wire;
 
+pub use archive::{Archive, Archived, Page, Place, Reading, Wanted};
 pub use authority::Authority;
 pub use error::{BrokerError, bind_advice};
 pub use limits::BrokerLimits;
@@ -89,6 +91,8 @@ pub struct BrokerConfig {
     pub origins: Origins,
     /// Folder for sessions and retained messages; made when missing.
     pub storage: PathBuf,
+    /// Where readings lie, too, that are published with their place there. Without it the broker keeps what is missed itself.
+    pub archive: Option<Arc<dyn Archive>>,
     /// Limits.
     pub limits: BrokerLimits,
 }
@@ -106,6 +110,7 @@ impl BrokerConfig {
             websocket_proxies: Proxies::default(),
             origins: Origins::default(),
             storage: storage.into(),
+            archive: None,
             limits: BrokerLimits::default(),
         }
     }
@@ -136,6 +141,8 @@ pub struct BrokerStats {
     pub dropped: u64,
     /// Messages that were to be retained and were not, because of a limit.
     pub not_retained: u64,
+    /// Entries of the archive, at most, that a session missed and that were there no more when its client came back.
+    pub gone: u64,
     /// Logins with a wrong name or password, without one, or locked out.
     pub failed_logins: u64,
     /// Connections closed at once because of a cap.
@@ -146,7 +153,7 @@ pub struct BrokerStats {
     pub sessions: u64,
     /// Those of them that have not had all messages of QoS 1 and 2, now; and how many messages wait for the last of them.
     pub sessions_behind: u64,
-    /// See `sessions_behind`.
+    /// See `sessions_behind`. An entry of the archive counts as one message.
     pub messages_behind: u64,
     /// Writes of the storage that failed; what they held is in memory only until one succeeds.
     pub storage_errors: u64,
@@ -162,7 +169,7 @@ pub struct SessionLag {
     pub client_id: Arc<str>,
     /// Whose it is.
     pub user: Arc<str>,
-    /// Messages that wait since it was up to date, also those that others subscribed to.
+    /// Messages that wait since it was up to date, also those that others subscribed to. An entry of the archive counts as one.
     pub messages: u64,
 }
 
@@ -179,7 +186,8 @@ pub struct SessionInfo {
     pub kept_s: u64,
     /// The filters that it subscribed to.
     pub filters: Vec<Box<str>>,
-    /// Messages on their way to it or waiting, at most: also those since it was up to date that others subscribed to.
+    /// Messages on their way to it or waiting, at most: also those since it was up to date that others subscribed to. An
+    /// entry of the archive counts as one.
     pub waiting: u64,
 }
 
@@ -214,7 +222,8 @@ impl Broker {
             bound.push((listener::bind(&front, address).await?, front));
         }
         let addresses = addresses(&bound);
-        let engine = Engine::start(&config.storage, config.limits, Arc::clone(&logins)).await?;
+        let engine =
+            Engine::start(&config.storage, config.limits, config.archive, Arc::clone(&logins)).await?;
         for (listener, front) in bound {
             engine.serving.spawn(listener::run(listener, front, Arc::clone(&engine)));
         }
@@ -240,6 +249,11 @@ impl Broker {
     #[must_use]
     pub fn publishing(&self) -> Publishing<'_> {
         Publishing { core: self.engine.core.lock() }
+    }
+
+    /// Says that all of the archive's entries up to here were published, so that who leaves now has had them.
+    pub fn note_published(&self, through: u64) {
+        self.engine.core.lock().note_published(through);
     }
 
     /// The retained messages whose topics match the filter, in the order of their topics.
@@ -276,6 +290,7 @@ impl Broker {
             sent: stats.sent.sent,
             dropped: stats.sent.dropped,
             not_retained: stats.not_retained,
+            gone: stats.gone,
             failed_logins: counted.failed_logins,
             refused_connections: counted.refused_connections,
             evicted_connections: self.engine.connections.evicted(),
@@ -335,6 +350,7 @@ impl Broker {
                 warn!("some MQTT connections did not end in time");
             }
         }
+        engine.core.lock().look_what_was_had();
         if tokio::task::spawn_blocking(move || engine.storage.stop()).await.is_err() {
             warn!("the broker's storage did not end in good order");
         }
@@ -352,8 +368,20 @@ impl Publishing<'_> {
         self.core.publish(Publication { retain, lane, ..Publication::new(topic, payload) });
     }
 
-    /// Whether a message on this topic would go to someone, now or when they are back. What is not wanted need not be made,
-    /// unless it is to be retained.
+    /// Says that the messages of this entry follow. Also when none does because none is wanted: who comes back later is to look
+    /// for it in the archive.
+    pub fn begin_entry(&mut self, place: &Arc<Place>) {
+        self.core.begin_entry(place);
+    }
+
+    /// As [`Broker::publish`], of a reading that the archive has, or will have, in this place: that of the entry that began.
+    pub fn publish_archived(&mut self, topic: Arc<str>, payload: Bytes, place: &Arc<Place>) {
+        let publication = Publication { lane: Lane::Readings, ..Publication::new(topic, payload) };
+        self.core.publish_at(publication, Some(place));
+    }
+
+    /// Whether a reading on this topic would go to someone, now or soon. What is not wanted need not be made: who comes back
+    /// later has it from the archive.
     #[must_use]
     pub fn is_wanted(&mut self, topic: &Arc<str>) -> bool {
         self.core.is_wanted(topic)

@@ -8,10 +8,14 @@ use serde::{Deserialize, Serialize};
 /// What a message is kept among, for those who have not had it: so that the many do not drive out the few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Lane {
-    /// Readings of devices. The journal has them, too.
+    /// Readings of devices.
     Readings,
     /// All else: statuses, events, what clients publish.
     Others,
+}
+
+impl Lane {
+    pub(crate) const ALL: [Self; 2] = [Self::Readings, Self::Others];
 }
 
 /// Something for each lane.
@@ -19,6 +23,12 @@ pub enum Lane {
 pub(crate) struct PerLane<T> {
     pub(crate) readings: T,
     pub(crate) others: T,
+}
+
+impl<T: Copy> PerLane<T> {
+    pub(crate) fn both(of: T) -> Self {
+        Self { readings: of, others: of }
+    }
 }
 
 impl<T> PerLane<T> {

@@ -185,7 +185,7 @@ mod tests {
     fn storage(folder: &Path, prepare: impl FnOnce(&Database)) -> Opened {
         let (stored, file) = open(folder).unwrap();
         prepare(file.database.as_ref().unwrap());
-        let core = Arc::new(SharedCore::new(Core::restored(BrokerLimits::default().core(), stored), 0));
+        let core = Arc::new(SharedCore::new(Core::restored(BrokerLimits::default().core(), stored, None), 0));
         let storage = Storage::start(file, Arc::clone(&core), Arc::default()).unwrap();
         Opened { core, storage }
     }

@@ -4,20 +4,17 @@
 //! It goes through the journal in order, at a position that survives the process, and leaves out what was published at
 //! once. Live readings do not wait for it. A subscriber may get a reading twice (after kill -9), never not at all.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use vitalwire_access::DeviceId;
-use vitalwire_journal::{Entry, JournalError, Reader, Stored};
+use vitalwire_journal::{JournalError, Reader, Stored};
 
 use crate::context::Context;
 use crate::intake::Intake;
-use crate::profiles::PICO;
-use crate::reading::{BatchValues, Body, Reading, SampleBody, SampleText, Values};
+use crate::stored::StoredReadings;
 use crate::ticket::{Delivery, Ticket};
-use crate::topics::{DeviceTopics, Source, SourceRef};
 
 /// The journal's name of this reader.
 const READER: &str = "publisher";
@@ -29,8 +26,6 @@ const READ_ENTRIES: usize = 256;
 const WINDOW_ENTRIES: usize = 64;
 /// After a failure the journal is read again so much later.
 const RETRY: Duration = Duration::from_secs(1);
-/// Sources remembered; when full, all are forgotten.
-const SOURCES_MAX: usize = 4_096;
 
 /// Runs until the server stops.
 pub(crate) async fn run(context: Arc<Context>) {
@@ -46,9 +41,9 @@ pub(crate) async fn run(context: Arc<Context>) {
 }
 
 /// At a stop, when nothing more comes: steps over what was published at once, so that the next start does not publish it
-/// again.
-pub(crate) async fn finish(intake: &Intake) {
-    let Ok(reader) = intake.reader(READER).await else { return };
+/// again. Up to where all is published.
+pub(crate) async fn finish(intake: &Intake) -> Option<u64> {
+    let reader = intake.reader(READER).await.ok()?;
     let mut at = reader.position();
     while let Ok(positions) = reader.positions(at, READ_ENTRIES).await
         && !positions.is_empty()
@@ -58,12 +53,13 @@ pub(crate) async fn finish(intake: &Intake) {
                 intake.claim_at(position).is_some_and(|ticket| ticket.state() == Delivery::Delivered);
             if !is_published {
                 reader.advance(at);
-                return;
+                return Some(at);
             }
             at = position;
         }
     }
     reader.advance(at);
+    Some(at)
 }
 
 struct Backfill<'a> {
@@ -73,14 +69,16 @@ struct Backfill<'a> {
     at: u64,
     /// Handed to the publisher, the oldest first.
     window: VecDeque<(u64, Arc<Ticket>)>,
-    sources: HashMap<(DeviceId, String), SourceRef>,
+    sources: StoredReadings,
 }
 
 impl<'a> Backfill<'a> {
     async fn follow(context: &'a Context) -> Result<Infallible, JournalError> {
         let reader = context.intake.reader(READER).await?;
         let at = reader.position();
-        let mut backfill = Self { context, reader, at, window: VecDeque::new(), sources: HashMap::new() };
+        let sources = StoredReadings::new(context.profiles.clone());
+        context.publisher.note_published(at);
+        let mut backfill = Self { context, reader, at, window: VecDeque::new(), sources };
         loop {
             let head = backfill.reader.wait_past(backfill.at).await?;
             tokio::time::sleep(SETTLE).await;
@@ -137,8 +135,8 @@ impl<'a> Backfill<'a> {
         {
             return true;
         }
-        let readings = self.readings(stored);
-        let ticket = Ticket::new();
+        let readings = self.sources.readings(stored, |_| true);
+        let ticket = Ticket::at(stored.position);
         let now = self.context.intake.erasures().await;
         if *now != erasures {
             return false;
@@ -170,65 +168,7 @@ impl<'a> Backfill<'a> {
         let done = self.window.front().map_or(self.at, |(position, _)| position - 1);
         self.context.intake.forget_claims_through(done);
         self.reader.advance(done);
-    }
-
-    fn readings(&mut self, stored: &Stored) -> Vec<Reading> {
-        let entry = &stored.entry;
-        let body = match Body::parse(&entry.body) {
-            Ok(body) => body,
-            Err(error) => {
-                tracing::error!(device = %entry.device, position = stored.position, %error, "not published");
-                return Vec::new();
-            }
-        };
-        match body {
-            Body::Batch { profile, message } => {
-                let Some(source) = self.source(&entry.device, &profile) else {
-                    tracing::error!(device = %entry.device, profile, "not published: the profile is gone");
-                    return Vec::new();
-                };
-                let values = BatchValues::stored(&message).map(Values::Batch);
-                values.map(|values| reading(source, entry, values)).into_iter().collect()
-            }
-            Body::Samples { first_sequence, samples } => {
-                let Some(source) = self.source(&entry.device, PICO) else { return Vec::new() };
-                let of_sample = |(sequence, sample): (u64, SampleBody)| {
-                    let values = Values::Sample(SampleText::stored(sample.text));
-                    Reading {
-                        sequence,
-                        first_us: entry.first_us.saturating_add_unsigned(sample.offset_us),
-                        ..reading(SourceRef::clone(&source), entry, values)
-                    }
-                };
-                (first_sequence..).zip(samples).map(of_sample).collect()
-            }
-        }
-    }
-
-    fn source(&mut self, device: &DeviceId, profile: &str) -> Option<SourceRef> {
-        let key = (device.clone(), profile.to_owned());
-        if let Some(source) = self.sources.get(&key) {
-            return Some(SourceRef::clone(source));
-        }
-        let profile = self.context.profiles.find(profile)?;
-        let source = Arc::new(Source::new(&Arc::new(DeviceTopics::new(device)), &profile));
-        if self.sources.len() >= SOURCES_MAX {
-            self.sources.clear();
-        }
-        self.sources.insert(key, SourceRef::clone(&source));
-        Some(source)
-    }
-}
-
-fn reading(source: SourceRef, entry: &Entry, values: Values) -> Reading {
-    Reading {
-        source,
-        boot: entry.boot,
-        sequence: entry.sequence,
-        first_us: entry.first_us,
-        uncertainty_us: entry.uncertainty_us,
-        assurance: entry.assurance,
-        values,
+        self.context.publisher.note_published(done);
     }
 }
 

@@ -79,6 +79,7 @@ impl Context {
             (&metrics.mqtt_sent, broker.sent),
             (&metrics.mqtt_dropped, broker.dropped),
             (&metrics.mqtt_not_retained, broker.not_retained),
+            (&metrics.mqtt_gone, broker.gone),
             (&metrics.mqtt_failed_logins, broker.failed_logins),
             (&metrics.mqtt_refused, broker.refused_connections),
             (&metrics.mqtt_evicted, broker.evicted_connections),

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 pub(crate) use comparison::Duplicate;
 pub(crate) use group::Group;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{
     Entry, Health, HistoryFile, HistoryQuery, Journal, JournalError, JournalStats, Outcome, Reader,
@@ -40,6 +40,8 @@ pub(crate) struct Intake {
     /// The tickets of what is on its way to the disk: the backfill may find an entry before its connection has learnt of
     /// the commit. Bounded by what connections have on their way.
     under_way: Mutex<HashMap<BatchNumber, Arc<Ticket>>>,
+    /// Told when nothing is.
+    settled: Notify,
     /// Counts erasures. Held while something out of the journal is handed to the publisher, which must not be what was
     /// read before an erasure.
     erasures: tokio::sync::Mutex<u64>,
@@ -75,6 +77,7 @@ impl Intake {
             metrics,
             memory: Memory::default(),
             under_way: Mutex::default(),
+            settled: Notify::new(),
             erasures: tokio::sync::Mutex::default(),
         }
     }
@@ -143,13 +146,18 @@ impl Intake {
     fn settle(&self, number: &BatchNumber, ticket: &Arc<Ticket>, outcome: &Outcome) {
         match outcome {
             Outcome::Committed { position } => {
+                ticket.place().settle(*position);
                 if ticket.state() != Delivery::Dropped {
                     self.claims.claim(*position, Arc::clone(ticket));
                 }
                 self.metrics.journaled.inc();
             }
-            Outcome::Duplicate => drop(self.metrics.duplicates.inc()),
+            Outcome::Duplicate => {
+                ticket.place().give_up();
+                self.metrics.duplicates.inc();
+            }
             Outcome::Refused(refusal) => {
+                ticket.place().give_up();
                 self.metrics.unjournaled.inc();
                 tracing::debug!(refusal = refusal.label(), "the journal refused an entry");
                 if ticket.state() != Delivery::Delivered {
@@ -160,6 +168,9 @@ impl Intake {
         let mut under_way = self.under_way();
         if under_way.get(number).is_some_and(|known| Arc::ptr_eq(known, ticket)) {
             under_way.remove(number);
+        }
+        if under_way.is_empty() {
+            self.settled.notify_waiters();
         }
     }
 
@@ -289,6 +300,19 @@ impl Intake {
     /// From here on nothing that was read from the journal before is handed to the publisher.
     pub(crate) async fn note_erasure(&self) {
         *self.erasures.lock().await += 1;
+    }
+
+    /// Waits until it is known of everything whether the journal has it.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if self.under_way().is_empty() {
+                return;
+            }
+            settled.await;
+        }
     }
 
     /// Commits what is queued, and the backfill's position.

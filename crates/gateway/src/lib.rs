@@ -35,6 +35,7 @@ mod publisher;
 mod reading;
 mod server;
 mod session;
+mod stored;
 mod ticket;
 mod tls;
 mod topics;

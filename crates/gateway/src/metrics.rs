@@ -86,6 +86,7 @@ metrics! {
     mqtt_published: Counter = "mqtt_messages_published", "Messages published at the embedded broker";
     mqtt_sent: Counter = "mqtt_messages_sent", "Messages sent to MQTT clients";
     mqtt_dropped: Counter = "mqtt_messages_dropped", "Messages that MQTT clients missed: of QoS 0 taken too slowly, of QoS 1 and 2 that waited for too long";
+    mqtt_gone: Counter = "mqtt_entries_gone", "Entries of the journal, at most, that readers of MQTT missed and that were gone when they came back";
     mqtt_not_retained: Counter = "mqtt_messages_not_retained", "Messages of MQTT that were to be retained and were not, because of a limit";
     mqtt_failed_logins: Counter = "mqtt_logins_failed", "MQTT logins with a wrong name or password";
     mqtt_refused: Counter = "mqtt_connections_refused", "MQTT connections refused because there were too many";

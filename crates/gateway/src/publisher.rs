@@ -1,6 +1,7 @@
 //! The publisher: reads the feed and turns it into MQTT messages, for the embedded broker or an external one. It knows topics
 //! and payloads, and nothing of sockets of devices. What it could not publish when it came, the backfill hands to it later.
 
+mod archive;
 mod client_id;
 mod collector;
 mod embedded;
@@ -21,6 +22,7 @@ use vitalwire_broker::{
 };
 use vitalwire_registry::Logins;
 
+pub(crate) use self::archive::JournalArchive;
 pub use self::external::{BrokerUrlError, ExternalBroker};
 
 use self::embedded::Embedded;
@@ -57,6 +59,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) metrics: &'a Metrics,
     pub(crate) logins: &'a Arc<Logins>,
     pub(crate) feed: &'a Feed,
+    pub(crate) archive: Arc<JournalArchive>,
 }
 
 /// The publisher, whichever broker it has.
@@ -72,7 +75,8 @@ impl Publisher {
     pub(crate) async fn start(choice: BrokerChoice, of: Surroundings<'_>) -> Result<Self, PublisherError> {
         Ok(Self(match choice {
             BrokerChoice::Embedded(config) => {
-                Kind::Embedded(Embedded::start(*config, of.logins, of.feed, of.metrics).await?)
+                let config = BrokerConfig { archive: Some(of.archive), ..*config };
+                Kind::Embedded(Embedded::start(config, of.logins, of.feed, of.metrics).await?)
             }
             BrokerChoice::External(broker) => {
                 let bytes_max = of.limits.backlog_bytes_max;
@@ -152,6 +156,22 @@ impl Publisher {
                 external.erase(device);
                 Ok(None)
             }
+        }
+    }
+
+    /// Says that all of the journal's entries up to here were published.
+    pub(crate) fn note_published(&self, through: u64) {
+        match &self.0 {
+            Kind::Embedded(embedded) => embedded.note_published(through),
+            Kind::External(_) => {}
+        }
+    }
+
+    /// Publishes what the feed, which was closed, still holds, where that takes no patience.
+    pub(crate) async fn finish(&self) {
+        match &self.0 {
+            Kind::Embedded(embedded) => embedded.finish().await,
+            Kind::External(_) => {}
         }
     }
 

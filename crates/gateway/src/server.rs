@@ -31,7 +31,7 @@ use crate::intake::Intake;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::profiles::{Profiles, ProfilesError};
-use crate::publisher::{BrokerChoice, Publisher, PublisherError, Surroundings};
+use crate::publisher::{BrokerChoice, JournalArchive, Publisher, PublisherError, Surroundings};
 use crate::session::Sessions;
 use crate::tls::Acceptor;
 use crate::{backfill, erasure, http, listener};
@@ -41,6 +41,9 @@ pub use self::handle::{DeviceState, ServerHandle, ServerHealth};
 
 /// A session under an old key ends at most so long after the overlap's deadline.
 const STALE_CHECK: Duration = Duration::from_secs(10);
+
+/// How long a stop waits for what is on its way into the journal.
+const SETTLE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -123,12 +126,14 @@ impl Server {
         let journal = Journal::open(&config.data.join(JOURNAL), &config.journal)?;
         let logins = Arc::new(Logins::new(directory.clone(), config.limits.logins.clone()));
         let feed = Feed::new(metrics.clone());
+        let archive = Arc::new(JournalArchive::new(&journal, profiles.clone()));
         let surroundings = Surroundings {
             data: &config.data,
             limits: &config.limits,
             metrics: &metrics,
             logins: &logins,
             feed: &feed,
+            archive,
         };
         let publisher = Publisher::start(config.broker, surroundings).await?;
         let mqtt = publisher.addresses();
@@ -192,6 +197,15 @@ impl Server {
         drop(watch);
         // First the broker: what it has on the disk, or elsewhere, the next start need not publish.
         context.feed.close();
+        context.publisher.finish().await;
+        let settle = async {
+            context.intake.settled().await;
+            backfill::finish(&context.intake).await
+        };
+        // So that sessions know what their clients have had.
+        if let Ok(Some(through)) = tokio::time::timeout(SETTLE_PATIENCE, settle).await {
+            context.publisher.note_published(through);
+        }
         context.publisher.stop().await;
         // Commits what is queued and the backfill's position.
         let close = async {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use vitalwire_broker::Place;
 
 /// What has become of a ticket's readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub(crate) struct Ticket {
     waiting: AtomicU32,
     dropped: AtomicBool,
     changed: Notify,
+    /// Where the journal has its readings.
+    place: Arc<Place>,
 }
 
 /// One reading's part of a ticket.
@@ -47,7 +50,21 @@ impl Ticket {
 
     /// For readings that were not handed to the publisher.
     pub(crate) fn dropped() -> Arc<Self> {
-        Arc::new(Self { dropped: AtomicBool::new(true), ..Self::default() })
+        let ticket = Self::default();
+        ticket.dropped.store(true, Ordering::Release);
+        Arc::new(ticket)
+    }
+
+    /// For readings out of the journal.
+    pub(crate) fn at(position: u64) -> Arc<Self> {
+        let ticket = Self::default();
+        ticket.place.settle(position);
+        Arc::new(ticket)
+    }
+
+    /// Where the journal has its readings, as far as that is known.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// One more reading is on its way.
@@ -80,7 +97,19 @@ impl Ticket {
     }
 }
 
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // No one is left who could say more.
+        self.place.give_up();
+    }
+}
+
 impl Share {
+    /// Where the journal has the reading, as far as that is known.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        self.ticket.place()
+    }
+
     /// The broker has the reading.
     pub(crate) fn deliver(mut self) {
         self.delivered = true;

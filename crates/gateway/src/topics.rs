@@ -70,6 +70,12 @@ impl Source {
         Self { topics: Arc::clone(topics), profile: Arc::clone(profile), channels }
     }
 
+    /// All topics that its readings are published to.
+    pub(crate) fn reading_topics(&self) -> impl Iterator<Item = &Arc<str>> {
+        let of_channels = self.channels.iter().flat_map(|topics| topics.value.iter().chain(&topics.waveform));
+        std::iter::once(&self.topics.reading).chain(of_channels)
+    }
+
     /// Each channel with its topics, in the profile's order.
     pub(crate) fn channels(&self) -> impl Iterator<Item = (&ChannelProfile, &ChannelTopics)> {
         self.profile.channels().iter().zip(&self.channels)

@@ -218,22 +218,12 @@ async fn stop_hands_on_what_was_sent_and_leaves_devices_offline() {
 #[tokio::test]
 async fn health_and_metrics_are_served() {
     let clinic = Clinic::open().await;
-    let address = clinic.server().addresses().metrics.unwrap();
     for (path, expected) in
         [("/healthz", "ok"), ("/readyz", "ready"), ("/metrics", "vitalwire_readings_total 0")]
     {
-        let answer = get(address, path).await;
+        let answer = clinic.get(path).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(expected), "{path}: {answer}");
     }
-}
-
-async fn get(address: std::net::SocketAddr, path: &str) -> String {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await.unwrap();
-    answer
 }
 
 #[tokio::test]
@@ -248,7 +238,7 @@ async fn a_reader_that_is_away_shows_in_the_metrics() {
     let mut stream = device.connect_delivering(&mut others).await;
     stream.write_all(&device.numbered(1)).await.unwrap();
     others.next().await;
-    let metrics = get(addresses.metrics.unwrap(), "/metrics").await;
+    let metrics = clinic.get("/metrics").await;
     let lag = "vitalwire_mqtt_session_messages_behind{client=\"ward\",user=\"watcher\"} ";
     assert!(metrics.contains(lag) && metrics.contains("vitalwire_mqtt_sessions_behind 1\n"), "{metrics}");
 }

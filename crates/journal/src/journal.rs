@@ -275,6 +275,12 @@ impl Journal {
         *self.shared.head.borrow()
     }
 
+    /// The same, to be watched.
+    #[must_use]
+    pub fn heads(&self) -> watch::Receiver<u64> {
+        self.shared.head.clone()
+    }
+
     /// Whether entries are taken, to be watched.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 pub use frames::{Device, closed, closes, send};
 use secrecy::SecretString;
-pub use subscriber::Subscriber;
+pub use subscriber::{Reader, Subscriber};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use vitalwire_access::{DeviceId, Proxies, Role, Scope};
 use vitalwire_broker::BrokerConfig;
 use vitalwire_gateway::{
@@ -168,10 +170,24 @@ impl Clinic {
         self.until("the registry's change", |stats| stats.registry_version >= version).await;
     }
 
+    /// Where readers connect to the embedded broker.
+    pub fn mqtt(&self) -> SocketAddr {
+        self.server().addresses().mqtt.unwrap()
+    }
+
+    /// What the port of metrics and health answers.
+    pub async fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.server().addresses().metrics.unwrap()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     /// A subscriber of the embedded broker that may read everything.
     pub async fn subscribe(&self, filters: &[&str]) -> Subscriber {
-        let mqtt = self.server().addresses().mqtt.unwrap();
-        Subscriber::connect(mqtt.port(), filters, true).await
+        Subscriber::connect(self.mqtt().port(), filters, true).await
     }
 
     /// Waits until `done` holds of the server's counts.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::log::{Log, LogChanges};
-use super::session::{Addressed, InFlight, Session};
+use super::replay::Tail;
+use super::session::{Addressed, Behind, InFlight, Session};
 use super::{Core, CoreLimits};
 use crate::message::{Lane, PerLane, Publication};
 use crate::storage::{DirectRow, InFlightRow, SessionRow, Stored};
@@ -21,6 +22,8 @@ pub(crate) struct Changes {
     pub(crate) rewrite: bool,
     pub(crate) now_s: u64,
     pub(crate) next_number: u64,
+    /// Entries of the archive up to here were published.
+    pub(crate) published: Option<u64>,
 }
 
 impl Changes {
@@ -34,19 +37,29 @@ impl Changes {
 }
 
 impl Core {
-    /// The core as the disk has it.
-    pub(crate) fn restored(limits: CoreLimits, stored: Stored) -> Self {
+    /// The core as the disk has it, with an archive, if there is one, whose newest entry is known or not.
+    pub(crate) fn restored(limits: CoreLimits, stored: Stored, archive: Option<Option<u64>>) -> Self {
         let mut log = Log::new(limits.log, stored.log_end);
         log.restore(Lane::Readings, stored.log.readings);
         log.restore(Lane::Others, stored.log.others);
         let mut core = Self::new(limits, log);
         core.now_s = stored.now_s;
         core.next_number = stored.next_number.max(1);
+        // An archive that begins anew counts from one again. One that cannot be read yet is the only source until the next start.
+        let head = archive.flatten().unwrap_or(u64::MAX);
+        core.has_archive = archive.is_some();
+        let published = stored.published.or(archive.flatten()).unwrap_or(0);
+        core.tail = Tail::new(published.min(head), head);
         for publication in stored.retained {
             core.restore_retained(publication);
         }
         for row in stored.sessions {
-            core.restore_session(session(row, stored.now_s));
+            let mut session = session(row, stored.now_s);
+            if let Some(behind) = session.behind.as_mut().filter(|_| core.has_archive) {
+                behind.entry = behind.entry.min(head);
+                behind.begin_replay(stored.log_end, &core.tail);
+            }
+            core.restore_session(session);
         }
         core
     }
@@ -61,20 +74,21 @@ impl Core {
         });
         let mut changes = Changes { retained: retained.collect(), ..Changes::default() };
         changes.gone = std::mem::take(&mut self.gone).into_iter().collect();
-        let log_end = self.log.end();
+        let (log_end, published) = (self.log.end(), self.tail.published());
         for session in self.sessions.all_mut() {
             if !std::mem::take(&mut session.changed) {
                 continue;
             }
             if session.is_stored() {
                 session.is_on_disk = true;
-                changes.sessions.push(row(session, log_end));
+                changes.sessions.push(row(session, log_end, published));
             } else if std::mem::take(&mut session.is_on_disk) {
                 changes.gone.push(Arc::clone(&session.client_id));
             }
         }
         (changes.log, changes.rewrite) = self.log.take_changes();
         changes.log_end = log_end;
+        changes.published = self.has_archive.then_some(published);
         (changes.now_s, changes.next_number) = (self.now_s, self.next_number);
         changes
     }
@@ -94,7 +108,10 @@ impl Core {
     }
 }
 
-fn row(session: &Session, log_end: u64) -> SessionRow {
+fn row(session: &Session, log_end: u64, published: u64) -> SessionRow {
+    let behind = session.behind.as_ref();
+    let (position, entry) =
+        behind.map_or((log_end, published), |behind| (behind.position.others, behind.entry));
     let window = session.window.iter().map(|in_flight| InFlightRow {
         packet_id: in_flight.packet_id,
         released: in_flight.released,
@@ -107,7 +124,8 @@ fn row(session: &Session, log_end: u64) -> SessionRow {
         expiry_s: session.expiry_s,
         left_s: session.link.is_none().then_some(session.left_s),
         subscriptions: session.subscriptions.iter().map(|(filter, of)| (filter.clone(), *of)).collect(),
-        position: session.can_miss().then_some(session.behind.unwrap_or(log_end)),
+        position: session.can_miss().then_some(position),
+        entry,
         last_packet_id: session.last_packet_id,
         window: window.collect(),
         direct: session.direct.iter().filter(|of| of.qos > 0).map(direct_row).collect(),
@@ -131,7 +149,7 @@ fn session(row: SessionRow, now_s: u64) -> Session {
     // Its connection ended with the process, which is now.
     session.left_s = row.left_s.unwrap_or(now_s);
     session.subscriptions = row.subscriptions.into_iter().collect();
-    session.behind = row.position;
+    session.behind = row.position.map(|position| Behind::new(position, row.entry, 0));
     session.last_packet_id = row.last_packet_id;
     session.received = row.received.into_iter().collect();
     let in_flight = |row: InFlightRow| InFlight {

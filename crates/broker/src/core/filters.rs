@@ -19,6 +19,8 @@ pub(crate) struct Subscription {
     pub(crate) id: u32,
     /// What was logged before this position is not for it.
     pub(crate) since: u64,
+    /// Nor what the archive's entries up to here have.
+    pub(crate) since_entry: u64,
 }
 
 /// A session that gets what is published to a topic, once, with the best that its subscriptions were granted.
@@ -29,6 +31,7 @@ pub(crate) struct Receiver {
     pub(crate) retain_as_published: bool,
     pub(crate) no_local: bool,
     pub(crate) since: u64,
+    pub(crate) since_entry: u64,
     pub(crate) ids: Option<Arc<[u32]>>,
 }
 
@@ -158,6 +161,7 @@ fn receiver((session, granted): &(SessionId, Subscription)) -> Receiver {
         no_local: granted.no_local,
         // Nothing that was logged is for a subscription of QoS 0.
         since: if granted.qos > 0 { granted.since } else { u64::MAX },
+        since_entry: if granted.qos > 0 { granted.since_entry } else { u64::MAX },
         ids: (granted.id > 0).then(|| [granted.id].into()),
     }
 }
@@ -167,6 +171,7 @@ fn merge(one: &mut Receiver, other: &Receiver) {
     one.retain_as_published |= other.retain_as_published;
     one.no_local &= other.no_local;
     one.since = one.since.min(other.since);
+    one.since_entry = one.since_entry.min(other.since_entry);
     one.ids = match (one.ids.take(), &other.ids) {
         (Some(ids), Some(more)) => Some(ids.iter().chain(more.iter()).copied().collect()),
         (ids, more) => ids.or_else(|| more.clone()),
@@ -251,7 +256,7 @@ mod tests {
     use super::*;
 
     const GRANTED: Subscription =
-        Subscription { qos: 0, no_local: false, retain_as_published: false, id: 0, since: 0 };
+        Subscription { qos: 0, no_local: false, retain_as_published: false, id: 0, since: 0, since_entry: 0 };
 
     fn found(tree: &Filters, topic: &str) -> (Vec<Receiver>, Vec<Group>) {
         let (mut found, mut groups) = (Vec::new(), Vec::new());

@@ -17,7 +17,7 @@ impl Core {
     }
 
     fn info(&self, session: &Session) -> SessionInfo {
-        let logged = session.behind.map_or(0, |position| self.log.len_from(position));
+        let missed = session.behind.as_ref().map_or(0, |behind| self.missed(behind));
         let away_s = session.link.is_none().then(|| self.now_s.saturating_sub(session.left_s));
         let kept_s = u64::from(session.expiry_s);
         SessionInfo {
@@ -26,7 +26,7 @@ impl Core {
             away_s,
             kept_s: kept_s.saturating_sub(away_s.unwrap_or(0)),
             filters: session.subscriptions.keys().cloned().collect(),
-            waiting: (session.window.len() + session.direct.len() + logged) as u64,
+            waiting: (session.window.len() + session.direct.len()).saturating_add(missed) as u64,
         }
     }
 

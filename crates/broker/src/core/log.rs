@@ -1,10 +1,11 @@
 //! The log: what was published at QoS 1 or 2 and some session has not had yet, once, whoever is behind. A session that is
 //! behind holds a position in it and no queue of its own. The oldest go when it is full: of readings and of all else by
-//! themselves, so that the many do not drive out the few.
+//! themselves, so that the many do not drive out the few. What the archive has, too, is in memory only.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::archive::Place;
 use crate::message::{Lane, PerLane, Publication};
 
 /// How full each lane of the log may become.
@@ -16,9 +17,11 @@ pub(crate) struct LogLimits {
 
 /// A message and its position, which says when it was published among all.
 #[derive(Debug, Clone)]
-struct Entry {
-    position: u64,
-    publication: Arc<Publication>,
+pub(crate) struct Entry {
+    pub(crate) position: u64,
+    pub(crate) publication: Arc<Publication>,
+    /// Where the archive has it.
+    pub(crate) place: Option<Arc<Place>>,
     /// Whether a session may want it that outlives its connection, and so the process.
     stored: bool,
 }
@@ -28,6 +31,8 @@ struct Entry {
 struct Part {
     entries: VecDeque<Entry>,
     bytes: usize,
+    /// Messages before this position had to go.
+    lost_to: u64,
 }
 
 impl Part {
@@ -79,7 +84,7 @@ pub(crate) struct Log {
     parts: PerLane<Part>,
     end: u64,
     /// What lies before is needed by no one, as far as was looked.
-    needed: u64,
+    needed: PerLane<u64>,
     /// Up to where the disk has what is stored.
     written: u64,
     /// Something that may be on the disk already was taken out of the middle.
@@ -92,15 +97,17 @@ impl Log {
     /// A log whose first message gets this position.
     pub(crate) fn new(limits: LogLimits, end: u64) -> Self {
         let parts = PerLane::default();
-        Self { limits, parts, end, needed: end, written: end, rewrite: false, dropped: 0 }
+        let needed = PerLane::both(end);
+        Self { limits, parts, end, needed, written: end, rewrite: false, dropped: 0 }
     }
 
     /// Puts back a lane as the disk had it, the oldest first.
     pub(crate) fn restore(&mut self, lane: Lane, messages: Vec<(u64, Publication)>) {
         for (position, publication) in messages {
-            self.needed = self.needed.min(position);
+            let needed = self.needed.of_mut(lane);
+            *needed = position.min(*needed);
             let publication = Arc::new(Publication { lane, ..publication });
-            self.parts.of_mut(lane).push(Entry { position, publication, stored: true });
+            self.parts.of_mut(lane).push(Entry { position, publication, place: None, stored: true });
         }
     }
 
@@ -116,51 +123,82 @@ impl Log {
 
     /// Whether one more message, however long, may be over a limit.
     pub(crate) fn is_full(&self, lane: Lane) -> bool {
-        let Part { entries, bytes } = self.parts.of(lane);
+        let Part { entries, bytes, .. } = self.parts.of(lane);
         entries.len() >= self.limits.messages_max || *bytes >= self.limits.bytes_max
     }
 
-    /// Appends a message. The oldest go when it is full: call `release` before, when that may make room.
-    pub(crate) fn append(&mut self, publication: Arc<Publication>, stored: bool) {
-        let (position, part) = (self.end, self.parts.of_mut(publication.lane));
+    /// Appends a message. The oldest go when it is full: call `release` before, when that may make room. One that the archive
+    /// has is not lost by that.
+    pub(crate) fn append(
+        &mut self,
+        publication: Arc<Publication>,
+        place: Option<Arc<Place>>,
+        is_stored: bool,
+    ) {
+        let lane = publication.lane;
+        let (position, needed, part) = (self.end, *self.needed.of(lane), self.parts.of_mut(lane));
         self.end += 1;
-        part.push(Entry { position, publication, stored });
+        let stored = is_stored && place.is_none();
+        part.push(Entry { position, publication, place, stored });
         while part.is_over(self.limits) {
-            self.dropped += u64::from(part.pop().is_some_and(|entry| entry.position >= self.needed));
+            let Some(gone) = part.pop() else { return };
+            part.lost_to = gone.position + 1;
+            let is_archived = gone.place.is_some_and(|place| !place.is_nowhere());
+            self.dropped += u64::from(gone.position >= needed && !is_archived);
         }
     }
 
-    /// What lies before the position is needed by no one.
-    pub(crate) fn release(&mut self, needed: u64) {
-        self.needed = needed.min(self.end);
-        for part in self.parts.each_mut() {
-            part.release(self.needed);
+    /// What lies before these positions is needed by no one.
+    pub(crate) fn release(&mut self, needed: PerLane<u64>) {
+        for lane in Lane::ALL {
+            let needed = self.end.min(*needed.of(lane));
+            *self.needed.of_mut(lane) = needed;
+            self.parts.of_mut(lane).release(needed);
         }
     }
 
-    /// The first message at the position or after it, in the order in which they were published.
-    pub(crate) fn next(&self, position: u64) -> Option<(u64, &Arc<Publication>)> {
-        let [one, other] = self.parts.each().map(|part| part.next(position));
-        let entry = match (one, other) {
-            (Some(one), Some(other)) if other.position < one.position => other,
-            (one, other) => one.or(other)?,
-        };
-        Some((entry.position, &entry.publication))
+    /// The first message at these positions or after them, in the order in which they were published.
+    pub(crate) fn next(&self, from: PerLane<u64>) -> Option<&Entry> {
+        let [one, other] = Lane::ALL.map(|lane| self.next_of(lane, *from.of(lane)));
+        match (one, other) {
+            (Some(one), Some(other)) if other.position < one.position => Some(other),
+            (one, other) => one.or(other),
+        }
     }
 
-    /// How many messages there are from the position on.
-    pub(crate) fn len_from(&self, position: u64) -> usize {
-        self.parts.each().iter().map(|part| part.entries.len() - part.index(position)).sum()
+    /// The same of one lane.
+    pub(crate) fn next_of(&self, lane: Lane, position: u64) -> Option<&Entry> {
+        self.parts.of(lane).next(position)
+    }
+
+    /// How many messages of a lane there are from the position on.
+    pub(crate) fn len_from(&self, lane: Lane, position: u64) -> usize {
+        let part = self.parts.of(lane);
+        part.entries.len() - part.index(position)
+    }
+
+    /// Readings that were logged before this position had to go.
+    pub(crate) fn readings_lost_to(&self) -> u64 {
+        self.parts.readings.lost_to
+    }
+
+    fn len(&self) -> usize {
+        self.parts.each().iter().map(|part| part.entries.len()).sum()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Takes out the messages on topics `concerned`; how many.
     pub(crate) fn erase(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
-        let before = self.len_from(0);
+        let before = self.len();
         for part in self.parts.each_mut() {
             part.entries.retain(|entry| !concerned(&entry.publication.topic));
             part.bytes = part.entries.iter().map(|entry| entry.publication.footprint()).sum();
         }
-        let erased = before - self.len_from(0);
+        let erased = before - self.len();
         self.rewrite |= erased > 0;
         erased
     }
@@ -203,16 +241,16 @@ mod tests {
 
     fn append(log: &mut Log, texts: &[&str]) {
         for text in texts {
-            log.append(Arc::new(publication(text)), true);
+            log.append(Arc::new(publication(text)), None, true);
         }
     }
 
     fn all(log: &Log) -> Vec<(u64, String)> {
         let mut position = 0;
         let next = || {
-            let (at, publication) = log.next(position)?;
-            position = at + 1;
-            Some((at, publication.topic.to_string()))
+            let entry = log.next(PerLane::both(position))?;
+            position = entry.position + 1;
+            Some((entry.position, entry.publication.topic.to_string()))
         };
         std::iter::from_fn(next).collect()
     }
@@ -226,10 +264,11 @@ mod tests {
         let mut log = log(10);
         append(&mut log, &["r1", "a", "r2", "r3", "b"]);
         assert_eq!(texts(&log), ["r1", "a", "r2", "r3", "b"]);
-        assert_eq!((log.next(12).unwrap().0, log.len_from(12), log.end()), (12, 3, 15));
-        log.release(13);
+        assert_eq!((log.next(PerLane::both(12)).unwrap().position, log.end()), (12, 15));
+        assert_eq!(Lane::ALL.map(|lane| log.len_from(lane, 12)), [2, 1]);
+        log.release(PerLane::both(13));
         assert_eq!(texts(&log), ["r3", "b"]);
-        log.release(99);
+        log.release(PerLane::both(99));
         assert_eq!((texts(&log), log.parts.readings.bytes), (vec![], 0));
     }
 
@@ -243,7 +282,7 @@ mod tests {
             (texts(&log), log.dropped),
             (vec!["a", "r2", "r3", "r4"].into_iter().map(str::to_owned).collect(), 1)
         );
-        log.release(14);
+        log.release(PerLane::both(14));
         append(&mut log, &["r5", "r6"]);
         assert_eq!(log.dropped, 1);
     }
@@ -254,14 +293,14 @@ mod tests {
         append(&mut log, &["a", "b", "c", "d"]);
         assert!(log.parts.others.bytes <= 300);
         append(&mut log, &["x".repeat(1_000).as_str()]);
-        assert_eq!(log.len_from(0), 1);
+        assert_eq!(log.len(), 1);
     }
 
     #[test]
     fn only_what_is_to_be_stored_is_written_and_once() {
         let mut log = log(10);
         append(&mut log, &["a", "r"]);
-        log.append(Arc::new(publication("b")), false);
+        log.append(Arc::new(publication("b")), None, false);
         let written = |log: &mut Log| {
             let (changes, is_all) = log.take_changes();
             let positions =

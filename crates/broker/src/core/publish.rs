@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::filters::{Filters, Group, Receiver, SessionId};
-use super::session::{Addressed, Link, Sent, Session};
+use super::session::{Addressed, Behind, Link, Sent, Session};
 use super::{BUFFER_BYTES_KEPT, Core, RELEASE_EVERY, Sessions, Topic};
-use crate::message::Publication;
+use crate::archive::Place;
+use crate::message::{PerLane, Publication};
 use crate::wire::{self, Form};
 
 /// One message, and what became of it so far.
@@ -24,6 +25,10 @@ struct Fanout<'a> {
     is_full: bool,
     direct_max: usize,
     log_end: u64,
+    /// Entries of the archive up to here were published.
+    published: u64,
+    /// The number of its entry, or of the next.
+    number: u64,
     /// Someone is to get it later; and that is a session which outlives its connection.
     is_logged: bool,
     is_stored: bool,
@@ -59,7 +64,7 @@ impl Fanout<'_> {
             }
         } else if session.behind.is_some() || !session.direct.is_empty() || !session.has_room() {
             if session.behind.is_none() {
-                session.behind = Some(self.log_end);
+                session.behind = Some(Behind::new(self.log_end, self.published, self.number));
                 session.changed = true;
             }
             self.is_logged = true;
@@ -142,6 +147,17 @@ fn mark(dirty: &mut Vec<SessionId>, session: &mut Session, id: SessionId) {
 impl Core {
     /// Publishes a message to all who subscribed. Call `flush` after the last of a turn.
     pub(crate) fn publish(&mut self, publication: Publication) {
+        self.publish_at(publication, None);
+    }
+
+    /// The same, of a message that the archive has, or will have, in this place.
+    pub(crate) fn publish_at(&mut self, publication: Publication, place: Option<&Arc<Place>>) {
+        // Without an archive it is kept here.
+        let place = place.filter(|_| self.has_archive);
+        let number = match place {
+            Some(place) => self.tail.note(place),
+            None => self.tail.number(),
+        };
         self.stats.published += 1;
         let mut shared = None;
         if publication.retain {
@@ -152,7 +168,8 @@ impl Core {
         let Some(at) = self.find(&publication.topic) else { return };
         let log_end = self.log.end();
         let Some(topic) = self.topics.get_mut(at) else { return };
-        let is_wanted_later = publication.qos > 0 && topic.wanted_later;
+        let is_wanted_later =
+            publication.qos > 0 && if place.is_some() { topic.logged_later } else { topic.wanted_later };
         let mut fanout = Fanout {
             publication: &publication,
             shared,
@@ -164,6 +181,8 @@ impl Core {
             is_full: self.out_bytes > self.limits.out_bytes_max,
             direct_max: self.limits.direct_max,
             log_end,
+            published: self.tail.published(),
+            number,
             is_logged: is_wanted_later,
             is_stored: is_wanted_later,
         };
@@ -177,23 +196,33 @@ impl Core {
         }
         if fanout.is_logged {
             let (shared, is_stored) = (fanout.share(), fanout.is_stored);
-            self.append(shared, is_stored);
+            self.append(shared, place.cloned(), is_stored);
         }
     }
 
-    fn append(&mut self, publication: Arc<Publication>, is_stored: bool) {
+    fn append(&mut self, publication: Arc<Publication>, place: Option<Arc<Place>>, is_stored: bool) {
         self.appended += 1;
         if self.log.is_full(publication.lane) && self.appended >= RELEASE_EVERY {
             self.release();
         }
-        self.log.append(publication, is_stored);
+        self.log.append(publication, place, is_stored);
     }
 
     /// Lets go what no session needs of the log.
     pub(super) fn release(&mut self) {
         self.appended = 0;
-        let needed = self.sessions.all().filter_map(|session| session.behind).min();
-        self.log.release(needed.unwrap_or_else(|| self.log.end()));
+        let mut needed = PerLane::both(self.log.end());
+        for session in self.sessions.all() {
+            let Some(behind) = &session.behind else { continue };
+            let readings = match &behind.replay {
+                None => behind.position.readings,
+                Some(replay) if session.link.is_some() => replay.covered(),
+                Some(_) => u64::MAX,
+            };
+            needed.readings = readings.min(needed.readings);
+            needed.others = behind.position.others.min(needed.others);
+        }
+        self.log.release(needed);
     }
 
     /// Gives everyone what was published for them, and wakes them.
@@ -246,16 +275,23 @@ impl Core {
         let at = self.topics.len();
         let (name, version) = (Arc::clone(name), 0);
         self.index.insert(Arc::clone(&name), u32::try_from(at).ok()?);
-        let topic = Topic { name, version, receivers: Vec::new(), groups: Vec::new(), wanted_later: false };
+        let topic = Topic {
+            name,
+            version,
+            receivers: Vec::new(),
+            groups: Vec::new(),
+            wanted_later: false,
+            logged_later: false,
+        };
         self.topics_bytes += topic.bytes();
         self.topics.push(topic);
         Some(at)
     }
 
-    /// Whether a message there would go to anyone, now or later.
+    /// Whether a reading there would go to anyone, now or out of the log.
     pub(crate) fn is_wanted(&mut self, topic: &Arc<str>) -> bool {
         let Some(topic) = self.find(topic).and_then(|at| self.topics.get(at)) else { return true };
-        topic.wanted_later
+        topic.logged_later
             || !topic.receivers.is_empty()
             || topic.groups.iter().any(|group| !group.members.is_empty())
     }
@@ -268,10 +304,17 @@ impl Topic {
         let is_connected = |receiver: &Receiver| {
             sessions.get(receiver.session).is_some_and(|session| session.link.is_some())
         };
-        self.wanted_later = false;
+        let reads_log = |receiver: &Receiver| {
+            let behind = sessions.get(receiver.session).and_then(|session| session.behind.as_ref());
+            behind.is_some_and(|behind| behind.replay.is_none())
+        };
+        (self.wanted_later, self.logged_later) = (false, false);
         self.receivers.retain(|receiver| {
             let connected = is_connected(receiver);
-            self.wanted_later |= !connected && receiver.qos > 0;
+            if !connected && receiver.qos > 0 {
+                self.wanted_later = true;
+                self.logged_later |= reads_log(receiver);
+            }
             connected
         });
         for group in &mut self.groups {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::filters::Subscription;
-use crate::message::Publication;
+use super::replay::Replay;
+use crate::message::{PerLane, Publication};
 use crate::wire::{self, Form};
 
 /// A message for one client.
@@ -103,6 +104,25 @@ impl Link {
     }
 }
 
+/// How far a session is behind.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// Where it goes on reading the log.
+    pub(crate) position: PerLane<u64>,
+    /// The archive's entries up to here it has had.
+    pub(crate) entry: u64,
+    /// Entries of smaller numbers were published before.
+    pub(crate) number: u64,
+    /// Readings come from the archive.
+    pub(crate) replay: Option<Box<Replay>>,
+}
+
+impl Behind {
+    pub(crate) fn new(position: u64, entry: u64, number: u64) -> Self {
+        Self { position: PerLane::both(position), entry, number, replay: None }
+    }
+}
+
 /// See the module.
 pub(crate) struct Session {
     pub(crate) client_id: Arc<str>,
@@ -124,8 +144,8 @@ pub(crate) struct Session {
     pub(crate) last_packet_id: u16,
     /// Retained messages and those of shared subscriptions, which are not in the log.
     pub(crate) direct: VecDeque<Addressed>,
-    /// Where it goes on reading the log; nothing while it gets messages as they come.
-    pub(crate) behind: Option<u64>,
+    /// Nothing while it gets messages as they come.
+    pub(crate) behind: Option<Behind>,
     /// Packet ids of QoS 2 publications of the client that were taken and not released.
     pub(crate) received: HashSet<u16>,
     /// The disk has another state.

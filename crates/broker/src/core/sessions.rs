@@ -5,9 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::filters::{self, SessionId};
-use super::session::{End, Link, Session, Will};
+use super::session::{Behind, End, Link, Session, Will};
 use super::{At, Claimed, Connected, Core, Leaving, Newcomer};
-use crate::message::Publication;
+use crate::message::{Lane, Publication};
+
+/// Who is away for longer than this, in seconds, reads readings in the archive when it is back. Who comes back before has nothing
+/// twice.
+pub(super) const LOGGED_FOR_S: u64 = 10;
 
 impl Core {
     /// Gives the session of this client id to a connection. A connection that has it loses it.
@@ -41,6 +45,10 @@ impl Core {
         let expiry_s = expiry_s.min(self.limits.session_expiry_s_max);
         let session = self.sessions.get_mut(id).expect("it was just made");
         session.link = Some(Link::new(number, capacity));
+        if let Some(behind) = &mut session.behind {
+            // What is published from now on is logged for it.
+            behind.restart_replay(self.log.end(), &self.tail);
+        }
         (session.expiry_s, session.will, session.will_due_s) = (expiry_s, will, None);
         if let Some(will) = &mut session.will {
             will.publication.origin = session.serial;
@@ -117,7 +125,9 @@ impl Core {
         session.resent = 0;
         // Who subscribes at QoS 0 only has no position: nothing is kept for it.
         if session.can_miss() {
-            session.behind.get_or_insert(log_end);
+            let (published, number) = (self.tail.published(), self.tail.number());
+            let behind = session.behind.get_or_insert_with(|| Behind::new(log_end, published, number));
+            behind.restart_replay(log_end, &self.tail);
         }
         session.direct.retain(|message| message.qos > 0);
         session.changed = true;
@@ -156,12 +166,21 @@ impl Core {
 
     /// Ends sessions that outlived their time. Wills that are due now, with whose they are.
     pub(crate) fn sweep(&mut self) -> Vec<(Arc<str>, Will)> {
+        self.look_what_was_had();
         let now_s = self.now_s;
+        let (log_end, has_archive) = (self.log.end(), self.has_archive);
         let mut wills = Vec::new();
         for id in self.sessions.ids() {
             let Some(session) = self.sessions.get_mut(id) else { continue };
             if session.link.is_some() {
                 continue;
+            }
+            if has_archive
+                && session.left_s + LOGGED_FOR_S < now_s
+                && let Some(behind) = session.behind.as_mut().filter(|behind| behind.replay.is_none())
+            {
+                behind.begin_replay(log_end, &self.tail);
+                (session.changed, self.version) = (true, self.version + 1);
             }
             // Not before the whole time has passed: what the clock shows has begun up to a second before.
             if session.will_due_s.is_some_and(|due_s| due_s < now_s) {
@@ -233,13 +252,17 @@ impl Core {
         });
         session.resent = resent;
         session.direct.retain(|message| !concerned(&message.publication.topic));
-        let dropped = before - session.window.len() - session.direct.len();
+        let mut dropped = before - session.window.len() - session.direct.len();
+        if let Some(replay) = session.behind.as_mut().and_then(|behind| behind.replay.as_mut()) {
+            dropped += replay.forget(concerned);
+        }
         session.changed |= dropped > 0;
         dropped
     }
 
     /// Forgets what it keeps on topics `concerned`, which is asked about filters, too; how many messages.
     pub(crate) fn erase(&mut self, concerned: impl Fn(&str) -> bool) -> usize {
+        self.tail.erasures += 1;
         let topics: Vec<_> = self.retained.keys().filter(|topic| concerned(topic)).cloned().collect();
         let erased = topics.len() + self.forget_waiting(&concerned);
         for topic in topics {
@@ -271,17 +294,29 @@ impl Core {
         }
     }
 
-    /// Sessions that have not had everything, those that miss most first: client id, user, and messages logged since.
+    /// Sessions that have not had everything, those that miss most first: client id, user, and how many messages.
     pub(crate) fn behind(&self) -> Vec<(Arc<str>, Arc<str>, usize)> {
         let mut behind: Vec<_> = self
             .sessions
             .all()
-            .filter_map(|session| Some((session, self.log.len_from(session.behind?))))
+            .filter_map(|session| Some((session, self.missed(session.behind.as_ref()?))))
             .filter(|(_, messages)| *messages > 0)
             .map(|(session, messages)| (Arc::clone(&session.client_id), Arc::clone(&session.user), messages))
             .collect();
         behind.sort_by_key(|(_, _, messages)| std::cmp::Reverse(*messages));
         behind
+    }
+
+    /// How many messages it has not had. An entry of the archive counts as one.
+    pub(super) fn missed(&self, behind: &Behind) -> usize {
+        let logged = |lane: Lane| self.log.len_from(lane, *behind.position.of(lane));
+        let readings = match behind.replay {
+            Some(_) => {
+                usize::try_from(self.tail.published().saturating_sub(behind.entry)).unwrap_or(usize::MAX)
+            }
+            None => logged(Lane::Readings),
+        };
+        readings.saturating_add(logged(Lane::Others))
     }
 
     /// Sessions: all, those that are behind, and how many messages are logged since the last of them left.

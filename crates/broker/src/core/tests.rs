@@ -12,6 +12,7 @@ use crate::message::{Lane, PerLane};
 use crate::wire::{Answer, Frame, frame};
 
 mod model;
+mod replay;
 
 const LIMITS: CoreLimits = CoreLimits {
     log: LogLimits { messages_max: 1_000, bytes_max: 1 << 20 },
@@ -86,7 +87,7 @@ impl Client {
         loop {
             let mut buffer = Vec::new();
             match core.turn(self.at, &self.id, &mut buffer, Waker::noop()) {
-                Turn::Write { more } => {
+                Turn::Write { more, .. } => {
                     got.extend(decode(&buffer));
                     if !more && buffer.is_empty() {
                         return got;
@@ -203,7 +204,7 @@ fn a_session_gets_what_it_missed_and_again_what_it_did_not_acknowledge() {
     }
     assert_eq!(client.read_all(&mut core), ["4"]);
     core.release();
-    assert_eq!(core.log.len_from(0), 0, "nothing is kept that no one needs");
+    assert!(core.log.is_empty(), "nothing is kept that no one needs");
 }
 
 #[test]
@@ -216,7 +217,7 @@ fn a_thousand_absent_sessions_keep_one_copy() {
     for number in 0..10 {
         publish(&mut core, "a/b", &number.to_string());
     }
-    assert_eq!(core.log.len_from(0), 10);
+    assert_eq!(core.log.len_from(Lane::Others, 0), 10);
     let (client, _) = Client::connect(&mut core, newcomer("999"));
     assert_eq!(client.read_all(&mut core).len(), 10);
 }
@@ -426,7 +427,7 @@ fn absent_sessions_of_one_reader_hold_no_more_than_the_log_may() {
     let LogLimits { messages_max, bytes_max } = limits.log;
     let held = |core: &Core| core.sessions.all().map(|of| of.window.len() + of.direct.len()).sum::<usize>();
     assert_eq!((held(&core), core.out_bytes), (0, 0), "a session that is away is a position");
-    let logged = core.log.len_from(0);
+    let logged = core.log.len_from(Lane::Others, 0);
     assert!(logged <= messages_max && logged * 1_000 <= bytes_max, "{logged}");
     assert!(core.topics_bytes <= limits.topics_bytes_max);
     let (sessions, behind, most) = core.lag();
@@ -591,11 +592,15 @@ fn a_stop_ends_a_connection_when_its_client_has_everything() {
         let turn = core.turn(client.at, "display", &mut buffer, Waker::noop());
         (turn, texts(&decode(&buffer)).len())
     };
-    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 3));
-    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 0), "the window is full");
+    assert_eq!(turn(&mut core), (Turn::Write { more: false, ask: false }, 3));
+    assert_eq!(turn(&mut core), (Turn::Write { more: false, ask: false }, 0), "the window is full");
     (1..=3).for_each(|id| core.answered(client.at, Answer::Acknowledged, id));
-    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 2));
-    assert_eq!(turn(&mut core), (Turn::Write { more: false }, 0), "it has not said that it has them");
+    assert_eq!(turn(&mut core), (Turn::Write { more: false, ask: false }, 2));
+    assert_eq!(
+        turn(&mut core),
+        (Turn::Write { more: false, ask: false }, 0),
+        "it has not said that it has them"
+    );
     (4..=5).for_each(|id| core.answered(client.at, Answer::Acknowledged, id));
     assert_eq!(turn(&mut core), (Turn::End(End::Stopping), 0));
 }
@@ -633,7 +638,7 @@ fn a_connection_that_a_kill_ended_ended_then_and_not_when_it_last_left() {
         now_s: 1_000,
         ..Default::default()
     };
-    let mut core = Core::restored(LIMITS, stored);
+    let mut core = Core::restored(LIMITS, stored, None);
     core.sweep();
     assert_eq!(core.lag().0, 1);
     core.now_s += 51;
@@ -658,7 +663,7 @@ fn readings_do_not_drive_out_statuses_and_who_reads_at_qos_0_keeps_nothing() {
     let got = client.read_all(&mut core);
     assert_eq!((got.len(), got[0].as_str(), got[1].as_str()), (1_001, "online", "1000"));
     core.release();
-    assert_eq!(core.log.len_from(0), 0, "who reads at QoS 0 holds nothing back");
+    assert!(core.log.is_empty(), "who reads at QoS 0 holds nothing back");
 }
 
 #[test]
@@ -712,7 +717,7 @@ fn a_client_that_comes_back_with_less_room_for_a_packet_is_not_sent_larger_ones_
     assert_eq!(client.read_all(&mut core), ["1", "2"]);
     assert_eq!(core.stats().sent, Sent { sent: 3, dropped: 1 });
     core.release();
-    assert_eq!(core.log.len_from(0), 0, "what it cannot take is not kept for it");
+    assert!(core.log.is_empty(), "what it cannot take is not kept for it");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::filters::{self, Subscription};
-use super::session::{Addressed, End};
+use super::filters::{self, Receiver, Subscription};
+use super::session::{Addressed, Behind, End};
 use super::{At, BUFFER_BYTES_KEPT, Core};
 use crate::message::Publication;
 use crate::wire::Answer;
@@ -15,8 +15,8 @@ const PAGE: usize = 512;
 /// What a connection's task is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Write what lies in the buffer; `more`: come again at once.
-    Write { more: bool },
+    /// Write what lies in the buffer; `more`: come again at once; `ask`: read for it what `Core::ask` gives.
+    Write { more: bool, ask: bool },
     /// End the connection.
     End(End),
 }
@@ -54,14 +54,16 @@ impl Core {
             return Err(Refused::NotAFilter);
         }
         let (subscriptions_max, since) = (self.limits.subscriptions_max, self.log.end());
+        let since_entry = self.tail.published();
         let session = self.at(at).ok_or(Refused::Gone)?;
         let known = session.subscriptions.get(filter).copied();
         if known.is_none() && session.subscriptions.len() >= subscriptions_max {
             return Err(Refused::TooMany);
         }
-        let since = known.filter(|known| known.qos > 0).map_or(since, |known| known.since);
+        let known_since = known.filter(|known| known.qos > 0).map(|known| (known.since, known.since_entry));
+        let (since, since_entry) = known_since.unwrap_or((since, since_entry));
         let Wish { qos, no_local, retain_as_published, id, .. } = wish;
-        let subscription = Subscription { qos, no_local, retain_as_published, id, since };
+        let subscription = Subscription { qos, no_local, retain_as_published, id, since, since_entry };
         session.subscriptions.insert(filter.into(), subscription);
         session.changed = true;
         self.filters.insert(filter, at.session, subscription);
@@ -140,6 +142,7 @@ impl Core {
         let Some(session) = self.at(at) else {
             return Turn::End(if was_taken_over { End::TakenOver } else { End::Removed });
         };
+        let ask = Self::wants_page(session);
         // What was published before a stop is delivered, as far as the client takes it in time.
         let has_all = session.direct.is_empty() && session.behind.is_none() && session.window.is_empty();
         let Some(link) = &mut session.link else { return Turn::End(End::Removed) };
@@ -150,7 +153,7 @@ impl Core {
         }
         let turn = match link.end {
             Some(end) if buffer.is_empty() && has_all => Turn::End(end),
-            _ => Turn::Write { more },
+            _ => Turn::Write { more, ask },
         };
         if buffer.is_empty() && !link.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             link.waker = Some(waker.clone());
@@ -175,51 +178,63 @@ impl Core {
             session.send(message, now_s, &mut sent);
         }
         let may_read = session.direct.is_empty();
-        let behind = session.behind;
+        let is_behind = session.behind.is_some();
         self.stats.sent = sent;
-        match behind {
-            Some(position) if may_read => self.read_log(at, position),
-            _ => false,
-        }
+        may_read
+            && is_behind
+            && if self.reads_archive(at) { self.replay(at, PAGE) } else { self.read_log(at) }
     }
 
-    fn read_log(&mut self, at: At, mut position: u64) -> bool {
-        let mut more = true;
+    fn read_log(&mut self, at: At) -> bool {
         for _ in 0..PAGE {
-            if !self.at(at).is_some_and(|session| session.has_room()) {
-                more = false;
-                break;
-            }
-            let Some((next, publication)) = self.log.next(position) else {
-                (position, more) = (self.log.end(), false);
-                break;
+            let Some(session) = self.at(at).filter(|session| session.has_room()) else { return false };
+            let Some(behind) = &mut session.behind else { return false };
+            let (from, entry) = (behind.position, behind.entry);
+            let Some(next) = self.log.next(from).cloned() else {
+                if let Some(session) = self.at(at) {
+                    (session.behind, session.changed) = (None, true);
+                }
+                return false;
             };
-            let publication = Arc::clone(publication);
-            self.hand_over(at, next, publication);
-            position = next + 1;
+            let was_read = next.place.is_some_and(|place| place.position().is_some_and(|of| of <= entry));
+            if !was_read {
+                self.hand_over(at, next.publication, |receiver| next.position >= receiver.since);
+            }
+            self.pass(at, |behind| {
+                for position in behind.position.each_mut() {
+                    *position = (next.position + 1).max(*position);
+                }
+            });
         }
-        let end = self.log.end();
-        if let Some(session) = self.at(at) {
-            session.behind = (position < end).then_some(position);
-            session.changed = true;
-        }
-        more
+        true
     }
 
-    /// Sends a message of the log to a client, if it is for it.
-    fn hand_over(&mut self, at: At, position: u64, publication: Arc<Publication>) {
+    /// Sends a message that was missed to a client, if it is for it.
+    pub(super) fn hand_over(
+        &mut self,
+        at: At,
+        publication: Arc<Publication>,
+        is_new: impl FnOnce(&Receiver) -> bool,
+    ) {
         let Some(topic) = self.find(&publication.topic).and_then(|at| self.topics.get(at)) else { return };
         let found = topic.receivers.binary_search_by_key(&at.session, |receiver| receiver.session);
         let Some(receiver) = found.ok().and_then(|at| topic.receivers.get(at)).cloned() else { return };
         let (now_s, mut sent) = (self.now_s, self.stats.sent);
         let Some(session) = self.at(at) else { return };
         let is_own = receiver.no_local && session.serial == publication.origin;
-        if receiver.qos > 0 && position >= receiver.since && !is_own {
+        if receiver.qos > 0 && !is_own && is_new(&receiver) {
             let qos = receiver.qos.min(publication.qos);
             let retain = publication.retain && receiver.retain_as_published;
             let message = Addressed { publication, qos, retain, ids: receiver.ids };
             session.send(message, now_s, &mut sent);
         }
         self.stats.sent = sent;
+    }
+
+    pub(super) fn pass(&mut self, at: At, note: impl FnOnce(&mut Behind)) {
+        if let Some(session) = self.at(at) {
+            session.behind.as_mut().map(note);
+            session.changed = true;
+        }
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Stored {
     pub(crate) now_s: u64,
     /// The next number of a connection or session.
     pub(crate) next_number: u64,
+    /// Entries of the archive up to here were published.
+    pub(crate) published: Option<u64>,
 }
 
 /// See the module.
@@ -107,9 +109,10 @@ impl Database {
         }
         write_log(&rows, READINGS, &changes.log.readings)?;
         write_log(&rows, OTHERS, &changes.log.others)?;
-        for (name, value) in
-            [("log_end", changes.log_end), ("now_s", changes.now_s), ("next_number", changes.next_number)]
-        {
+        let numbers =
+            [("log_end", changes.log_end), ("now_s", changes.now_s), ("next_number", changes.next_number)];
+        let published = changes.published.map(|published| ("published", published));
+        for (name, value) in numbers.into_iter().chain(published) {
             rows.prepare_cached("INSERT OR REPLACE INTO number(name, value) VALUES (?1, ?2)")?
                 .execute(params![name, value.cast_signed()])?;
         }
@@ -150,6 +153,7 @@ impl Database {
                 "log_end" => stored.log_end = value.cast_unsigned(),
                 "now_s" => stored.now_s = value.cast_unsigned(),
                 "next_number" => stored.next_number = value.cast_unsigned(),
+                "published" => stored.published = Some(value.cast_unsigned()),
                 _ => {}
             }
         }

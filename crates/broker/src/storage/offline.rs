@@ -27,7 +27,9 @@ impl StoredSessions {
             return Ok(None);
         }
         let (stored, file) = super::open(folder)?;
-        let core = Core::restored(BrokerLimits::default().core(), stored);
+        // What the archive holds for a session is told by its last state.
+        let archive = stored.published.map(|_| None);
+        let core = Core::restored(BrokerLimits::default().core(), stored, archive);
         Ok(file.database.map(|database| Self { core, database }))
     }
 

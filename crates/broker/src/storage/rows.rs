@@ -19,6 +19,8 @@ pub(crate) struct SessionRow {
     pub(crate) subscriptions: Vec<(Box<str>, Subscription)>,
     /// Where it goes on reading the log; nothing when it subscribes at QoS 0 only.
     pub(crate) position: Option<u64>,
+    /// The archive's entries up to here it has had.
+    pub(crate) entry: u64,
     pub(crate) last_packet_id: u16,
     pub(crate) window: Vec<InFlightRow>,
     pub(crate) direct: Vec<DirectRow>,

@@ -95,8 +95,8 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
                 proxies: settings.trust.mqtt_proxies,
                 websocket_proxies: settings.trust.websocket_proxies,
                 origins: settings.trust.origins,
-                storage,
                 limits,
+                ..BrokerConfig::new(storage)
             }))
         }
         BrokerSettings::External { url, ca, password_file } => {

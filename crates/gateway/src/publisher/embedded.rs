@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
 use vitalwire_broker::{
-    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Lane, Publishing, SessionInfo,
+    Broker, BrokerAddresses, BrokerConfig, BrokerError, BrokerStats, Lane, Place, Publishing, SessionInfo,
     SessionLag, StorageError,
 };
 use vitalwire_registry::Logins;
@@ -76,7 +76,9 @@ impl Embedded {
     }
 
     pub(super) fn backlog(&self, reading: &Reading, share: Share) {
-        render::backlog(reading, &mut self.broker.publishing());
+        let mut publishing = self.broker.publishing();
+        render::backlog(reading, &mut Archiving::new(&mut publishing, share.place()));
+        drop(publishing);
         share.deliver();
     }
 
@@ -87,13 +89,21 @@ impl Embedded {
         self.broker.erase(|topic: &str| topic.starts_with(&ours) || topic.starts_with(&papers)).await
     }
 
-    pub(super) async fn stop(&self) {
+    pub(super) fn note_published(&self, through: u64) {
+        self.broker.note_published(through);
+    }
+
+    pub(super) async fn finish(&self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task
             && tokio::time::timeout(STOP_PATIENCE, task).await.is_err()
         {
             tracing::warn!("stopped before all readings were published; the next start publishes them");
         }
+    }
+
+    pub(super) async fn stop(&self) {
+        self.finish().await;
         self.broker.stop().await;
     }
 }
@@ -123,31 +133,53 @@ impl<'a> Turn<'a> {
 
     fn publish(self, broker: &Broker) {
         let now_us = utc_us(SystemTime::now());
-        let mut sink = broker.publishing();
+        let mut publishing = broker.publishing();
         for queued in &self.queued {
-            match &queued.item {
-                FeedItem::Reading(reading) => render::live(reading, now_us, &mut sink),
-                FeedItem::Status(status) => {
-                    render::status(status).into_iter().for_each(|message| sink.take(message));
+            match (&queued.item, &queued.delivery) {
+                (FeedItem::Reading(reading), Some(promise)) => {
+                    let mut sink = Archiving::new(&mut publishing, promise.share.place());
+                    render::live(reading, now_us, &mut sink);
                 }
-                FeedItem::Event(event) => sink.take(render::event(event)),
+                // The feed gives each reading's promise to its publisher.
+                (FeedItem::Reading(_), None) => {}
+                (FeedItem::Status(status), _) => {
+                    let messages = render::status(status).into_iter();
+                    messages.for_each(|message| publish(&mut publishing, message));
+                }
+                (FeedItem::Event(event), _) => publish(&mut publishing, render::event(event)),
             }
         }
-        drop(sink);
+        drop(publishing);
         for promise in self.queued.into_iter().filter_map(|queued| queued.delivery) {
             promise.share.deliver();
         }
     }
 }
 
-impl Sink for Publishing<'_> {
+fn publish(publishing: &mut Publishing<'_>, message: Message) {
+    publishing.publish(message.topic, message.payload, message.retain, Lane::Others);
+}
+
+/// Publishes the messages of one reading, which the journal has, or will have, in this place.
+struct Archiving<'p, 'b> {
+    publishing: &'p mut Publishing<'b>,
+    place: &'p Arc<Place>,
+}
+
+impl<'p, 'b> Archiving<'p, 'b> {
+    fn new(publishing: &'p mut Publishing<'b>, place: &'p Arc<Place>) -> Self {
+        publishing.begin_entry(place);
+        Self { publishing, place }
+    }
+}
+
+impl Sink for Archiving<'_, '_> {
     fn wants(&mut self, topic: &Arc<str>) -> bool {
-        self.is_wanted(topic)
+        self.publishing.is_wanted(topic)
     }
 
     fn take(&mut self, message: Message) {
-        let lane = if message.is_reading { Lane::Readings } else { Lane::Others };
-        self.publish(message.topic, message.payload, message.retain, lane);
+        self.publishing.publish_archived(message.topic, message.payload, self.place);
     }
 }
 

@@ -12,8 +12,6 @@ pub(super) struct Message {
     pub(super) topic: Arc<str>,
     pub(super) payload: Bytes,
     pub(super) retain: bool,
-    /// Of a reading, which the journal has, too.
-    pub(super) is_reading: bool,
     /// After this time (UTC, microseconds since 1970) it is not sent any more: a value whose topic says no time.
     pub(super) live_until_us: Option<i64>,
     /// On the last message of a reading.
@@ -27,15 +25,9 @@ impl Message {
             topic: Arc::clone(topic),
             payload: payload.into(),
             retain: false,
-            is_reading: false,
             live_until_us: None,
             share: None,
         }
-    }
-
-    /// A message of a reading.
-    pub(super) fn of_reading(topic: &Arc<str>, payload: impl Into<Bytes>) -> Self {
-        Self { is_reading: true, ..Self::passing(topic, payload) }
     }
 
     /// A message that the broker keeps for those who subscribe later.

@@ -85,7 +85,7 @@ pub(super) fn event(event: &Event) -> Message {
 }
 
 fn value_message(reading: &Reading, topic: &Arc<str>, text: impl Into<Bytes>) -> Message {
-    Message { live_until_us: Some(reading.live_until_us()), ..Message::of_reading(topic, text) }
+    Message { live_until_us: Some(reading.live_until_us()), ..Message::passing(topic, text) }
 }
 
 fn sample(reading: &Reading, text: &SampleText, with_values: bool, sink: &mut impl Sink) {
@@ -105,7 +105,7 @@ fn sample(reading: &Reading, text: &SampleText, with_values: bool, sink: &mut im
         }
     }
     if let Some(json) = json {
-        sink.take(Message::of_reading(topic, json.finish()));
+        sink.take(Message::passing(topic, json.finish()));
     }
 }
 
@@ -153,7 +153,7 @@ impl<'r> Moments<'r> {
         for channel in self.values.channels() {
             let Some((profile, topics)) = source.channel(channel.index) else { continue };
             let Some(topic) = topics.waveform.as_ref().filter(|topic| sink.wants(topic)) else { continue };
-            sink.take(Message::of_reading(topic, self.waveform(profile, &channel)));
+            sink.take(Message::passing(topic, self.waveform(profile, &channel)));
         }
     }
 
@@ -172,7 +172,7 @@ impl<'r> Moments<'r> {
             }
             if wants_json && moment.iter().any(|point| !point.channel.waveform) {
                 let topic = &self.reading.source.topics.reading;
-                sink.take(Message::of_reading(topic, self.reading(index, moment)));
+                sink.take(Message::passing(topic, self.reading(index, moment)));
             }
         }
     }

@@ -1,9 +1,10 @@
-//! An MQTT client that sees what subscribers see.
+//! MQTT clients that see what subscribers see.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, Event, MqttOptions, Packet, Publish, QoS};
 use tokio::sync::mpsc;
 
 use crate::{PASSWORD, PATIENCE};
@@ -89,6 +90,82 @@ impl Subscriber {
     /// What has arrived and was not taken.
     pub fn rest(&mut self) -> Vec<(String, String)> {
         std::iter::from_fn(|| self.messages.try_recv().ok()).collect()
+    }
+}
+
+/// A reader whose session the broker keeps. What it takes is acknowledged then, and not before.
+pub struct Reader {
+    client: AsyncClient,
+    messages: mpsc::UnboundedReceiver<Publish>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Reader {
+    /// Makes a session of this name, subscribed to at QoS 1.
+    pub async fn connect(address: SocketAddr, name: &str, filters: &[&str]) -> Self {
+        let (sender, mut subscribed) = mpsc::unbounded_channel();
+        let reader = Self::start(address, name, sender);
+        for filter in filters {
+            reader.client.subscribe(*filter, QoS::AtLeastOnce).await.unwrap();
+            tokio::time::timeout(PATIENCE, subscribed.recv()).await.expect("subscribed").unwrap();
+        }
+        reader
+    }
+
+    /// Comes back to its session.
+    pub fn come_back(address: SocketAddr, name: &str) -> Self {
+        Self::start(address, name, mpsc::unbounded_channel().0)
+    }
+
+    fn start(address: SocketAddr, name: &str, subscribed: mpsc::UnboundedSender<()>) -> Self {
+        let mut options = MqttOptions::new(name, address.ip().to_string(), address.port());
+        options.set_credentials("watcher", PASSWORD).set_clean_session(false).set_manual_acks(true);
+        options.set_max_packet_size(1 << 20, 1 << 20);
+        let (client, mut events) = AsyncClient::new(options, 100_000);
+        let (sender, messages) = mpsc::unbounded_channel();
+        // One connection: it ends with the first error.
+        let task = tokio::spawn(async move {
+            while let Ok(event) = events.poll().await {
+                match event {
+                    Event::Incoming(Packet::SubAck(_)) => drop(subscribed.send(())),
+                    Event::Incoming(Packet::Publish(publish)) => drop(sender.send(publish)),
+                    _ => {}
+                }
+            }
+        });
+        Self { client, messages, task }
+    }
+
+    /// Takes messages, of which each topic and payload is shown to `is_last`, until that says so.
+    pub async fn take(&mut self, mut is_last: impl FnMut(&str, &str) -> bool) {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.messages.recv()).await;
+            let message = message.expect("a message arrives").expect("the connection stays");
+            let _ = self.client.ack(&message).await;
+            if is_last(&message.topic, &String::from_utf8_lossy(&message.payload)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes what has arrived.
+    pub fn take_rest(&mut self, mut see: impl FnMut(&str, &str)) {
+        while let Ok(message) = self.messages.try_recv() {
+            let _ = self.client.try_ack(&message);
+            see(&message.topic, &String::from_utf8_lossy(&message.payload));
+        }
+    }
+
+    /// Ends the connection, not the session; what was acknowledged has arrived then.
+    pub async fn leave(mut self) {
+        self.client.disconnect().await.unwrap();
+        tokio::time::timeout(PATIENCE, &mut self.task).await.expect("the connection ends").unwrap();
     }
 }
 

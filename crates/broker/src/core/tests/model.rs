@@ -80,7 +80,7 @@ impl World {
         let (sessions, log) = (self.core.rows(), self.core.log_rows());
         let log_end = self.core.log.end();
         let stored = crate::storage::Stored { sessions, log, log_end, next_number, ..Default::default() };
-        self.core = Core::restored(Self::LIMITS, stored);
+        self.core = Core::restored(Self::LIMITS, stored, None);
         self.clients.iter_mut().for_each(|(_, client, _)| *client = None);
     }
 
@@ -124,7 +124,7 @@ impl World {
             *client = Some(here);
         }
         self.core.release();
-        assert_eq!(self.core.log.len_from(0), 0);
+        assert!(self.core.log.is_empty());
     }
 }
 
