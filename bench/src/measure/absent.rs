@@ -17,8 +17,8 @@ use crate::subscriber::{Login, Subscriber, Subscription};
 const PEER_QUEUES: Queues = Queues { queued_max: 1_000, unacknowledged_max: 20 };
 
 const EXPLANATION: &str = "Absent sessions: each subscribed to everything at QoS 1, kept when its reader went. Ours miss \
-    nothing until the log of 1,000,000 messages is full, and what waits is on the disk; the peer's hold 1,000 messages \
-    each, in memory only (mosquitto's default), and drop what comes then. The peer's devices publish at QoS 1.";
+    nothing that the journal has; the peer's hold 1,000 messages each, in memory only (mosquitto's default), and drop what \
+    comes then. The peer's devices publish at QoS 1.";
 
 pub(crate) fn measure(plan: Plan<'_>, report: &mut Report) {
     report.note(EXPLANATION.into());

@@ -19,8 +19,8 @@ const PEER_QUEUES: Queues = Queues { queued_max: 0, unacknowledged_max: 128 };
 const EXPLANATION: &str = "Return: seven messages a sample at QoS 1, `Pico/#`, on both sides; the reader that stays is at QoS 0. \
     A message is missed when it was sent and the reader has not had it two seconds after the last one came. The time to catch up \
     is from its connection, login included, to the last of what was published before. \"Before\" is the second half of its \
-    absence, \"meanwhile\" the time in which it catches up; devices and both readers are one process. What waits is on our disk, \
-    and in the peer's memory.";
+    absence, \"meanwhile\" the time in which it catches up; devices and both readers are one process. What waits comes out of \
+    our journal, and out of the peer's memory.";
 
 /// How long the reader is away from how many devices.
 #[derive(Debug, Default, clap::Args)]
