@@ -32,6 +32,8 @@ pub(crate) struct Tail {
     recent: VecDeque<(u64, u64)>,
     /// The next number at each of the last looks, the oldest first.
     looks: VecDeque<u64>,
+    /// Entries of smaller numbers are not remembered.
+    forgotten: u64,
     /// How often something was erased.
     pub(crate) erasures: u64,
 }
@@ -83,6 +85,7 @@ impl Tail {
             && let Some(oldest) = self.looks.pop_front()
         {
             while self.recent.pop_front_if(|(number, _)| *number < oldest).is_some() {}
+            self.forgotten = oldest;
         }
     }
 
@@ -183,9 +186,9 @@ impl Core {
         self.tail.look();
         let mut known = None;
         for session in self.sessions.all_mut().filter(|session| session.link.is_none()) {
-            let Some(behind) = session.behind.as_mut().filter(|behind| behind.replay.is_none()) else {
-                continue;
-            };
+            // Who was slow for long before it went has missed entries that are not remembered.
+            let can_tell = |behind: &Behind| behind.replay.is_none() && behind.number >= self.tail.forgotten;
+            let Some(behind) = session.behind.as_mut().filter(|behind| can_tell(behind)) else { continue };
             let known = known.get_or_insert_with(|| self.tail.had_before());
             let later = known.partition_point(|(number, _)| *number >= behind.number);
             let first = later.checked_sub(1).and_then(|at| known.get(at));

@@ -276,6 +276,33 @@ fn who_goes_has_had_what_was_published_before_though_that_shows_later() {
 }
 
 #[test]
+fn who_was_slow_for_long_before_it_went_gets_all_that_it_had_not() {
+    let mut world = World::new();
+    let client = world.connect("display");
+    world.core.subscribe(client.at, "a/#", WISH).unwrap();
+    let mut got: Vec<String> = Vec::new();
+    // Of what is published in 20 s it takes the first three.
+    for number in 0..20 {
+        world.publish("a/b", &[&number.to_string()]);
+        world.shelf.commit_all();
+        world.core.note_published(world.shelf.head);
+        if number < 3 {
+            got.extend(texts(&client.read(&mut world.core)).into_iter().map(str::to_owned));
+        }
+        world.core.now_s += 1;
+        world.core.sweep();
+    }
+    assert_eq!(got, ["0", "1", "2"]);
+    client.leave(&mut world.core);
+    world.core.sweep();
+    world.pass_time();
+    let client = world.connect("display");
+    let mut rest = world.read_all(&client);
+    rest.dedup();
+    assert!(rest.ends_with(&(3..20).map(|number| number.to_string()).collect::<Vec<_>>()), "{rest:?}");
+}
+
+#[test]
 fn an_erasure_while_a_page_is_read_takes_the_device_out_of_it() {
     let mut world = World::new();
     let client = world.connect("display");
