@@ -53,6 +53,27 @@ impl TinyDisk {
         self.0.path().join("ballast")
     }
 
+    /// A server whose journal knows that the disk is full. A start frees a little, which on a busy machine the journal may find before
+    /// the disk is full again, and then it does not look until something comes: so it is started again.
+    fn full_server(&self, data: &Path) -> Serve {
+        for _ in 0..20 {
+            self.fill();
+            let serve = Serve::start(data);
+            self.fill();
+            let metrics = serve.address("metrics").to_owned();
+            let mut answer = String::new();
+            until("/readyz says how it is", || {
+                answer = get(&metrics, "/readyz");
+                answer.contains("disk of the journal is full") || answer.starts_with("HTTP/1.1 200")
+            });
+            if !answer.starts_with("HTTP/1.1 200") {
+                return serve;
+            }
+            serve.terminate();
+        }
+        panic!("it is ready on a full disk each time");
+    }
+
     fn fill(&self) {
         let mut ballast = OpenOptions::new().create(true).append(true).open(self.ballast()).unwrap();
         while ballast.write(&[0; 1_024]).is_ok_and(|written| written > 0) {}
@@ -109,13 +130,8 @@ async fn a_server_starts_on_a_full_disk_four_times_of_four() {
     let mut held = 0;
     for round in 1..=4 {
         // As it was left by a stop in order, and by a kill.
-        disk.fill();
-        let serve = Serve::start(&folder);
-        disk.fill();
+        let serve = disk.full_server(&folder);
         let metrics = serve.address("metrics").to_owned();
-        until("/readyz names the full disk", || {
-            get(&metrics, "/readyz").contains("disk of the journal is full")
-        });
         assert!(get(&metrics, "/readyz").starts_with("HTTP/1.1 503"));
         assert!(get(&metrics, "/metrics").contains("vitalwire_journal_healthy 0"));
         let doctor = run(&["doctor", "--data", data]);
