@@ -309,7 +309,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             let read = if self.may_read() { self.poll_in(cx)? } else { Poll::Pending };
             let written = self.poll_out(cx)?;
             if self.closing.is_some() && written.is_ready() {
-                self.online.leaving.received = self.protocol.received_ids();
                 return Poll::Ready(Ok(()));
             }
             if read.is_pending() {
@@ -326,10 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     fn poll_in(&mut self, cx: &mut Context<'_>) -> io::Result<Poll<()>> {
         match self.wire.poll_read(cx)? {
             Poll::Pending => return Ok(Poll::Pending),
-            Poll::Ready(0) => {
-                self.online.leaving.received = self.protocol.received_ids();
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
+            Poll::Ready(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Poll::Ready(_) => {}
         }
         self.last_received = Instant::now();
@@ -387,6 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             Input::Connect(_) => self.close_with(Vec::new(), "a second CONNECT"),
             Input::Publish(publish) => self.publish(*publish),
             Input::Release { packet_id } => {
+                self.online.engine.core.lock().forget_taken(self.online.at, packet_id);
                 let answer = self.protocol.completed(packet_id);
                 self.reply(&answer);
             }
@@ -421,7 +418,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             engine.role_allows(self.online.user.name.as_str(), |role| acl::may_publish(role, &publish.topic));
         if allowed {
             let publication = publish.publication();
-            engine.publish(Publication { origin: self.online.at.serial, ..publication }, publish.expiry_s);
+            let publication = Publication { origin: self.online.at.serial, ..publication };
+            let once = (publish.qos == 2).then_some((self.online.at, publish.packet_id));
+            engine.publish(publication, publish.expiry_s, once);
         } else {
             debug!(parent: &self.wire.connection.span, topic = publish.topic, "this user may not publish there");
         }

@@ -8,6 +8,7 @@
 
 mod changes;
 pub(crate) mod filters;
+mod inbound;
 mod listing;
 pub(crate) mod log;
 mod publish;
@@ -251,7 +252,6 @@ pub(crate) struct Leaving {
     pub(crate) in_good_order: bool,
     /// Another expiry of the session than at CONNECT.
     pub(crate) expiry_s: Option<u32>,
-    pub(crate) received: HashSet<u16>,
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use vitalwire_registry::{Directory, Logins};
 
 use crate::archive::MaybeArchive;
 use crate::connections::{Caps, Connections};
-use crate::core::Core;
 use crate::core::session::Will;
+use crate::core::{At, Core};
 use crate::counters::Counters;
 use crate::error::BrokerError;
 use crate::limits::BrokerLimits;
@@ -80,9 +80,18 @@ impl Engine {
         self.logins.user(user).is_some_and(|user| allows(&user.role))
     }
 
-    /// Publishes for a client or as its will. Its expiry begins now.
-    pub(crate) fn publish(&self, mut publication: Publication, expiry_s: Option<u32>) {
+    /// Publishes for a client or as its will. Its expiry begins now. What is to be published `once` came from this connection
+    /// under this packet id.
+    pub(crate) fn publish(
+        &self,
+        mut publication: Publication,
+        expiry_s: Option<u32>,
+        once: Option<(At, u16)>,
+    ) {
         let mut core = self.core.lock();
+        if let Some((at, packet_id)) = once {
+            core.note_taken(at, packet_id);
+        }
         if publication.retain && publication.payload.len() > self.limits.retained_bytes_max {
             // Not worth keeping: it goes to those who are here.
             publication.retain = false;
@@ -100,7 +109,7 @@ impl Engine {
             info!(user, ?topic, "a will is not published: its user may no longer publish there");
             return;
         }
-        self.publish(will.publication, will.expiry_s);
+        self.publish(will.publication, will.expiry_s, None);
     }
 
     /// Sweeps out what has expired, until the engine stops.

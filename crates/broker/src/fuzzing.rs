@@ -151,7 +151,10 @@ impl Conversation {
                 return;
             }
             Input::Publish(publish) => self.publish(at, &publish),
-            Input::Release { packet_id } => self.protocol.completed(packet_id),
+            Input::Release { packet_id } => {
+                self.core.forget_taken(at, packet_id);
+                self.protocol.completed(packet_id)
+            }
             Input::Subscribe { packet_id, wishes } => return self.subscribe(at, packet_id, &wishes),
             Input::Unsubscribe { packet_id, filters } => {
                 let known: Vec<_> = filters.iter().map(|filter| self.core.unsubscribe(at, filter)).collect();
@@ -211,6 +214,9 @@ impl Conversation {
     fn publish(&mut self, at: At, publish: &PublishRequest) -> Vec<u8> {
         let allowed = !publish.topic.starts_with("denied");
         if allowed {
+            if publish.qos == 2 {
+                self.core.note_taken(at, publish.packet_id);
+            }
             let expires_s = publish.expiry_s.map(|expiry_s| self.core.now_s + u64::from(expiry_s));
             self.core.publish(Publication { expires_s, origin: at.serial, ..publish.publication() });
             self.core.flush();
@@ -276,13 +282,12 @@ impl Conversation {
 
     /// Ends the connection.
     fn end(self) -> Core {
-        let Self { mut core, protocol, online, mut leaving, .. } = self;
-        if let Some(online) = online {
-            leaving.received = protocol.received_ids();
-            if let Some(will) = core.leave(online.at, leaving) {
-                core.publish(will.publication);
-                core.flush();
-            }
+        let Self { mut core, online, leaving, .. } = self;
+        if let Some(online) = online
+            && let Some(will) = core.leave(online.at, leaving)
+        {
+            core.publish(will.publication);
+            core.flush();
         }
         core.check();
         core

@@ -395,11 +395,6 @@ impl Protocol {
         }
         self.send(v5_0::Disconnect::builder().reason_code(code).build())
     }
-
-    /// Packet ids of QoS 2 publications that were taken and not released, for the session to keep.
-    pub(crate) fn received_ids(&self) -> HashSet<u16> {
-        self.connection.get_qos2_publish_handled().into_iter().collect()
-    }
 }
 
 /// Why a subscription is refused.

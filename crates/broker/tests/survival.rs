@@ -144,6 +144,57 @@ async fn missed_and_retained_messages_survive_a_kill() {
     read_in_order(&mut back).await;
 }
 
+/// Says CONNECT of 3.1.1 with a session that stays, as `admin`; the answer.
+async fn connect(address: SocketAddr, id: &str) -> (TcpStream, [u8; 4]) {
+    let text = |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes(), text.as_bytes()].concat();
+    let body = [&b"\0\x04MQTT\x04\xc0\0\0"[..], &text(id), &text("admin"), &text(PASSWORD)].concat();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(&[&[0x10, u8::try_from(body.len()).unwrap()], &body[..]].concat()).await.unwrap();
+    let mut answer = [0; 4];
+    socket.read_exact(&mut answer).await.unwrap();
+    (socket, answer)
+}
+
+#[tokio::test]
+async fn what_comes_again_after_a_kill_is_published_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path()).await;
+    let reader = ["-i", "display", "-c", "-q", "1", "-t", "home/#"];
+    Subscriber::start(process.address, "admin", &reader).await.kill().await;
+    let publish = |first: u8, text: &str| {
+        let body = [&b"\0\x06home/a\0\x07"[..], text.as_bytes()].concat();
+        [&[first, u8::try_from(body.len()).unwrap()], &body[..]].concat()
+    };
+    let ask = async |socket: &mut TcpStream, said: &[u8], answer: [u8; 4]| {
+        socket.write_all(said).await.unwrap();
+        let mut got = [0; 4];
+        tokio::time::timeout(PATIENCE, socket.read_exact(&mut got)).await.unwrap().unwrap();
+        assert_eq!(got, answer);
+    };
+    let (mut sender, answer) = connect(process.address, "sender").await;
+    assert_eq!(answer, [0x20, 2, 0, 0]);
+    ask(&mut sender, &publish(0x34, "once"), [0x50, 2, 0, 7]).await;
+    process.order("await", "stored", "now").await;
+    process.kill().await;
+    // Its PUBREC may have been lost: the client sends it again, on two connections, of which the first is reset.
+    let mut process = Process::start(folder.path()).await;
+    for _ in 0..2 {
+        let (mut sender, answer) = connect(process.address, "sender").await;
+        assert_eq!(answer, [0x20, 2, 1, 0], "its session is there");
+        ask(&mut sender, &publish(0x3c, "once"), [0x50, 2, 0, 7]).await;
+        sender.set_zero_linger().unwrap();
+    }
+    let (mut sender, _) = connect(process.address, "sender").await;
+    ask(&mut sender, &[0x62, 2, 0, 7], [0x70, 2, 0, 7]).await;
+    // Now the identifier is free.
+    ask(&mut sender, &publish(0x34, "another"), [0x50, 2, 0, 7]).await;
+    process.order("publish", "home/a", "end").await;
+    let mut back = Subscriber::connect(process.address, "admin", &reader);
+    for text in ["once", "another", "end"] {
+        assert_eq!(back.line_with("home/a ").await, format!("home/a {text}"));
+    }
+}
+
 /// Reads what is queued, up to `end`, and checks that no number is missing between the first and the last.
 async fn read_in_order(subscriber: &mut Subscriber) {
     let mut last: Option<u32> = None;

@@ -54,7 +54,7 @@ impl Core {
             will.publication.origin = session.serial;
         }
         session.changed = true;
-        let (received, serial) = (std::mem::take(&mut session.received), session.serial);
+        let (received, serial) = (session.received.clone(), session.serial);
         self.version += 1;
         let at = At { session: id, number, serial };
         Ok(Connected { at, present: present.is_some(), expiry_s, received, will: lost_will })
@@ -93,7 +93,6 @@ impl Core {
         let now_s = self.now_s;
         let session_expiry_s_max = self.limits.session_expiry_s_max;
         let session = self.at(at)?;
-        session.received = leaving.received;
         if let Some(expiry_s) = leaving.expiry_s {
             session.expiry_s = expiry_s.min(session_expiry_s_max);
         }
