@@ -56,8 +56,8 @@ struct Topic {
     name: Arc<str>,
     /// The version of subscriptions and connections that the rest was found for.
     version: u64,
-    receivers: Vec<Receiver>,
-    groups: Vec<Group>,
+    receivers: Box<[Receiver]>,
+    groups: Box<[Group]>,
     /// A session that is not connected wants messages of QoS 1.
     wanted_later: bool,
     /// One of them reads none of it in the archive.

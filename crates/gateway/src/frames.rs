@@ -74,16 +74,19 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &mut TcpStream, g
     let context = arrival.context;
     let identity = Arc::clone(&greeting.identity);
     let Some(secret) = identity.device().cbc_secret().cloned() else { return IdentifyError::Revoked.into() };
-    let entered = tokio::select! {
-        entered = context.sessions.enter(identity.credential(), arrival.lease) => entered,
-        ending = arrival.lease.ended() => return ending.into(),
+    let entering = async {
+        tokio::select! {
+            entered = context.sessions.enter(identity.credential(), arrival.lease) => Ok(entered),
+            ending = arrival.lease.ended() => Err(ending),
+        }
     };
-    let session = match entered {
-        Ok(session) => session,
-        Err(refused) => {
+    let session = match Box::pin(entering).await {
+        Ok(Ok(session)) => session,
+        Ok(Err(refused)) => {
             context.tell(&identity, DeviceEvent::SecondConnectionRefused);
             return refused.into();
         }
+        Err(ending) => return ending.into(),
     };
     if !context.identifier.is_current(identity.credential()) {
         // The connection that it took over said nothing at its end.
@@ -99,7 +102,7 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &mut TcpStream, g
     context.device_online(&identity, stream.local_addr().ok());
     let decoder = Box::new(FrameDecoder::new(&secret, greeting.variant));
     let source = Arc::new(Source::new(&identity.topics, &context.profiles.pico()));
-    let collector = Collector {
+    let mut collector = Collector {
         arrival,
         session: &session,
         source,
@@ -129,7 +132,7 @@ struct Collector<'a> {
 
 impl Collector<'_> {
     /// Serves the connection to its end, and journals what still waits then.
-    async fn run(mut self, stream: &mut TcpStream, greeting: Vec<u8>) -> Cause {
+    async fn run(&mut self, stream: &mut TcpStream, greeting: Vec<u8>) -> Cause {
         let cause = self.collect(stream, greeting).await;
         Box::pin(self.journal()).await;
         cause
@@ -217,9 +220,13 @@ impl Collector<'_> {
 
     /// Hands over what was decoded.
     async fn take(&mut self) {
-        if self.samples.is_empty() {
-            return;
+        // Boxed: it is a thousand bytes, which a connection does not need while it waits.
+        if !self.samples.is_empty() {
+            Box::pin(self.take_all()).await;
         }
+    }
+
+    async fn take_all(&mut self) {
         self.session.delivered(Instant::now());
         let intake = &self.arrival.context.intake;
         for sample in self.samples.drain(..) {
@@ -228,6 +235,8 @@ impl Collector<'_> {
     }
 
     async fn journal(&mut self) {
+        // A device that is silent now needs no room for samples.
+        self.samples = Vec::new();
         self.arrival.context.intake.journal_group(&mut self.group).await;
     }
 }

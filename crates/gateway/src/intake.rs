@@ -108,7 +108,7 @@ impl Intake {
     /// Takes a sample of a device that is told nothing: tells the feed, and adds it to its connection's group.
     pub(crate) async fn take_sample(self: &Arc<Self>, group: &mut Group, sample: Measurement) {
         if !group.takes(&sample) {
-            self.journal_group(group).await;
+            Box::pin(self.journal_group(group)).await;
         }
         group.add(&sample, Instant::now());
         self.count(&sample.reading);

@@ -53,7 +53,7 @@ pub(crate) async fn serve(arrival: &Arrival<'_>, proved: Proved, deadline: tokio
     note_use(arrival, &identity, &proven);
     let mut link = Link { arrival, identity, secured, inbox: BytesMut::new(), begun_us };
     let cause = match Box::pin(link.greet(deadline)).await {
-        Ok(greeted) => link.run_session(greeted).await,
+        Ok(greeted) => link.run_session(Box::new(greeted)).await,
         Err(cause) => {
             Box::pin(link.refuse(&cause)).await;
             cause
@@ -77,10 +77,10 @@ fn note_use(arrival: &Arrival<'_>, identity: &Identity, proven: &Proven) {
 
 impl Link<'_> {
     /// Takes the device's session, also from a connection that has it, and serves it; the cause of its end.
-    async fn run_session(&mut self, greeted: Greeted) -> Cause {
+    async fn run_session(&mut self, greeted: Box<Greeted>) -> Cause {
         let arrival = self.arrival;
         let context = arrival.context;
-        let session = context.sessions.replace(self.identity.credential(), arrival.lease).await;
+        let session = Box::pin(context.sessions.replace(self.identity.credential(), arrival.lease)).await;
         if session.entered == Entered::TookOver {
             context.metrics.takeovers.inc();
         }
@@ -94,7 +94,7 @@ impl Link<'_> {
         cause
     }
 
-    async fn hold_session(&mut self, session: &Session, greeted: Greeted) -> Cause {
+    async fn hold_session(&mut self, session: &Session, greeted: Box<Greeted>) -> Cause {
         let arrival = self.arrival;
         let context = arrival.context;
         if !context.identifier.is_current(self.identity.credential()) {
@@ -109,6 +109,7 @@ impl Link<'_> {
             firmware = greeted.firmware,
             "device connected"
         );
-        Conversation::new(self, session, greeted).run().await
+        let mut conversation = Conversation::new(self, session, *greeted);
+        conversation.run().await
     }
 }

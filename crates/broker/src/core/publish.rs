@@ -278,12 +278,16 @@ impl Core {
         let topic = Topic {
             name,
             version,
-            receivers: Vec::new(),
-            groups: Vec::new(),
+            receivers: Box::default(),
+            groups: Box::default(),
             wanted_later: false,
             logged_later: false,
         };
         self.topics_bytes += topic.bytes();
+        if self.topics.len() == self.topics.capacity() {
+            // By less than a vector does by itself: there are many.
+            self.topics.reserve_exact(self.topics.len() / 8 + 16);
+        }
         self.topics.push(topic);
         Some(at)
     }
@@ -300,7 +304,9 @@ impl Core {
 impl Topic {
     /// Those who are connected; of the others, whether there are any who get it later.
     fn find_receivers(&mut self, filters: &Filters, sessions: &Sessions) {
-        filters.matching(&self.name, &mut self.receivers, &mut self.groups);
+        let mut receivers = std::mem::take(&mut self.receivers).into_vec();
+        let mut groups = std::mem::take(&mut self.groups).into_vec();
+        filters.matching(&self.name, &mut receivers, &mut groups);
         let is_connected = |receiver: &Receiver| {
             sessions.get(receiver.session).is_some_and(|session| session.link.is_some())
         };
@@ -309,7 +315,7 @@ impl Topic {
             behind.is_some_and(|behind| behind.replay.is_none())
         };
         (self.wanted_later, self.logged_later) = (false, false);
-        self.receivers.retain(|receiver| {
+        receivers.retain(|receiver| {
             let connected = is_connected(receiver);
             if !connected && receiver.qos > 0 {
                 self.wanted_later = true;
@@ -317,16 +323,17 @@ impl Topic {
             }
             connected
         });
-        for group in &mut self.groups {
+        for group in &mut groups {
             group.members.retain(is_connected);
         }
+        // Most topics have one receiver, and there are many topics: no room is kept for more.
+        (self.receivers, self.groups) = (receivers.into(), groups.into());
     }
 
     /// What it takes, with its place in the index.
     fn bytes(&self) -> usize {
-        let receivers = |receivers: &Vec<Receiver>| receivers.capacity() * size_of::<Receiver>();
-        let groups: usize =
-            self.groups.iter().map(|group| size_of::<Group>() + receivers(&group.members)).sum();
-        2 * size_of::<Self>() + self.name.len() + receivers(&self.receivers) + groups
+        let members = |group: &Group| group.members.capacity() * size_of::<Receiver>();
+        let groups: usize = self.groups.iter().map(|group| size_of::<Group>() + members(group)).sum();
+        2 * size_of::<Self>() + self.name.len() + size_of_val(&*self.receivers) + groups
     }
 }

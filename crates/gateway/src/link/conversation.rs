@@ -55,7 +55,7 @@ impl<'l, 'a> Conversation<'l, 'a> {
     }
 
     /// Until the connection has to be closed. Steps are boxed: what thousands of conversations do is wait.
-    pub(super) async fn run(mut self) -> Cause {
+    pub(super) async fn run(&mut self) -> Cause {
         let arrival = self.link.arrival;
         let mut ended = pin!(arrival.lease.ended());
         let mut timer = pin!(tokio::time::sleep(arrival.context.limits.link_idle_timeout));
