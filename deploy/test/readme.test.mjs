@@ -64,7 +64,7 @@ const upgrade = async (t, ward, follow) => {
   t.after(() => run('docker', ['rmi', '--force', next]));
   const links = ward.enrol('vitalwire', ['bed_08']);
   const [before, files] = [ward.id('vitalwire'), secrets(ward)];
-  const fleet = ward.fleet(['--protocol', 'tls', '--links', links, '--seconds', '12']);
+  const fleet = ward.fleet(['--protocol', 'tls', '--links', links]);
   const kept = () => ward.vitalwire('vitalwire', 'history', 'bed_08', '--channel', 'Pulse_Signal', '--raw', '--json').split('\n').filter(Boolean).length;
   await until(() => kept() > 0, 'the first reading');
   ward.env.VITALWIRE_IMAGE = next;
@@ -74,6 +74,8 @@ const upgrade = async (t, ward, follow) => {
   assert.match(ward.logs('init'), /nothing was changed/);
   assert.deepEqual(passwords(ward.logs('init')), {}, 'no new password');
   assert.deepEqual(secrets(ward), files, 'secrets are as they were');
+  await ward.healthy('vitalwire');
+  await fleet.stop();
   const ended = await report(fleet);
   assert.deepEqual([ended.dropped, ended.held, ended.acknowledged], [0, 0, ended.measured]);
   assert.equal(kept(), ended.measured, 'what it measured during the upgrade is there, once');
