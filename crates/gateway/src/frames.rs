@@ -73,7 +73,9 @@ async fn identify_bytes(
 pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &mut TcpStream, greeting: Greeting) -> Cause {
     let context = arrival.context;
     let identity = Arc::clone(&greeting.identity);
-    let Some(secret) = identity.device().cbc_secret().cloned() else { return IdentifyError::Revoked.into() };
+    let Some(secret) = identity.device().cbc_secret() else { return IdentifyError::Revoked.into() };
+    // At once: the secret would lie in the task for good.
+    let decoder = Box::new(FrameDecoder::new(secret, greeting.variant));
     let entering = async {
         tokio::select! {
             entered = context.sessions.enter(identity.credential(), arrival.lease) => Ok(entered),
@@ -100,7 +102,6 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &mut TcpStream, g
     Span::current().record("session", session.number());
     tracing::info!(variant = %greeting.variant, "device connected");
     context.device_online(&identity, stream.local_addr().ok());
-    let decoder = Box::new(FrameDecoder::new(&secret, greeting.variant));
     let source = Arc::new(Source::new(&identity.topics, &context.profiles.pico()));
     let mut collector = Collector {
         arrival,
