@@ -114,7 +114,7 @@ const rotate = async (t, ward, { admin, line }) => {
   assert.ok(await isServed(fresh));
   assert.ok(!(await isServed(old)), 'the old key, after that');
 
-  const mayLogIn = (password, ca) => run('mosquitto_sub', ['-h', 'localhost', '-p', String(ward.ports.mqtt), '--cafile', ca, '-u', 'admin', '-P', password, '-t', '#', '-E', '-W', '20']).status === 0;
+  const mayLogIn = (password, ca) => run('mosquitto_sub', ['-h', 'localhost', '-p', String(ward.ports.mqtt), '--cafile', ca, '-u', 'admin', '-P', password, '-t', '#', '-E', '-W', '60']).status === 0;
   const oldCa = ward.copy('vitalwire', '/secrets/ca.pem', 'old-ca.pem');
   assert.ok(mayLogIn(admin, oldCa));
   const [, password] = how.get('`admin`\'s password, and that of each other reader');
@@ -158,7 +158,7 @@ test('the lines of the READMEs do what they say', async (t) => {
       .replace('project=deploy', `project=${ward.project}`)
       // What has tar, as nothing can be pulled here.
       .replace('debian:12', 'vitalwire-tar:latest')
-      .replace('-p 8883', `-p ${ward.ports.mqtt} -W 1 -E`)
+      .replace('-p 8883', `-p ${ward.ports.mqtt} -W 60 -E`)
       .replace('PASSWORD', admin);
   const follow = async (file, section, steps) => {
     assert.deepEqual(lines(file, section), steps.map(([line]) => line), `the lines of ${section} in ${file}`);
