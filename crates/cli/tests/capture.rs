@@ -98,7 +98,9 @@ impl Sniffer {
             command.args(["-n", "tcpdump"]);
         }
         // Each packet goes into the file at once, and tcpdump stays who it is: the folder is ours alone.
-        command.args(["-i", "lo", "-U", "--immediate-mode", "-n", "-Z", "root", "-w"]).arg(&file);
+        command
+            .args(["-i", "lo", "-U", "--immediate-mode", "-B", "65536", "-n", "-Z", "root", "-w"])
+            .arg(&file);
         command.arg(format!("tcp port {port} or udp port {end}")).stderr(Stdio::piped());
         let mut child = command.spawn().expect("tcpdump is installed (apt-get install tcpdump)");
         let lines = Lines::of(child.stderr.take().unwrap());

@@ -146,10 +146,11 @@ const LINES: &[Line] = &[
         &[("mqtts://gateway@broker.example:8883", "mqtt://gateway@127.0.0.1:{BROKER_PORT}")],
         Serve,
     ),
-    // Each packet goes into the file at once, and tcpdump stays who it is, so that the test knows when all is there.
+    // Each packet goes into the file at once, and tcpdump stays who it is, so that the test knows when all is there. In this mode the
+    // usual buffer holds eight packets of "any": too few for a busy machine.
     (
         "tcpdump -i any -w ward.pcap 'tcp port 9998 or tcp port 8883'",
-        &[("-w", "-U --immediate-mode -Z root -w"), ("9998 or tcp port 8883", "{DEVICES_PORT}")],
+        &[("-w", "-U --immediate-mode -B 65536 -Z root -w"), ("9998 or tcp port 8883", "{DEVICES_PORT}")],
         Capture("desk_01"),
     ),
     ("vitalwire verify-capture ward.pcap --data ./data", &[], Run("All of it was encrypted")),
