@@ -350,7 +350,7 @@ impl Broker {
                 warn!("some MQTT connections did not end in time");
             }
         }
-        engine.core.lock().look_what_was_had();
+        engine.core.lock().look_what_was_had(true);
         if tokio::task::spawn_blocking(move || engine.storage.stop()).await.is_err() {
             warn!("the broker's storage did not end in good order");
         }

@@ -181,8 +181,9 @@ impl Core {
     }
 
     /// Looks what sessions have had whose clients have just gone: it shows a moment later. To be called once a second, and at the
-    /// end.
-    pub(crate) fn look_what_was_had(&mut self) {
+    /// end, when the disk is to know. After a kill they get again what it had not been told: a row a session and second would
+    /// cost more than that.
+    pub(crate) fn look_what_was_had(&mut self, is_end: bool) {
         self.tail.look();
         let mut known = None;
         for session in self.sessions.all_mut().filter(|session| session.link.is_none()) {
@@ -194,7 +195,8 @@ impl Core {
             let first = later.checked_sub(1).and_then(|at| known.get(at));
             let had = first.map_or(self.tail.published, |(_, had)| *had);
             if had > behind.entry {
-                (behind.entry, session.changed) = (had, true);
+                behind.entry = had;
+                session.changed |= is_end;
             }
         }
     }

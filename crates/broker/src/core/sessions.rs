@@ -165,7 +165,7 @@ impl Core {
 
     /// Ends sessions that outlived their time. Wills that are due now, with whose they are.
     pub(crate) fn sweep(&mut self) -> Vec<(Arc<str>, Will)> {
-        self.look_what_was_had();
+        self.look_what_was_had(false);
         let now_s = self.now_s;
         let (log_end, has_archive) = (self.log.end(), self.has_archive);
         let mut wills = Vec::new();
