@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -18,51 +15,18 @@ use tokio_util::sync::CancellationToken;
 use vitalwire_gateway::{HistoryQuery, Limits};
 use vitalwire_testing::PATIENCE;
 use vitalwire_testing::clinic::Clinic;
+use vitalwire_testing::clinic::child::{Gateway, addresses, serve_until_killed};
 use vitalwire_testing::link::{Answer, Connection, LinkDevice, batch, hello, shake};
 use vitalwire_testing::seed::{length, seed};
 
 const BOOT: u64 = 7;
 const DEVICES: usize = 4;
-/// The folder of the clinic that the child serves.
-const CHILD: &str = "VITALWIRE_KILL_TEST_FOLDER";
-/// Where the child says on which address it serves.
-const ADDRESS: &str = "address";
-
-/// A child process with the gateway.
-struct Gateway(Child);
-
-impl Gateway {
-    fn start(folder: &Path) -> Self {
-        let program = std::env::current_exe().unwrap();
-        let child = Command::new(program)
-            .args(["--ignored", "--exact", "the_gateway_that_is_killed"])
-            .env(CHILD, folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// No test of its own, but the process that the test below starts and kills.
 #[tokio::test]
 #[ignore = "it serves until it is killed"]
 async fn the_gateway_that_is_killed() {
-    let folder = std::env::var_os(CHILD).expect("it is started by the test below");
-    let mut clinic = Clinic::existing(Path::new(&folder));
-    clinic.start(Limits::default(), None).await;
-    let address = clinic.server().addresses().devices.to_string();
-    let (new, final_name) = (Path::new(&folder).join("address.new"), Path::new(&folder).join(ADDRESS));
-    std::fs::write(&new, address).unwrap();
-    std::fs::rename(new, final_name).unwrap();
-    std::future::pending::<()>().await;
+    serve_until_killed().await;
 }
 
 /// A device that sends without end, connecting again and again.
@@ -92,7 +56,7 @@ impl Sender {
     }
 
     async fn connect(&self) -> Option<Connection> {
-        let address: SocketAddr = std::fs::read_to_string(self.folder.join(ADDRESS)).ok()?.parse().ok()?;
+        let (address, _) = addresses(&self.folder)?;
         let stream = TcpStream::connect(address).await.ok()?;
         shake(stream, &self.device.context()).await.ok()
     }
@@ -165,7 +129,6 @@ async fn what_was_acknowledged_survives_every_kill_and_is_there_once() {
         };
         tokio::time::timeout(PATIENCE, served).await.expect("the gateway serves");
         tokio::time::sleep(Duration::from_micros(random.random_range(0..200_000))).await;
-        std::fs::remove_file(folder.join(ADDRESS)).unwrap();
         drop(gateway);
         gateway = Gateway::start(&folder);
     }

@@ -6,25 +6,21 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::net::TcpStream;
 use vitalwire_gateway::Limits;
-use vitalwire_testing::PATIENCE;
+use vitalwire_testing::clinic::child::{self, Gateway, serve_until_killed};
 use vitalwire_testing::clinic::{Clinic, Reader};
 use vitalwire_testing::link::{Answer, LinkDevice, batch, hello, shake};
 use vitalwire_testing::seed::{length, seed};
+use vitalwire_testing::{PATIENCE, until};
 
 const BOOT: u64 = 7;
 /// Values of a channel in one batch.
 const MOMENTS: u64 = 20;
-/// The folder of the clinic that the child serves.
-const CHILD: &str = "VITALWIRE_READERS_TEST_FOLDER";
-/// Where the child says on which addresses it serves: devices', readers'.
-const ADDRESS: &str = "address";
 
 /// Sends these batches of the device, each acknowledged.
 async fn deliver(device: &LinkDevice, batches: std::ops::RangeInclusive<u64>) {
@@ -106,55 +102,22 @@ async fn what_an_erased_device_had_comes_to_no_one_who_was_away() {
     clinic.stop().await;
 }
 
-/// A child process with the gateway.
-struct Gateway(Child);
-
-impl Gateway {
-    fn start(folder: &Path) -> Self {
-        let program = std::env::current_exe().unwrap();
-        let child = Command::new(program)
-            .args(["--ignored", "--exact", "the_gateway_that_is_killed"])
-            .env(CHILD, folder)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Self(child.unwrap())
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// No test of its own, but the process that the test below starts and kills.
 #[tokio::test]
 #[ignore = "it serves until it is killed"]
 async fn the_gateway_that_is_killed() {
-    let folder = std::env::var_os(CHILD).expect("it is started by the test below");
-    let mut clinic = Clinic::existing(Path::new(&folder));
-    clinic.start(Limits::default(), None).await;
-    let addresses = clinic.server().addresses();
-    let text = format!("{} {}", addresses.devices, addresses.mqtt.unwrap());
-    let (new, final_name) = (Path::new(&folder).join("address.new"), Path::new(&folder).join(ADDRESS));
-    std::fs::write(&new, text).unwrap();
-    std::fs::rename(new, final_name).unwrap();
-    std::future::pending::<()>().await;
+    serve_until_killed().await;
 }
 
+/// Where the gateway serves devices and readers.
 async fn addresses(folder: &Path) -> (SocketAddr, SocketAddr) {
-    let served = async {
-        loop {
-            if let Ok(text) = std::fs::read_to_string(folder.join(ADDRESS)) {
-                let (devices, mqtt) = text.split_once(' ').unwrap();
-                return (devices.parse().unwrap(), mqtt.parse().unwrap());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, served).await.expect("the gateway serves")
+    let mut found = None;
+    until("the gateway serves", || {
+        found = child::addresses(folder);
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
 }
 
 /// Sends all up to this batch, from what is held on; false when the connection ends before.
@@ -199,7 +162,6 @@ async fn readers_that_come_and_go_miss_nothing_though_the_server_is_killed_again
         // One reads until the server is killed under load; one is there now and then.
         let load = async { while !send_up_to(&device, last).await {} };
         let _ = tokio::time::timeout(killed, load).await;
-        std::fs::remove_file(folder.join(ADDRESS)).unwrap();
         drop(gateway);
         reader.take_rest(|topic, text| here.extend(number(topic, text)));
         gateway = Gateway::start(&folder);

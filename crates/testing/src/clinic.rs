@@ -1,6 +1,7 @@
 //! A clinic for tests: a real server on ports of the system's choice, devices on raw sockets, and an independent MQTT
 //! client (rumqttc) that sees what subscribers see.
 
+pub mod child;
 mod frames;
 mod subscriber;
 
