@@ -21,12 +21,6 @@ const NOWHERE: u64 = u64::MAX;
 pub struct Place(AtomicU64);
 
 impl Place {
-    /// Of an entry that is there already.
-    #[must_use]
-    pub fn at(position: u64) -> Self {
-        Self(AtomicU64::new(position))
-    }
-
     /// The entry is there now.
     pub fn settle(&self, position: u64) {
         self.0.store(position, Ordering::Release);
