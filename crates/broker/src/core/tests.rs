@@ -61,6 +61,24 @@ enum Got {
     Release(u16),
 }
 
+/// A random source that repeats itself from a seed (xorshift).
+struct Dice(u64);
+
+impl Dice {
+    fn new() -> Self {
+        let seed = u64::from(std::process::id()) | 1;
+        println!("seed {seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % below as u64).unwrap()
+    }
+}
+
 struct Client {
     at: At,
     id: String,

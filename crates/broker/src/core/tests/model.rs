@@ -16,7 +16,7 @@ struct World {
     core: Core,
     clients: Vec<(&'static str, Option<Client>, Model)>,
     number: u64,
-    state: u64,
+    dice: Dice,
 }
 
 impl World {
@@ -25,21 +25,14 @@ impl World {
     // Topics are forgotten again and again.
     const LIMITS: CoreLimits = CoreLimits { subscriptions_max: 10, topics_bytes_max: 1_000, ..LIMITS };
 
-    fn new(seed: u64) -> Self {
+    fn new() -> Self {
         let clients = ["one", "two", "three"].map(|name| (name, None, Model::default()));
-        Self { core: core_of(Self::LIMITS), clients: clients.into(), number: 0, state: seed }
-    }
-
-    fn random(&mut self, below: usize) -> usize {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        usize::try_from(self.state % below as u64).unwrap()
+        Self { core: core_of(Self::LIMITS), clients: clients.into(), number: 0, dice: Dice::new() }
     }
 
     fn step(&mut self) {
-        let who = self.random(self.clients.len());
-        match self.random(12) {
+        let who = self.dice.below(self.clients.len());
+        match self.dice.below(12) {
             0 => self.come_or_go(who),
             1 => self.subscribe_or_not(who),
             2 => self.kill(),
@@ -57,7 +50,7 @@ impl World {
     }
 
     fn subscribe_or_not(&mut self, who: usize) {
-        let filter = Self::FILTERS[self.random(Self::FILTERS.len())];
+        let filter = Self::FILTERS[self.dice.below(Self::FILTERS.len())];
         let (name, client, model) = &mut self.clients[who];
         let Some(here) = client.take() else { return };
         if model.filters.remove(filter) {
@@ -93,14 +86,14 @@ impl World {
             if !(dup && got.contains(&text)) {
                 got.push(text);
             }
-            if self.random(4) > 0 {
+            if self.dice.below(4) > 0 {
                 self.core.answered(at, Answer::Acknowledged, packet_id);
             }
         }
     }
 
     fn publish(&mut self) {
-        let topic = Self::TOPICS[self.random(Self::TOPICS.len())];
+        let topic = Self::TOPICS[self.dice.below(Self::TOPICS.len())];
         let lane = if topic.starts_with('a') { Lane::Readings } else { Lane::Others };
         let text = format!("{lane:?} {}", self.number);
         self.number += 1;
@@ -132,9 +125,7 @@ impl World {
 /// only what was not acknowledged comes twice.
 #[test]
 fn random_clients_get_what_a_model_says() {
-    let seed = u64::from(std::process::id()) | 1;
-    println!("seed {seed}");
-    let mut world = World::new(seed);
+    let mut world = World::new();
     for _ in 0..40 {
         (0..500).for_each(|_| world.step());
         world.check();

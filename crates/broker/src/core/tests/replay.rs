@@ -75,6 +75,16 @@ impl World {
         Self { core: Core::restored(LIMITS, Default::default(), Some(Some(0))), shelf: Shelf::default() }
     }
 
+    /// With a session `display` of this subscription, whose client has been away for long.
+    fn with_one_away(filter: &str) -> Self {
+        let mut world = Self::new();
+        let client = world.connect("display");
+        world.core.subscribe(client.at, filter, WISH).unwrap();
+        client.leave(&mut world.core);
+        world.pass_time();
+        world
+    }
+
     fn connect(&mut self, id: &str) -> super::Client {
         super::Client::connect(&mut self.core, Newcomer { expiry_s: u32::MAX, ..newcomer(id) }).0
     }
@@ -181,11 +191,7 @@ fn who_is_away_for_long_costs_nothing_and_has_it_all_when_back() {
 
 #[test]
 fn what_was_published_and_is_not_in_the_archive_yet_comes_once() {
-    let mut world = World::new();
-    let client = world.connect("display");
-    world.core.subscribe(client.at, "+/b", WISH).unwrap();
-    client.leave(&mut world.core);
-    world.pass_time();
+    let mut world = World::with_one_away("+/b");
     world.publish("a/b", &["before"]);
     let client = world.connect("display");
     world.publish("a/b", &["1", "2"]);
@@ -202,11 +208,7 @@ fn what_was_published_and_is_not_in_the_archive_yet_comes_once() {
 
 #[test]
 fn what_the_archive_refuses_comes_to_who_is_there() {
-    let mut world = World::new();
-    let client = world.connect("display");
-    world.core.subscribe(client.at, "a/#", WISH).unwrap();
-    client.leave(&mut world.core);
-    world.pass_time();
+    let mut world = World::with_one_away("a/#");
     let client = world.connect("display");
     world.publish("a/b", &["refused"]);
     world.shelf.under_way.pop_front().unwrap().0.give_up();
@@ -239,11 +241,7 @@ fn a_log_that_is_too_full_makes_a_slow_client_read_the_archive() {
 
 #[test]
 fn who_leaves_in_the_middle_of_an_entry_gets_the_rest_of_it() {
-    let mut world = World::new();
-    let client = world.connect("display");
-    world.core.subscribe(client.at, "a/#", WISH).unwrap();
-    client.leave(&mut world.core);
-    world.pass_time();
+    let mut world = World::with_one_away("a/#");
     world.publish("a/b", &["1", "2", "3", "4", "5"]);
     world.shelf.commit_all();
     let client = world.connect("display");
@@ -348,7 +346,7 @@ struct Random {
     world: World,
     clients: Vec<(&'static str, Option<super::Client>, Expected)>,
     number: u64,
-    state: u64,
+    dice: Dice,
 }
 
 #[derive(Default)]
@@ -362,36 +360,29 @@ impl Random {
     const TOPICS: [&str; 4] = ["a/b", "a/c", "b/b", "b/c"];
     const FILTERS: [&str; 4] = ["a/#", "+/c", "b/b", "#"];
 
-    fn new(seed: u64) -> Self {
+    fn new() -> Self {
         let clients = ["one", "two", "three"].map(|name| (name, None, Expected::default()));
-        Self { world: World::new(), clients: clients.into(), number: 0, state: seed }
-    }
-
-    fn random(&mut self, below: usize) -> usize {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        usize::try_from(self.state % below as u64).unwrap()
+        Self { world: World::new(), clients: clients.into(), number: 0, dice: Dice::new() }
     }
 
     fn step(&mut self) {
-        let who = self.random(self.clients.len());
-        match self.random(24) {
+        let who = self.dice.below(self.clients.len());
+        match self.dice.below(24) {
             0 | 1 => self.come_or_go(who),
             2 => self.subscribe(who),
-            3 if self.random(4) == 0 => {
+            3 if self.dice.below(4) == 0 => {
                 self.world.kill();
                 self.clients.iter_mut().for_each(|(_, client, _)| *client = None);
             }
             4 => self.world.pass_time(),
             5..10 => self.read(who),
             10..16 => {
-                let device = ["a", "b"][self.random(2)];
+                let device = ["a", "b"][self.dice.below(2)];
                 self.world.shelf.commit(device);
             }
             16 => {
                 // The publisher has seen some of what is committed.
-                let published = self.random(usize::try_from(self.world.shelf.head).unwrap() + 1);
+                let published = self.dice.below(usize::try_from(self.world.shelf.head).unwrap() + 1);
                 self.world.core.note_published(published as u64);
             }
             17 => self.publish_other(),
@@ -408,7 +399,7 @@ impl Random {
     }
 
     fn subscribe(&mut self, who: usize) {
-        let filter = Self::FILTERS[self.random(Self::FILTERS.len())];
+        let filter = Self::FILTERS[self.dice.below(Self::FILTERS.len())];
         let (_, Some(client), expected) = &mut self.clients[who] else { return };
         self.world.core.subscribe(client.at, filter, WISH).unwrap();
         expected.filters.insert(filter);
@@ -422,7 +413,7 @@ impl Random {
         for got in read {
             let Got::Message { text, packet_id, .. } = got else { panic!("{got:?}") };
             self.clients[who].2.got.push(text);
-            if self.random(4) > 0 {
+            if self.dice.below(4) > 0 {
                 self.world.core.answered(at, Answer::Acknowledged, packet_id);
             }
         }
@@ -437,8 +428,8 @@ impl Random {
     }
 
     fn publish(&mut self) {
-        let topic = Self::TOPICS[self.random(Self::TOPICS.len())];
-        let texts: Vec<_> = (0..1 + self.random(3))
+        let topic = Self::TOPICS[self.dice.below(Self::TOPICS.len())];
+        let texts: Vec<_> = (0..1 + self.dice.below(3))
             .map(|_| {
                 self.number += 1;
                 format!("{topic} {}", self.number)
@@ -494,9 +485,7 @@ impl Random {
 
 #[test]
 fn random_clients_miss_nothing_of_the_archive() {
-    let seed = u64::from(std::process::id()) | 1;
-    println!("seed {seed}");
-    let mut random = Random::new(seed);
+    let mut random = Random::new();
     for _ in 0..150 {
         (0..300).for_each(|_| random.step());
         random.check();
