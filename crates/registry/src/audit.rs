@@ -4,10 +4,12 @@
 //! Each record's `chain` is `HMAC-SHA256(key, chain of the record before ‖ sequence ‖ time ‖ kind ‖ subject ‖ actor ‖
 //! detail)`: the first chain begins with 32 zero bytes, numbers are 8 bytes big-endian, texts are preceded by their length
 //! in 4 such bytes. The row of the registry holds the number of records and the last chain (the *head*) under a MAC of
-//! their own. Both keys are derived from the master key. When that is rotated, records go on under the new one, chained to
-//! those before, whose key is kept sealed under the new one: so an old master key alone writes no history either; so someone who can write the file but lacks that key cannot write
+//! their own. Both keys are derived from the master key; so someone who can write the file but lacks that key cannot write
 //! history, nor cut it, without [`crate::Registry::verify_audit`] finding it. What they can do is put an earlier copy of the whole
 //! file in its place: only a head noted elsewhere shows that.
+//!
+//! When the master key is rotated, records go on under the new one, chained to those before. The key of those is kept sealed under
+//! the new one, so that an old master key alone writes no history either.
 
 mod fold;
 mod verify;
