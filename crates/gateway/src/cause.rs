@@ -54,6 +54,10 @@ pub(crate) enum Cause {
         "no profile is called `{0}`; put its file into the data folder's `profiles` and start the server again"
     )]
     UnknownProfile(String),
+    #[error(
+        "the profile `{0}` is the server's own, of what it derives; name the one of what the device measures"
+    )]
+    ServersProfile(String),
     #[error("the profile `{profile}` has no channel {index}")]
     UnknownChannel { profile: String, index: u8 },
     #[error("batch {sequence} came after batch {last}: sequences only grow")]
@@ -105,7 +109,7 @@ impl Cause {
             Self::Handshake(_) => "HandshakeFailed",
             Self::Message(_) => "BadMessage",
             Self::OutOfTurn { .. } => "MessageOutOfTurn",
-            Self::UnknownProfile(_) => "UnknownProfile",
+            Self::UnknownProfile(_) | Self::ServersProfile(_) => "UnknownProfile",
             Self::UnknownChannel { .. } => "UnknownChannel",
             Self::SequenceBack { .. } => "SequenceBack",
             Self::SpanTooLong { .. } => "SpanTooLong",
@@ -136,7 +140,9 @@ impl Cause {
             | Self::OutOfTurn { .. }
             | Self::SequenceBack { .. }
             | Self::SpanTooLong { .. } => Some(DeviceEvent::BadMessage { detail: detail() }),
-            Self::UnknownProfile(_) => Some(DeviceEvent::UnknownProfile { detail: detail() }),
+            Self::UnknownProfile(_) | Self::ServersProfile(_) => {
+                Some(DeviceEvent::UnknownProfile { detail: detail() })
+            }
             Self::UnknownChannel { .. } => Some(DeviceEvent::UnknownChannel { detail: detail() }),
             Self::OtherBatchHeld { .. } | Self::BootUsedTwice { .. } => {
                 Some(DeviceEvent::BootUsedTwice { detail: detail() })

@@ -365,6 +365,10 @@ async fn bad_messages_end_their_connection_only() {
     connection.send(&hello_of(&unknown)).await;
     connection.refuses("a profile that is not there", UNKNOWN_PROFILE, None).await;
     assert!(events.value("vitalwire/v1/bad/event").await.contains("unknown-profile"));
+    let mut connection = bad.shake().await;
+    connection.send(&hello_of(&Hello { profile: "derived", ..unknown })).await;
+    connection.refuses("the server's own profile", UNKNOWN_PROFILE, None).await;
+    assert!(events.value("vitalwire/v1/bad/event").await.contains("the server's own"));
     let (mut connection, _) = bad.greet(BOOT + 1).await;
     connection.send(&batch(5)).await;
     connection.acknowledged(5).await;

@@ -9,7 +9,7 @@ use crate::codes::{is_channel_name, is_loinc, is_profile_name, is_title, is_topi
 use crate::text::{ChannelText, ProfileText};
 use crate::{
     CHANNELS_MAX, ChannelProfile, DECIMALS_MAX, PROFILE_TEXT_LEN_MAX, Profile, ProfileError, RATE_HZ_MAX,
-    RATE_HZ_MIN,
+    RATE_HZ_MIN, WAVE_RATE_HZ_MIN, Wave,
 };
 
 /// Ten to the power of the index: what the decimals of a channel multiply its values with.
@@ -34,6 +34,7 @@ pub(crate) fn profile(text: &str) -> Result<Profile, ProfileError> {
     lines.check_unique("index", parsed.channel.iter().map(|channel| &channel.index))?;
     lines.check_unique("name", parsed.channel.iter().map(|channel| &channel.name))?;
     lines.check_unique("topic", parsed.channel.iter().filter_map(|channel| channel.topic.as_ref()))?;
+    lines.check_one_wave(&parsed.channel)?;
     let channels: Result<Vec<_>, _> =
         parsed.channel.into_iter().map(|channel| lines.channel(channel)).collect();
     let mut channels = channels?;
@@ -83,11 +84,24 @@ impl Lines<'_> {
         Ok(())
     }
 
+    /// A patient has one heart, and one channel says how it beats.
+    fn check_one_wave(&self, channels: &[ChannelText]) -> Result<(), ProfileError> {
+        let mut waves = channels.iter().filter_map(|channel| channel.wave.as_ref());
+        match (waves.next(), waves.next()) {
+            (Some(_), Some(second)) => {
+                let rule = "must stand at one channel of the profile at most";
+                Err(ProfileError::Field { line: self.line(second.span()), field: "wave", rule })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn channel(&self, text: ChannelText) -> Result<ChannelProfile, ProfileError> {
         self.check_names(&text)?;
         self.check_numbers(&text)?;
         self.check_codes(&text)?;
         let [minimum, maximum] = self.range(&text)?;
+        let wave = self.wave(&text)?;
         Ok(ChannelProfile {
             index: text.index.into_inner(),
             name: text.name.into_inner(),
@@ -101,7 +115,25 @@ impl Lines<'_> {
             loinc: text.loinc.map(Spanned::into_inner),
             mdc: text.mdc.map(Spanned::into_inner),
             waveform: text.waveform,
+            wave,
         })
+    }
+
+    fn wave(&self, text: &ChannelText) -> Result<Option<Wave>, ProfileError> {
+        let Some(wave) = &text.wave else { return Ok(None) };
+        let refused = |rule| ProfileError::Field { line: self.line(wave.span()), field: "wave", rule };
+        let kind = match wave.get_ref().as_str() {
+            "ecg" => Wave::Ecg,
+            "ppg" => Wave::Ppg,
+            _ => return Err(refused("must be \"ecg\" or \"ppg\"")),
+        };
+        if !text.waveform {
+            return Err(refused("needs `waveform = true`: beats are found in a curve"));
+        }
+        if *text.rate_hz.get_ref() < WAVE_RATE_HZ_MIN {
+            return Err(refused("needs a `rate_hz` of at least 5: fewer values show no pulse"));
+        }
+        Ok(Some(kind))
     }
 
     fn check_names(&self, text: &ChannelText) -> Result<(), ProfileError> {

@@ -38,8 +38,18 @@ pub const RATE_HZ_MIN: f64 = 1.0 / 3_600.0;
 /// Most decimals of a channel.
 pub const DECIMALS_MAX: u8 = batch::SCALE_MAX.unsigned_abs();
 
+/// Lowest rate of a channel that is a [`Wave`], in values a second: fewer show no mean rate of the pulse.
+pub const WAVE_RATE_HZ_MIN: f64 = 5.0;
+
+/// The built-in profile of what the server derives from readings. No device may name it.
+pub const DERIVED: &str = "derived";
+
 /// The profiles that every installation has, by name.
-const BUILTIN: [(&str, &str); 1] = [("pico", include_str!("../profiles/pico.toml"))];
+const BUILTIN: [(&str, &str); 3] = [
+    (DERIVED, include_str!("../profiles/derived.toml")),
+    ("ecg", include_str!("../profiles/ecg.toml")),
+    ("pico", include_str!("../profiles/pico.toml")),
+];
 
 /// What a kind of device measures.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +87,17 @@ pub struct ChannelProfile {
     pub mdc: Option<u32>,
     /// Whether the values make a curve, to be published a batch at a time.
     pub waveform: bool,
+    /// What the curve shows of the heart; `None`: nothing of it is to be found there.
+    pub wave: Option<Wave>,
+}
+
+/// What a curve shows of the heart: how its beats are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wave {
+    /// An electrocardiogram.
+    Ecg,
+    /// A pulse wave: a photoplethysmogram.
+    Ppg,
 }
 
 impl Profile {
@@ -125,6 +146,12 @@ impl Profile {
     #[must_use]
     pub fn channel(&self, index: u8) -> Option<&ChannelProfile> {
         self.channels.iter().find(|channel| channel.index == index)
+    }
+
+    /// The channel in which beats are to be found: one at most says `wave`.
+    #[must_use]
+    pub fn wave_channel(&self) -> Option<(&ChannelProfile, Wave)> {
+        self.channels.iter().find_map(|channel| Some((channel, channel.wave?)))
     }
 
     /// The channel of this name.

@@ -28,4 +28,5 @@ pub(crate) struct ChannelText {
     pub(crate) mdc: Option<Spanned<u32>>,
     #[serde(default)]
     pub(crate) waveform: bool,
+    pub(crate) wave: Option<Spanned<String>>,
 }

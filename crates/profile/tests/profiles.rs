@@ -6,7 +6,7 @@
 )]
 
 use proptest::prelude::*;
-use vitalwire_profile::{CHANNELS_MAX, PROFILE_TEXT_LEN_MAX, Profile, ProfileError};
+use vitalwire_profile::{CHANNELS_MAX, DERIVED, PROFILE_TEXT_LEN_MAX, Profile, ProfileError, Wave};
 use vitalwire_protocol::Channel;
 
 const PICO: &str = include_str!("../profiles/pico.toml");
@@ -84,6 +84,35 @@ fn pico_has_the_papers_channels_topics_and_order() {
 }
 
 #[test]
+fn beats_are_found_in_one_channel_and_which_way_stands_in_the_profile() {
+    let wave = |name| {
+        let profile = Profile::builtin(name).unwrap();
+        profile.wave_channel().map(|(channel, wave)| (channel.name.clone(), channel.unit.clone(), wave))
+    };
+    assert_eq!(wave("pico"), Some(("Pulse_Signal".into(), "V".into(), Wave::Ppg)));
+    assert_eq!(wave("ecg"), Some(("Pulse_Signal".into(), "mV".into(), Wave::Ecg)));
+    assert_eq!(wave(DERIVED), None);
+    let channel = |name: &str| SPO2_CLIP.split("[[channel]]").find(|text| text.contains(name)).unwrap();
+    let second = channel("Plethysmogram").replace("index = 2", "index = 3").replace("Plethysmogram", "Other");
+    let error = refusal(&format!("{SPO2_CLIP}[[channel]]{second}"));
+    assert_eq!(field_of(&error).1, "wave", "{error}");
+}
+
+#[test]
+fn an_ecg_has_the_channels_of_pico_at_their_places_and_no_topic_beyond_the_papers() {
+    let [pico, ecg] = ["pico", "ecg"].map(|name| Profile::builtin(name).unwrap());
+    let places = |profile: &Profile| {
+        let place = |channel: &vitalwire_profile::ChannelProfile| {
+            (channel.index, channel.name.clone(), channel.topic.clone())
+        };
+        profile.channels().iter().map(place).collect::<Vec<_>>()
+    };
+    assert_eq!(places(&pico), places(&ecg));
+    let derived = Profile::builtin(DERIVED).unwrap();
+    assert!(derived.channels().iter().all(|channel| channel.topic.is_none() && !channel.waveform));
+}
+
+#[test]
 fn other_kinds_of_device_need_a_profile_and_no_code() {
     let clip = Profile::parse(SPO2_CLIP).unwrap();
     assert_eq!(clip.channel_named("Plethysmogram").unwrap().interval_us(), 10_000);
@@ -137,6 +166,9 @@ fn a_broken_rule_is_said_with_its_line() {
         ("decimals = 2", "decimals = 10", (12, "decimals")),
         ("\"8310-5\"", "\"8310-6\"", (13, "loinc")),
         ("mdc = 150364", "mdc = 7", (14, "mdc")),
+        ("mdc = 150364", "wave = \"eeg\"", (14, "wave")),
+        ("mdc = 150364", "wave = \"ppg\"", (14, "wave")),
+        ("mdc = 150364", "wave = \"ppg\"\nwaveform = true", (14, "wave")),
     ] {
         let error = with(line, instead);
         assert_eq!(field_of(&error), expected, "{error}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
+use vitalwire_profile::DERIVED;
 use vitalwire_protocol::batch::{Hello, Message, decode, encode_refused};
 
 use super::course::{Opening, check_boot, name_of};
@@ -75,6 +76,9 @@ impl Link<'_> {
     }
 
     async fn understand(&self, hello: &Hello<'_>) -> Result<Greeted, Cause> {
+        if hello.profile == DERIVED {
+            return Err(Cause::ServersProfile(hello.profile.to_owned()));
+        }
         let profiles = &self.arrival.context.profiles;
         let profile =
             profiles.find(hello.profile).ok_or_else(|| Cause::UnknownProfile(hello.profile.to_owned()))?;

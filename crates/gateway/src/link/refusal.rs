@@ -19,7 +19,7 @@ impl Refusal {
     pub(super) fn of_hello(cause: &Cause) -> Option<Self> {
         let code = match cause {
             Cause::Message(_) | Cause::OutOfTurn { .. } => refusal_code::BAD_MESSAGE,
-            Cause::UnknownProfile(_) => refusal_code::UNKNOWN_PROFILE,
+            Cause::UnknownProfile(_) | Cause::ServersProfile(_) => refusal_code::UNKNOWN_PROFILE,
             Cause::BootUsedTwice { .. } => refusal_code::BOOT_USED_TWICE,
             _ => return None,
         };
