@@ -7,4 +7,6 @@
 extern crate alloc;
 
 pub mod alarm;
+pub mod monitor;
+pub mod score;
 pub mod wave;

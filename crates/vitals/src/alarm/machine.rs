@@ -64,6 +64,7 @@ pub struct Alarms {
     open: Vec<Open>,
     pause: Option<Pause>,
     now_us: Option<i64>,
+    latches: bool,
 }
 
 impl Alarms {
@@ -71,7 +72,12 @@ impl Alarms {
     #[must_use]
     pub fn new(limits: Limits, timing: Timing) -> Self {
         let tracks = [Track::default(); Condition::COUNT];
-        Self { limits, timing, tracks, open: Vec::new(), pause: None, now_us: None }
+        Self { limits, timing, tracks, open: Vec::new(), pause: None, now_us: None, latches: true }
+    }
+
+    /// For what is long over: an alarm that ended is closed, as no one waits for it.
+    pub(crate) fn of_the_past(limits: Limits) -> Self {
+        Self { latches: false, ..Self::new(limits, Timing::default()) }
     }
 
     /// As it was before a restart: these alarms were open. A pause does not outlast it.
@@ -157,6 +163,9 @@ impl Alarms {
 
     /// What has become due by the server's clock: the end of a pause, delays of the equipment, announcements and escalations.
     pub fn tick(&mut self, step: &mut Step<'_>) {
+        if self.now_us == Some(step.now_us) {
+            return;
+        }
         self.clock_at(step.now_us);
         if self.pause.as_ref().is_some_and(|pause| step.now_us >= pause.until_us) {
             self.end_pause(None, step);

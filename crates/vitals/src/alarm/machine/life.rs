@@ -195,8 +195,9 @@ impl Alarms {
 
     /// What ended leaves the list, but for what is latched, and notices: those wait for someone.
     fn close_what_is_over(&mut self, step: &mut Step<'_>) {
+        let latches = self.latches;
         let stays = |alarm: &Alarm| {
-            let waits = alarm.priority > Priority::Low && !alarm.condition.is_technical();
+            let waits = latches && alarm.priority > Priority::Low && !alarm.condition.is_technical();
             alarm.is_active() || (waits && alarm.acknowledged.is_none())
         };
         let (open, over): (Vec<_>, Vec<_>) =

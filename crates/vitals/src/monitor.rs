@@ -1,0 +1,295 @@
+//! Watches one patient: samples, statuses and events of the device go in, derived values once a second and changes of alarms
+//! come out. The server, tests and a replay of the journal run this same code.
+//!
+//! A backlog never raises an alarm: it has a watch of its own, which finds what would have been one, and says so afterwards.
+
+mod late;
+mod sensors;
+mod steady;
+mod watch;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use self::late::Late;
+use self::sensors::Sensors;
+use self::watch::Watch;
+use crate::alarm::{
+    Alarm, Alarms, AskError, Change, Condition, Limits, Numbers, PauseKind, Step, Timing, Which,
+};
+use crate::score::Score;
+use crate::wave::WaveKind;
+
+/// No rate for so long, by the server's clock, though the device is online: none can be told.
+const SILENCE_US_MAX: i64 = 15_000_000;
+
+/// What a channel measures, as far as it is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantity {
+    /// A wave of which beats are found.
+    Wave(WaveKind),
+    /// Body temperature, in degrees Celsius.
+    Temperature,
+    /// A pulse or heart rate that the device itself tells, in beats a minute. It counts only for a device without a wave.
+    Rate,
+}
+
+/// Values of one channel, each `interval_us` after the one before.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'m> {
+    /// Of what.
+    pub quantity: Quantity,
+    /// The range in which its values are plausible, the channel's.
+    pub plausible: (f64, f64),
+    /// When the first was measured: UTC, microseconds since 1970.
+    pub first_us: i64,
+    /// From value to value; of a single value, that of its channel.
+    pub interval_us: u32,
+    /// What was measured, in the channel's unit. What is no number is a gap.
+    pub values: &'m [f64],
+    /// Whether it is young enough to be shown as the present; otherwise it is a backlog.
+    pub is_live: bool,
+}
+
+/// What a device says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceEvent<'e> {
+    /// It started: what it said before does not hold any more.
+    Started,
+    /// A sensor of this name does not answer.
+    SensorLost(&'e str),
+    /// It answers again.
+    SensorFound(&'e str),
+    /// The battery will soon be empty.
+    BatteryLow,
+    /// Its clock is ahead of the time of reception.
+    ClockJump,
+    /// Its clock is right again.
+    ClockJumpOver,
+}
+
+/// What is derived of one second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Derived {
+    /// The end of the second: UTC, microseconds since 1970.
+    pub time_us: i64,
+    /// Of what wave the rate is; nothing when the device tells it, or there is none.
+    pub wave: Option<WaveKind>,
+    /// Beats a minute; nothing while none can be told.
+    pub rate_per_min: Option<f64>,
+    /// From 0 to 1: how far the wave can be believed.
+    pub quality: Option<f64>,
+    /// Of what is known.
+    pub score: Option<Score>,
+    /// Whether it is the present, or of a backlog.
+    pub is_live: bool,
+}
+
+/// What comes out. The caller empties it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// What changed among the alarms, in its order.
+    pub changes: Vec<Change>,
+    /// Derived values, in the order of time.
+    pub derived: Vec<Derived>,
+    /// What a backlog shows that would have been an alarm: over, with a number of its own, never announced.
+    pub late: Vec<Alarm>,
+}
+
+/// Watches one patient.
+#[derive(Clone, Debug)]
+pub struct PatientMonitor {
+    alarms: Alarms,
+    live: Watch,
+    late: Option<Box<Late>>,
+    sensors: Sensors,
+    is_online: bool,
+    /// When there was last a second of the wave, by the server's clock.
+    wave_seen_us: Option<i64>,
+}
+
+impl PatientMonitor {
+    /// A patient whose alarms `open` were there before a restart.
+    #[must_use]
+    pub fn new(limits: Limits, timing: Timing, open: Vec<Alarm>) -> Self {
+        let sensors = Sensors::restored(&open);
+        let alarms = Alarms::restore(limits, timing, open);
+        Self { alarms, live: Watch::default(), late: None, sensors, is_online: false, wave_seen_us: None }
+    }
+
+    /// Values came.
+    pub fn measured(
+        &mut self,
+        measured: &Measured<'_>,
+        now_us: i64,
+        numbers: &mut Numbers,
+        outcome: &mut Outcome,
+    ) {
+        let Outcome { changes, derived, late: alarms } = outcome;
+        if !measured.is_live {
+            let limits = *self.alarms.limits();
+            let late = self.late.get_or_insert_with(|| Box::new(Late::new(limits)));
+            return late.take(measured, now_us, numbers, derived, alarms);
+        }
+        let mut step = Step { now_us, numbers, changes };
+        self.alarms.tick(&mut step);
+        let seconds = derived.len();
+        let signs = self.live.take(measured, &mut self.alarms, &mut step, derived);
+        if derived.len() > seconds && self.live.has_wave() {
+            self.wave_seen_us = Some(now_us);
+        }
+        self.sensors.note(signs);
+        self.judge_sensors(measured.first_us, &mut step);
+    }
+
+    /// The device has a connection, or has none any more.
+    pub fn status(&mut self, is_online: bool, now_us: i64, numbers: &mut Numbers, outcome: &mut Outcome) {
+        let mut step = Step { now_us, numbers, changes: &mut outcome.changes };
+        self.is_online = is_online;
+        self.wave_seen_us = self.wave_seen_us.map(|_| now_us);
+        self.alarms.technical(Condition::DeviceOffline, now_us, !is_online, &mut step);
+        if !is_online {
+            // Of a device that says nothing, no one knows how its signal is; that it is away says enough.
+            self.sensors.forget_signal();
+            self.judge_sensors(now_us, &mut step);
+        }
+    }
+
+    /// The device said something of itself, or its connection shows it.
+    pub fn event(
+        &mut self,
+        event: DeviceEvent<'_>,
+        time_us: i64,
+        now_us: i64,
+        numbers: &mut Numbers,
+        outcome: &mut Outcome,
+    ) {
+        let mut step = Step { now_us, numbers, changes: &mut outcome.changes };
+        let step = &mut step;
+        match event {
+            DeviceEvent::Started => {
+                self.sensors.found_all();
+                self.alarms.technical(Condition::Battery, time_us, false, step);
+            }
+            DeviceEvent::SensorLost(name) => self.sensors.lost(name),
+            DeviceEvent::SensorFound(name) => self.sensors.found(name),
+            DeviceEvent::BatteryLow => self.alarms.technical(Condition::Battery, time_us, true, step),
+            DeviceEvent::ClockJump => self.alarms.technical(Condition::Clock, time_us, true, step),
+            DeviceEvent::ClockJumpOver => self.alarms.technical(Condition::Clock, time_us, false, step),
+        }
+        self.judge_sensors(time_us, step);
+    }
+
+    /// What has become due by the server's clock.
+    pub fn tick(&mut self, now_us: i64, numbers: &mut Numbers, outcome: &mut Outcome) {
+        let Outcome { changes, late: late_alarms, .. } = outcome;
+        if self.late.as_ref().is_some_and(|late| late.is_over(now_us))
+            && let Some(late) = self.late.take()
+        {
+            late.finish(numbers, late_alarms);
+        }
+        let mut step = Step { now_us, numbers, changes };
+        self.alarms.tick(&mut step);
+        if self.is_online && self.silent_from_us().is_some_and(|from_us| now_us >= from_us) {
+            self.sensors.silent();
+            self.judge_sensors(now_us, &mut step);
+        }
+    }
+
+    /// When [`PatientMonitor::tick`] has something to do, if nothing else comes before.
+    #[must_use]
+    pub fn next_due_us(&self) -> Option<i64> {
+        let silence = self.silent_from_us().filter(|_| self.is_online && !self.sensors.is_silent());
+        let late = self.late.as_ref().map(|late| late.over_us());
+        [self.alarms.next_due_us(), silence, late].into_iter().flatten().min()
+    }
+
+    /// Someone knows; for how many alarms it was news.
+    ///
+    /// # Errors
+    /// As [`Alarms::acknowledge`].
+    pub fn acknowledge(
+        &mut self,
+        which: Which,
+        (by, reason): (&str, Option<&str>),
+        now_us: i64,
+        numbers: &mut Numbers,
+        outcome: &mut Outcome,
+    ) -> Result<usize, AskError> {
+        let mut step = Step { now_us, numbers, changes: &mut outcome.changes };
+        self.alarms.acknowledge(which, by, reason, &mut step)
+    }
+
+    /// Silences this patient's alarms for so many seconds.
+    ///
+    /// # Errors
+    /// As [`Alarms::pause`].
+    pub fn pause(
+        &mut self,
+        (kind, seconds): (PauseKind, u16),
+        by: &str,
+        now_us: i64,
+        numbers: &mut Numbers,
+        outcome: &mut Outcome,
+    ) -> Result<(), AskError> {
+        let mut step = Step { now_us, numbers, changes: &mut outcome.changes };
+        self.alarms.pause(kind, seconds, by, &mut step)
+    }
+
+    /// Ends a pause early; whether there was one.
+    ///
+    /// # Errors
+    /// As [`Alarms::resume`].
+    pub fn resume(
+        &mut self,
+        by: &str,
+        now_us: i64,
+        numbers: &mut Numbers,
+        outcome: &mut Outcome,
+    ) -> Result<bool, AskError> {
+        self.alarms.resume(by, &mut Step { now_us, numbers, changes: &mut outcome.changes })
+    }
+
+    /// A person set other limits.
+    pub fn set_limits(&mut self, limits: Limits, now_us: i64, numbers: &mut Numbers, outcome: &mut Outcome) {
+        self.alarms.set_limits(limits, &mut Step { now_us, numbers, changes: &mut outcome.changes });
+    }
+
+    /// Another patient wears the device from now on, or none: what was open is closed, and nothing of what was measured stays.
+    pub fn end_stay(&mut self, limits: Limits, now_us: i64, numbers: &mut Numbers, outcome: &mut Outcome) {
+        let Outcome { changes, late, .. } = outcome;
+        if let Some(watch) = self.late.take() {
+            watch.finish(numbers, late);
+        }
+        let mut step = Step { now_us, numbers, changes };
+        self.alarms.close_all(&mut step);
+        self.alarms.set_limits(limits, &mut step);
+        self.live = Watch::default();
+        self.wave_seen_us = None;
+        // The device is the same: what is wrong with it still is.
+        self.sensors.forget_signal();
+        self.judge_sensors(now_us, &mut step);
+        self.alarms.technical(Condition::DeviceOffline, now_us, !self.is_online, &mut step);
+    }
+
+    /// The alarms.
+    #[must_use]
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    fn silent_from_us(&self) -> Option<i64> {
+        self.wave_seen_us.map(|seen_us| seen_us.saturating_add(SILENCE_US_MAX))
+    }
+
+    fn judge_sensors(&mut self, time_us: i64, step: &mut Step<'_>) {
+        let conditions = [
+            (Condition::SensorOff, self.sensors.is_off()),
+            (Condition::BadSignal, self.sensors.is_bad()),
+            (Condition::Implausible, self.sensors.is_implausible()),
+        ];
+        for (condition, is_there) in conditions {
+            self.alarms.technical(condition, time_us, is_there, step);
+        }
+    }
+}
