@@ -86,6 +86,28 @@ fn a_cause_is_said_once() {
 }
 
 #[test]
+fn an_event_that_is_none_says_what_would_be_one() {
+    let data = Data::new();
+    let keys = data.folder().join("KEYS.txt");
+    fs::write(&keys, "{ \"id\": \"old\", \"key\": \"0123456789abcdef\", \"iv\": \"fedcba9876543210\" }\n")
+        .unwrap();
+    for (event, words) in [
+        ("fevr at=20s", "`fevr` is no event; choose one of asystole"),
+        ("fever at=20", "as in 500ms, 20s, 2m or 1h"),
+        ("fever device=2", "devices have the numbers 1 to 1 here"),
+    ] {
+        let refused = run(&[
+            &["simulate", "fleet", "--target", "127.0.0.1:1", "--seconds", "1", "--event", event][..],
+            &["--keys", keys.to_str().unwrap()],
+        ]
+        .concat());
+        assert_ne!(refused.status.code(), Some(0));
+        let told = stderr(&refused);
+        assert!(told.contains(words), "--event '{event}': {told}");
+    }
+}
+
+#[test]
 fn a_level_that_is_none_is_refused_and_does_not_silence_the_log() {
     let data = Data::new();
     let refused = run(&["user", "list", "--data", data.path(), "--log-level", "bogus"]);

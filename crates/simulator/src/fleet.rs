@@ -40,7 +40,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vitalwire_protocol::{CbcSecret, Variant};
 
-use crate::patient::{PatientConfig, Waveform};
+use crate::patient::{EventOf, PatientConfig, Waveform};
 use crate::recording::Recording;
 
 /// Lowest sampling rate of a device, in hertz.
@@ -135,6 +135,8 @@ pub struct FleetConfig {
     pub seed: u64,
     /// What the devices send.
     pub signal: Signal,
+    /// What happens to the patients, in seconds after the first sample of each device.
+    pub events: Vec<EventOf>,
     /// How the devices' sampling moments lie to each other.
     pub pacing: Pacing,
     /// Zero: all devices connect at the same moment. Else their connects are spread evenly over this time.
@@ -155,6 +157,7 @@ impl FleetConfig {
             duration: None,
             seed,
             signal: Signal::Modelled(Waveform::default()),
+            events: Vec::new(),
             pacing: Pacing::default(),
             ramp: Duration::ZERO,
             link: LinkOptions::default(),

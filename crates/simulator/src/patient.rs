@@ -4,25 +4,36 @@
 //! in which order it is asked, so any sampling rate, also an irregular one, sees the same patient. It never keeps
 //! state, reads a clock, or claims to be a measured human: it is for testing and demonstration.
 
+mod beats;
 mod body;
+mod disturbance;
+mod event;
 mod heart;
 mod noise;
+mod span;
 mod waveform;
 
 use std::fmt;
 use std::str::FromStr;
 
+use beats::Heart;
 use body::{Movement, Temperatures};
+use disturbance::Disturbances;
+pub use event::{AT_DEVICE, EVENT_SECONDS_MAX, EventError, EventOf, Happening, PatientEvent};
 use heart::Rhythm;
 use noise::Noise;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use waveform::{Cycle, SYSTOLIC_POSITION};
 pub use waveform::{PULSE_VOLTS_MAX, PULSE_VOLTS_MIN};
 
 /// Lowest mean heart rate modelled, in beats per minute: the lower end of the plausible range.
 pub const HEART_RATE_PER_MIN_MIN: f64 = 20.0;
 /// Highest mean heart rate modelled, in beats per minute: the upper end of the plausible range.
 pub const HEART_RATE_PER_MIN_MAX: f64 = 300.0;
+
+/// The paper's software device sends an ECG so much above 0, in millivolts.
+const ECG_RAISED_BY: f64 = 2.0;
 
 /// What the `PulseSig` channel carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,6 +90,8 @@ pub struct PatientConfig {
     pub room_temperature_celsius: f64,
     /// Bursts of movement per minute, 0 to 6.
     pub movements_per_min: f64,
+    /// What happens to the patient.
+    pub events: Vec<PatientEvent>,
 }
 
 impl Default for PatientConfig {
@@ -92,6 +105,7 @@ impl Default for PatientConfig {
             body_temperature_celsius: 36.7,
             room_temperature_celsius: 22.0,
             movements_per_min: 1.0,
+            events: Vec::new(),
         }
     }
 }
@@ -112,6 +126,7 @@ impl PatientConfig {
             body_temperature_celsius: rng.random_range(36.3..37.3),
             room_temperature_celsius: rng.random_range(20.0..24.0),
             movements_per_min: rng.random_range(0.3..2.0),
+            events: Vec::new(),
         }
     }
 
@@ -125,6 +140,7 @@ impl PatientConfig {
             body_temperature_celsius: bounded(self.body_temperature_celsius, 25.0, 45.0),
             room_temperature_celsius: bounded(self.room_temperature_celsius, -20.0, 60.0),
             movements_per_min: bounded(self.movements_per_min, 0.0, 6.0),
+            events: self.events.iter().map(PatientEvent::within_limits).collect(),
         }
     }
 }
@@ -138,9 +154,10 @@ fn bounded(value: f64, low: f64, high: f64) -> f64 {
 #[derive(Debug, Clone)]
 pub struct Patient {
     waveform: Waveform,
-    rhythm: Rhythm,
+    heart: Heart,
     temperatures: Temperatures,
     movement: Movement,
+    disturbances: Disturbances,
     noise: Noise,
 }
 
@@ -150,12 +167,18 @@ impl Patient {
     pub fn new(seed: u64, config: &PatientConfig) -> Self {
         let config = config.within_limits();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rhythm = Rhythm::new(&mut rng, &config);
+        let temperatures = Temperatures::new(&mut rng, &config);
+        let movement = Movement::new(&mut rng, &config);
+        let noise = Noise::new(rng.random());
+        let power = power(config.waveform, rhythm.mean_per_min());
         Self {
             waveform: config.waveform,
-            rhythm: Rhythm::new(&mut rng, &config),
-            temperatures: Temperatures::new(&mut rng, &config),
-            movement: Movement::new(&mut rng, &config),
-            noise: Noise::new(rng.random()),
+            heart: Heart::new(rhythm, noise.clone(), &config.events),
+            temperatures,
+            movement,
+            disturbances: Disturbances::new(&config.events, power),
+            noise,
         }
     }
 
@@ -164,7 +187,8 @@ impl Patient {
     #[must_use]
     pub fn vitals(&self, t_seconds: f64) -> [f64; 7] {
         let noise = &self.noise;
-        let [x, y, z] = self.movement.acceleration_g(noise, t_seconds, self.rhythm.breath(t_seconds));
+        let (breath, shake_g) = (self.heart.breath(t_seconds), self.disturbances.shake_g(noise, t_seconds));
+        let [x, y, z] = self.movement.acceleration_g(noise, t_seconds, breath, shake_g);
         [
             self.temperatures.body_celsius(noise, t_seconds),
             self.temperatures.mcu_celsius(noise, t_seconds),
@@ -176,28 +200,66 @@ impl Patient {
         ]
     }
 
-    /// The heart rate at this very moment, in beats per minute. Its long-term mean is the configured rate.
+    /// The heart rate at this very moment, in beats per minute; of an arrhythmia the mean, and 0 while the heart stands still. Its
+    /// long-term mean is the configured rate, but for events.
     #[must_use]
     pub fn heart_rate_per_min(&self, t_seconds: f64) -> f64 {
-        self.rhythm.rate_per_min(t_seconds)
+        self.heart.rate_per_min(t_seconds)
     }
 
-    /// Heart cycles since some beat before the start; whole at each beat.
+    /// The moments from `from_s` until before `to_s` at which the wave shows a beat: the R peaks of an ECG, the highest points of a
+    /// pulse wave. Also those that noise or a sensor that is off hides.
+    #[must_use]
+    pub fn true_beats(&self, from_s: f64, to_s: f64) -> Vec<f64> {
+        let lag = match self.waveform {
+            Waveform::Ecg => 0.0,
+            Waveform::Ppg => SYSTOLIC_POSITION,
+        };
+        self.heart.moments(from_s, to_s, lag)
+    }
+
+    /// Regular heart cycles since some beat before the start; whole at each regular beat.
     pub(crate) fn beats(&self, t_seconds: f64) -> f64 {
-        self.rhythm.beats(t_seconds)
+        self.heart.phase(t_seconds)
     }
 
     /// The pulse channel alone: see [`Waveform`] for its unit.
     #[must_use]
     pub fn pulse_signal(&self, t_seconds: f64) -> f64 {
-        let breath = self.rhythm.breath(t_seconds);
-        let cycle = self.rhythm.beats(t_seconds).rem_euclid(1.0);
+        if let Some(signal) = self.disturbances.instead(t_seconds) {
+            return signal;
+        }
+        let (breath, cycle) = (self.heart.breath(t_seconds), self.heart.cycle(t_seconds));
         let noise = self.noise.gaussian(noise::PULSE, t_seconds);
+        let added = self.disturbances.added(&self.noise, t_seconds);
         match self.waveform {
-            Waveform::Ecg => waveform::ecg_millivolts(cycle, self.rhythm.mean_per_min(), breath, noise) + 2.0,
-            Waveform::Ppg => waveform::ppg_volts(cycle, breath, noise),
+            Waveform::Ecg => {
+                let mean = self.heart.mean_per_min(t_seconds);
+                waveform::ecg_millivolts(&cycle, mean, t_seconds, breath, noise) + ECG_RAISED_BY + added
+            }
+            Waveform::Ppg => {
+                let volts = waveform::ppg_volts(&cycle, breath, noise) + added;
+                volts.clamp(PULSE_VOLTS_MIN, PULSE_VOLTS_MAX)
+            }
         }
     }
+}
+
+/// How many points of a cycle tell its power.
+const POWER_POINTS: u32 = 500;
+
+/// The mean square of the undisturbed wave around its mean: what the decibels of a disturbance refer to.
+fn power(waveform: Waveform, mean_per_min: f64) -> f64 {
+    let points = f64::from(POWER_POINTS);
+    let wave: Vec<f64> = (0..POWER_POINTS)
+        .map(|point| Cycle::regular(f64::from(point) / points))
+        .map(|cycle| match waveform {
+            Waveform::Ecg => waveform::ecg_millivolts(&cycle, mean_per_min, 0.0, 0.0, 0.0),
+            Waveform::Ppg => waveform::ppg_volts(&cycle, 0.0, 0.0),
+        })
+        .collect();
+    let mean = wave.iter().sum::<f64>() / points;
+    wave.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / points
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use vitalwire_simulator::fleet::{
     BatchCount, FlashChoice, FleetConfig, FleetDevice, FleetObserver, FleetReport, LinkOptions, Pacing,
     Signal, run_fleet,
 };
-use vitalwire_simulator::patient::Waveform;
+use vitalwire_simulator::patient::{EventOf, Waveform};
 use vitalwire_simulator::recording::{Recording, RecordingOptions};
 
 use crate::limits;
@@ -47,13 +47,31 @@ Examples:
       --devices 1 --rate 250 --waveform ecg
   vitalwire simulate fleet --target gateway:9998 --keys DEVICES_KEYS.txt \\
       --devices 1 --rate 250 --recording ecg.csv --recording-rate 250
-  vitalwire simulate fleet --target ward:9998 --links LINKS.txt --protocol tls
+  vitalwire simulate fleet --target ward:9998 --links LINKS.txt --protocol tls \\
+      --event 'fever at=20s to=39.5 rise=10s device=1' \\
+      --event 'asystole at=1m for=15s device=2' --event 'noise snr=7'
 
 The key file of --protocol aes-cbc is the paper's: one { \"id\":…, \"key\":…,
 \"iv\":… } a line, as `vitalwire device add --protocol aes-cbc` prints them. The
 file of --protocol tls has one `name identity psk` a line, 32 and 64
 hexadecimal digits as `vitalwire device links` prints them, and is yours alone
-(chmod 600). Lines that begin with # are comments.";
+(chmod 600). Lines that begin with # are comments.
+
+An event has a name, and what is said of it: at=TIME when it begins (0s),
+for=TIME how long it lasts (for ever), device=N whose it is (all devices').
+Names, with what else each takes, and what it is when nothing is said:
+  asystole                          the heart stands still
+  bradycardia to=35 rise=5s         a slow heart, beats a minute
+  tachycardia to=150 rise=5s        a fast one
+  premature every=8                 one of 8 beats comes too early
+  fibrillation                      every beat comes when it likes
+  fever to=39.5 rise=10s            degrees Celsius, reached within rise
+  sensor-off                        the pulse sensor reads nothing
+  motion snr=DB                     movement; the wave over it in decibels
+  noise snr=DB                      white noise
+  hum hz=50 amplitude=0.2           the mains; V of a pulse wave, mV of an ECG
+Of two events of a kind the later ends the earlier; asystole, premature and
+fibrillation are of one kind, bradycardia and tachycardia of another.";
 
 /// Arguments of `vitalwire simulate fleet`.
 #[derive(Debug, Args)]
@@ -98,6 +116,9 @@ pub(crate) struct FleetArgs {
     /// Rows a second of the recording [default: its column `time`, in seconds]
     #[arg(long, value_name = "HZ", requires = "recording")]
     recording_rate: Option<f64>,
+    /// Something that happens to the patients, as in 'fever at=20s to=39.5 rise=10s'; several are allowed, see below
+    #[arg(long = "event", value_name = "EVENT", conflicts_with = "recording")]
+    events: Vec<EventOf>,
     /// Where the patients come from: the same seed gives the same values
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -195,12 +216,22 @@ fn config(args: &FleetArgs) -> anyhow::Result<FleetConfig> {
     config.rate_hz = args.rate;
     config.duration = seconds("--seconds", args.seconds)?.filter(|duration| !duration.is_zero());
     config.ramp = seconds("--ramp", args.ramp)?.unwrap_or_default();
+    config.events = events(&args.events, config.devices.len())?;
     config.pacing = if args.together { Pacing::Together } else { Pacing::Staggered };
     config.signal = match &args.recording {
         None => Signal::Modelled(args.waveform),
         Some(path) => Signal::Recording(recording(path, args.recording_rate)?),
     };
     Ok(config)
+}
+
+/// Events, each of a device that there is.
+fn events(events: &[EventOf], devices: usize) -> anyhow::Result<Vec<EventOf>> {
+    let of_none = events.iter().find(|event| event.device.is_some_and(|number| number.get() > devices));
+    if let Some(event) = of_none {
+        bail!("--event '{event}': devices have the numbers 1 to {devices} here");
+    }
+    Ok(events.to_vec())
 }
 
 /// A recording, with so many rows a second or with a column of times.

@@ -71,7 +71,7 @@ impl FrameDevice {
         Self {
             place,
             id: id.to_owned(),
-            source: Source::new(&config.signal, seed),
+            source: Source::of(config, place),
             encoder: FrameEncoder::new(secret, variant),
             schedule,
             next: 0,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Signal;
+use super::{FleetConfig, Signal};
 use crate::patient::{Patient, PatientConfig, Waveform};
 use crate::recording::Recording;
 
@@ -13,14 +13,17 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(signal: &Signal, seed: u64) -> Self {
-        let (config, recording) = match signal {
+    /// What the device at `place` in the fleet is on.
+    pub(super) fn of(fleet: &FleetConfig, place: usize) -> Self {
+        let seed = fleet.device_seed(place);
+        let (mut config, recording) = match &fleet.signal {
             Signal::Modelled(waveform) => (PatientConfig::varied(seed, *waveform), None),
             Signal::Patient(config) => (config.clone(), None),
             Signal::Recording(recording) => {
                 (PatientConfig::varied(seed, Waveform::default()), Some(Arc::clone(recording)))
             }
         };
+        config.events.extend(fleet.events.iter().filter(|event| event.is_of(place)).map(|of| of.event));
         Self { patient: Patient::new(seed, &config), recording }
     }
 

@@ -9,7 +9,9 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::PatientConfig;
+use super::event::{Happening, spans};
 use super::noise::{self, Noise};
+use super::span::Span;
 
 /// DS18B20 at 12 bits: one step in °C, and the longest conversion in seconds, during which the old value stands
 /// (DS18B20 datasheet, "Thermometer Resolution Configuration").
@@ -31,6 +33,8 @@ pub(super) struct Temperatures {
     room_celsius: f64,
     /// Period in seconds and phase of the slow drifts.
     drifts: [(f64, f64); 3],
+    /// How many degrees above the usual.
+    fevers: Vec<(Span, f64)>,
 }
 
 impl Temperatures {
@@ -39,13 +43,20 @@ impl Temperatures {
             body_celsius: config.body_temperature_celsius,
             room_celsius: config.room_temperature_celsius,
             drifts: std::array::from_fn(|_| (rng.random_range(900.0..5_400.0), rng.random_range(0.0..TAU))),
+            fevers: spans(&config.events, |what| match what {
+                Happening::Fever { to_celsius, .. } => Some(to_celsius - config.body_temperature_celsius),
+                _ => None,
+            }),
         }
     }
 
     pub(super) fn body_celsius(&self, noise: &Noise, t: f64) -> f64 {
         let conversion = (t / DS18B20_HOLD_S).floor();
+        let measured_s = conversion * DS18B20_HOLD_S;
+        let fever = self.fevers.iter().map(|(span, degrees)| degrees * span.level(measured_s)).sum::<f64>();
         let celsius = self.body_celsius
-            + 0.07 * self.drift(conversion * DS18B20_HOLD_S)
+            + fever
+            + 0.07 * self.drift(measured_s)
             + 0.02 * noise.gaussian(noise::BODY, conversion);
         rounded(celsius, DS18B20_STEP_CELSIUS)
     }
@@ -90,16 +101,17 @@ impl Movement {
     }
 
     /// Gravity (1 g, mostly on z) as the sensor lies, plus breathing, bursts of movement and sensor noise, in g.
-    pub(super) fn acceleration_g(&self, noise: &Noise, t: f64, breath: f64) -> [f64; 3] {
+    pub(super) fn acceleration_g(&self, noise: &Noise, t: f64, breath: f64, shake_g: [f64; 3]) -> [f64; 3] {
+        let [shake_x, shake_y, shake_z] = shake_g;
         let tilt = self.tilt + 0.03 * (TAU * self.sway_hz * t).sin();
         let [burst_x, burst_y, burst_z] = self.burst_g(noise, t);
         let reading = |source, value: f64| {
             (value + 0.004 * noise.gaussian(source, t)).clamp(-ACCELERATION_G_MAX, ACCELERATION_G_MAX)
         };
         [
-            reading(noise::ACCEL_X, tilt.sin() * self.heading.cos() + burst_x),
-            reading(noise::ACCEL_Y, tilt.sin() * self.heading.sin() + burst_y),
-            reading(noise::ACCEL_Z, tilt.cos() + 0.005 * breath + burst_z),
+            reading(noise::ACCEL_X, tilt.sin() * self.heading.cos() + burst_x + shake_x),
+            reading(noise::ACCEL_Y, tilt.sin() * self.heading.sin() + burst_y + shake_y),
+            reading(noise::ACCEL_Z, tilt.cos() + 0.005 * breath + burst_z + shake_z),
         ]
     }
 

@@ -14,6 +14,12 @@ pub(super) const ACCEL_Y: Source = 6;
 pub(super) const ACCEL_Z: Source = 7;
 /// Movement draws several values for one burst; its sources start here.
 pub(super) const MOVEMENT: Source = 16;
+pub(super) const FIBRILLATION: Source = 32;
+pub(super) const PREMATURE: Source = 33;
+pub(super) const WHITE: Source = 34;
+pub(super) const HUM: Source = 35;
+/// Two sources for the pulse signal and for each axis; they start here.
+pub(super) const MOTION: Source = 40;
 
 #[derive(Debug, Clone)]
 pub(super) struct Noise {

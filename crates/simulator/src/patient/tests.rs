@@ -175,3 +175,5 @@ fn waveform_names_are_read_back() {
         "`EKG` is no waveform; choose `ecg` or `ppg`"
     );
 }
+
+mod events;

@@ -10,7 +10,7 @@ use vitalwire_device::mode::Switch;
 use vitalwire_device::settings::{Settings, WIFI_PASSWORD_LEN_MAX};
 use vitalwire_simulator::desk::DeskConfig;
 use vitalwire_simulator::hardware::{HostClock, Wearer};
-use vitalwire_simulator::patient::{PatientConfig, Waveform};
+use vitalwire_simulator::patient::{EventOf, PatientConfig, Waveform};
 use zeroize::Zeroizing;
 
 use crate::args::ProtocolName;
@@ -55,6 +55,9 @@ pub(crate) struct DeskArgs {
     /// Rows a second of the recording [default: its column `time`, in seconds]
     #[arg(long, value_name = "HZ", requires = "recording")]
     recording_rate: Option<f64>,
+    /// Something that happens to the patient, as in 'fever at=20s to=39.5 rise=10s'; several are allowed, and `vitalwire simulate fleet --help` lists them
+    #[arg(long = "event", value_name = "EVENT", conflicts_with = "recording")]
+    events: Vec<EventOf>,
     /// Where the patient comes from: the same seed is the same patient
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -78,7 +81,8 @@ impl DeskArgs {
             Some(path) => Some(super::recording(path, self.recording_rate)?),
             None => None,
         };
-        let patient = PatientConfig::varied(self.seed, self.waveform);
+        let mut patient = PatientConfig::varied(self.seed, self.waveform);
+        patient.events = super::events(&self.events, 1)?.into_iter().map(|of| of.event).collect();
         Ok(DeskConfig {
             identity,
             flash: self.flash.clone(),

@@ -98,7 +98,7 @@ impl LinkDevice {
         let core = Core::new(Plan {
             place,
             id,
-            source: Source::new(&config.signal, seed),
+            source: Source::of(config, place),
             clock,
             start_us: clock.origin_us,
             interval_us,
