@@ -79,6 +79,36 @@ pub enum AuditKind {
     SessionEnded,
     /// The master key was rotated: from this record on the log is chained under the new one.
     MasterKeyRotated,
+    /// A stay of a patient who is known began, or it became known whose a stay is.
+    PatientAdmitted,
+    /// What is known of a patient was changed.
+    PatientChanged,
+    /// A patient got another device.
+    PatientMoved,
+    /// A stay ended, and no one is known to wear the device.
+    PatientDischarged,
+    /// A stay of someone whose name is not known began.
+    StayBegun,
+    /// Stays ended so long ago that who it was is forgotten.
+    PatientsForgotten,
+    /// The limits of a patient's alarms were set.
+    LimitsSet,
+    /// An alarm was raised, or became more urgent.
+    AlarmRaised,
+    /// The condition of an alarm no longer held.
+    AlarmEnded,
+    /// Someone acknowledged an alarm.
+    AlarmAcknowledged,
+    /// An alarm that no one had acknowledged was announced again.
+    AlarmReannounced,
+    /// An alarm was handed to the escalation targets.
+    AlarmEscalated,
+    /// An alarm left the list of those that are open.
+    AlarmClosed,
+    /// Someone paused the alarms of a patient.
+    AlarmsPaused,
+    /// A pause of alarms ended.
+    AlarmsResumed,
 }
 
 impl AuditKind {
@@ -105,6 +135,21 @@ impl AuditKind {
             Self::ClockConfirmed => "clock-confirmed",
             Self::SessionEnded => "session-ended",
             Self::MasterKeyRotated => "master-key-rotated",
+            Self::PatientAdmitted => "patient-admitted",
+            Self::PatientChanged => "patient-changed",
+            Self::PatientMoved => "patient-moved",
+            Self::PatientDischarged => "patient-discharged",
+            Self::StayBegun => "stay-begun",
+            Self::PatientsForgotten => "patients-forgotten",
+            Self::LimitsSet => "limits-set",
+            Self::AlarmRaised => "alarm-raised",
+            Self::AlarmEnded => "alarm-ended",
+            Self::AlarmAcknowledged => "alarm-acknowledged",
+            Self::AlarmReannounced => "alarm-reannounced",
+            Self::AlarmEscalated => "alarm-escalated",
+            Self::AlarmClosed => "alarm-closed",
+            Self::AlarmsPaused => "alarms-paused",
+            Self::AlarmsResumed => "alarms-resumed",
         }
     }
 }

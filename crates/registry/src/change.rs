@@ -147,6 +147,7 @@ impl Change<'_> {
             self.version,
             secret.link().map(LinkId::bytes),
         ))?;
+        self.begin_at_enrolment(id, generation, self.now.saturating_mul(1_000_000))?;
         self.record(AuditKind::DeviceEnrolled, id.as_str(), &describe(secret, generation))
     }
 
@@ -154,6 +155,10 @@ impl Change<'_> {
         let sql = format!("SELECT {column} FROM devices WHERE id = ?1 AND sealed IS NOT NULL");
         let found = self.transaction.query_row(&sql, [id.as_str()], |row| row.get(0)).optional()?;
         found.ok_or_else(|| RegistryError::DeviceUnknown(id.clone()))
+    }
+
+    pub(crate) fn check_enrolled(&self, id: &DeviceId) -> Result<()> {
+        self.enrolled::<i64>(id, "1").map(drop)
     }
 
     /// What an enrolled device speaks.

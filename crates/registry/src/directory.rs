@@ -11,6 +11,7 @@ use vitalwire_access::{DeviceId, UserName};
 use crate::broken::BrokenCause;
 use crate::device::Device;
 use crate::link::{LinkId, Psk};
+use crate::stay::CurrentStay;
 use crate::user::User;
 
 /// Which row of the registry a fault was found in. The text is as stored, so it may be no valid name.
@@ -62,6 +63,8 @@ pub struct Changes {
     pub devices: Vec<DeviceChange>,
     /// The users that changed, each once.
     pub users: Vec<UserChange>,
+    /// The stays that go on and changed, each with its device.
+    pub stays: Vec<(DeviceId, CurrentStay)>,
     /// All devices whose erasure waits for the server, whether they changed or not.
     pub erasures: BTreeSet<DeviceId>,
 }
@@ -106,6 +109,8 @@ pub struct Directory {
     pub links: Links,
     /// The users that may log in.
     pub users: Arc<BTreeMap<UserName, Arc<User>>>,
+    /// The stay on each enrolled device, without a name.
+    pub stays: Arc<BTreeMap<DeviceId, Arc<CurrentStay>>>,
     /// The devices whose erasure was asked for and waits for the server. None of them is enrolled.
     pub erasures: Arc<BTreeSet<DeviceId>>,
     /// The rows left out, and why.
@@ -123,6 +128,10 @@ impl Directory {
         next.version = changes.version;
         if !changes.devices.is_empty() {
             changes.devices.into_iter().for_each(|change| next.apply_device(change));
+        }
+        if !changes.stays.is_empty() {
+            let stays = Arc::make_mut(&mut next.stays);
+            stays.extend(changes.stays.into_iter().map(|(device, stay)| (device, Arc::new(stay))));
         }
         if *next.erasures != changes.erasures {
             next.erasures = Arc::new(changes.erasures);
@@ -156,6 +165,9 @@ impl Directory {
             }
             DeviceChange::Revoked(id) => {
                 broken.remove(&RowName::Device(id.to_string()));
+                if self.stays.contains_key(&id) {
+                    Arc::make_mut(&mut self.stays).remove(&id);
+                }
                 devices.remove(&id)
             }
             DeviceChange::Broken(id, cause) => {

@@ -1,5 +1,6 @@
 //! Erasing what a device has sent: the request, which waits here until the server has done it, and the record of it. It
-//! never touches a reading: those lie with the server, which learns of a request by the directory.
+//! never touches a reading: those lie with the server, which learns of a request by the directory. What the registry itself has,
+//! stays, patients and alarms, goes with the request, and once more when the server has done its part.
 
 use std::collections::BTreeSet;
 use std::time::SystemTime;
@@ -49,12 +50,14 @@ impl Registry {
                 Ok(()) | Err(RegistryError::DeviceUnknown(_)) => {}
                 Err(error) => return Err(error),
             }
+            change.erase_own(id)?;
             if !change.erasure_is_pending(id)? {
                 change.put_erasure(id)?;
                 change.record(AuditKind::ErasureRequested, id.as_str(), "")?;
             }
             latest(&change.transaction, id)?.ok_or_else(|| RegistryError::ErasureUnknown(id.clone()))
         })
+        .inspect(|_| self.forget_old_pages())
     }
 
     /// The server has erased what it had. Tells whether a request was waiting for that.
@@ -65,7 +68,9 @@ impl Registry {
         if proof.len() > PROOF_LEN_MAX {
             return Err(RegistryError::ProofTooLong { len: proof.len() });
         }
-        self.change(|change| change.end_erasure(id, entries, proof))
+        let ended = self.change(|change| change.end_erasure(id, entries, proof))?;
+        self.forget_old_pages();
+        Ok(ended)
     }
 
     /// The latest erasure under the name, done or not.
@@ -83,6 +88,12 @@ impl Change<'_> {
             .transaction
             .prepare_cached("SELECT 1 FROM erasures WHERE device = ?1 AND done_at IS NULL")?;
         Ok(statement.exists([id.as_str()])?)
+    }
+
+    /// What the registry has of a device beside its name.
+    fn erase_own(&self, id: &DeviceId) -> Result<()> {
+        self.erase_alarms(id)?;
+        self.erase_stays(id)
     }
 
     fn put_erasure(&self, id: &DeviceId) -> Result<()> {
@@ -104,6 +115,7 @@ impl Change<'_> {
             ),
         )?;
         if ended > 0 {
+            self.erase_own(id)?;
             let detail = format!("{entries} entries; {proof}");
             self.record(AuditKind::DeviceErased, id.as_str(), &detail)?;
         }

@@ -7,6 +7,7 @@ use vitalwire_access::{DeviceId, PasswordError, UserName};
 
 use crate::broken::BrokenCause;
 use crate::limits::{BUSY_TIMEOUT_MS, PROOF_LEN_MAX, ROTATION_OVERLAP_MAX};
+use crate::stay::StayId;
 
 /// The result of a registry operation.
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -123,6 +124,35 @@ pub enum RegistryError {
     ScopeEmpty(UserName),
     #[error("user {user} cannot be given device {device}: it is not enrolled; enrol it first")]
     ScopeDeviceUnknown { user: UserName, device: DeviceId },
+    #[error("the {what} has {len} bytes, over the limit of {limit}; shorten it")]
+    TextTooLong { what: &'static str, len: usize, limit: usize },
+    #[error(
+        "the {what} holds a control character, such as a line break, a tab, or one that turns the direction of text; \
+         write it in one line without them"
+    )]
+    TextControl { what: &'static str },
+    #[error("there is no stay {0}; `vitalwire patient list` shows those there are")]
+    StayUnknown(StayId),
+    #[error(
+        "no one's data is known for device {0}: no patient was set on it; `vitalwire patient set` does it"
+    )]
+    PatientUnknown(DeviceId),
+    #[error(
+        "a patient with another name wears device {0}. For another patient begin a new stay (--new); if the name was \
+         wrong, say so (--correct)"
+    )]
+    PatientIsAnother(DeviceId),
+    #[error(
+        "what is known of the patient of stay {0} does not open, as the row was changed by hand; set all of it again, \
+         with --correct, or begin a new stay (--new)"
+    )]
+    PatientBroken(StayId),
+    #[error("device {0} is worn by another patient; discharge that one first, or choose another device")]
+    DeviceIsWorn(DeviceId),
+    #[error("device {0} cannot be both the one a patient leaves and the one they get")]
+    MoveToSame(DeviceId),
+    #[error("these limits make no sense: {0}")]
+    Limits(String),
     #[error(transparent)]
     Password(#[from] PasswordError),
 }

@@ -1,11 +1,13 @@
-//! Who may speak to Vitalwire: the enrolled devices with their keys, and the users with their roles, in one SQLite file
-//! that the command line and a running server share.
+//! Who may speak to Vitalwire, and about whom: the enrolled devices with their keys, the users with their roles, the patients
+//! who wear devices, and the log of their alarms, in one SQLite file that the command line and a running server share.
 //!
-//! Device keys are sealed under a [`MasterKey`] that never lies in the data folder; passwords are stored as argon2id
+//! Device keys, what is known of patients, and the values of alarms are sealed under a [`MasterKey`] that never lies in the data folder; passwords are stored as argon2id
 //! hashes. Every change is recorded in an audit log that shows when it was tampered with. The crate opens no socket, and
 //! it never prints a key, a password or a hash: every `Debug` here redacts.
 
 mod actor;
+mod alarm;
+mod alarm_store;
 mod audit;
 mod audit_log;
 mod broken;
@@ -29,14 +31,21 @@ mod private_file;
 mod rotation;
 mod schema;
 mod seal;
+mod sealed_row;
 mod secret;
 mod setup;
+mod stay;
+mod stay_store;
 mod store;
+mod text;
 mod time;
+mod timeline;
 mod user;
 mod user_store;
 mod watch;
 
+pub use alarm::{Acknowledgement, AlarmEvent, AlarmQuery, AlarmRecord, AlarmWrite, Raised};
+pub use alarm_store::ALARMS_KEPT_MAX;
 pub use audit::{
     AuditFault, AuditHead, AuditKind, AuditRecord, AuditReport, LoginKind, ParseAuditHeadError,
     REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR,
@@ -57,6 +66,13 @@ pub use logins::{Login, LoginRefusal, Logins};
 pub use paper_keys::{ImportError, ImportReport, LINE_LEN_MAX, LineFault, parse_paper_keys};
 pub use rotation::MasterKeyRotation;
 pub use setup::{ACCESS_POINT_PASSWORD_LEN, SETUP_KEY_LEN, SetupSecrets};
+pub use stay::{CurrentStay, Moment, ParseStayIdError, Patient, PatientChange, Stay, StayId, StayPart};
+pub use stay_store::STAYS_OF_DEVICE_MAX;
 pub use store::{DATABASE_FILE, Registry};
+pub use text::{
+    BED_LEN_MAX, BY_LEN_MAX, NOTES_LEN_MAX, PATIENT_NAME_LEN_MAX, REASON_LEN_MAX, TextKind,
+    checked as checked_text,
+};
+pub use timeline::{Border, Timeline};
 pub use user::User;
 pub use watch::{DirectoryWatch, POLL_INTERVAL, watch};

@@ -10,7 +10,7 @@ use crate::device_row::{DEVICE_COLUMNS, DeviceRow, Resealed};
 use crate::error::Result;
 use crate::key::MasterKey;
 use crate::key_file::{self, KeyFile};
-use crate::seal::Sealer;
+use crate::seal::{AlarmRow, SealBroken, SealedRow, Sealer};
 use crate::store::Registry;
 
 /// How many devices are read at a time.
@@ -23,7 +23,7 @@ pub enum MasterKeyRotation {
     Rotated {
         /// How many devices' keys were sealed again.
         devices: usize,
-        /// Devices whose keys did not open before, and do not now.
+        /// Devices whose keys, and patients and alarms whose data, did not open before, and do not now.
         broken: Vec<String>,
     },
     /// An earlier rotation had been cut off, and its key is now the only one. No further key was made.
@@ -108,9 +108,9 @@ impl Registry {
         Ok(MasterKeyRotation::Rotated { devices, broken })
     }
 
-    /// Overwrites what is left beside the database file of what was sealed under the old key. A reader at work can keep it from
-    /// that; then SQLite does it later.
-    fn forget_old_pages(&self) {
+    /// Overwrites what is left beside the database file of what was sealed under an old key, or was erased. A reader at work can
+    /// keep it from that; then SQLite does it later.
+    pub(crate) fn forget_old_pages(&self) {
         let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = done {
             tracing::debug!(%error, "the registry's log was not emptied");
@@ -123,7 +123,9 @@ type ResealedRow = Result<Resealed, BrokenCause>;
 impl Change<'_> {
     /// Seals everything under the next key; gives back how many devices, and which could not be opened.
     fn reseal(&self, next: &Sealer) -> Result<(usize, Vec<String>)> {
-        let (devices, broken) = self.reseal_devices(next)?;
+        let (devices, mut broken) = self.reseal_devices(next)?;
+        broken.extend(self.reseal_patients(next)?);
+        broken.extend(self.reseal_alarms(next)?);
         // What a revoked device's key was is not known any more, so that its fingerprint cannot be made again; and the old one would
         // let who has the old master key try keys out.
         self.transaction.execute("UPDATE devices SET fingerprint = x'' WHERE sealed IS NULL", [])?;
@@ -170,6 +172,56 @@ impl Change<'_> {
             Ok((name, DeviceRow::read(row)?.reseal(self.sealer, next)))
         })?;
         Ok(page.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// What is known of patients; gives back what could not be opened.
+    fn reseal_patients(&self, next: &Sealer) -> Result<Vec<String>> {
+        let mut statement =
+            self.transaction.prepare("SELECT id, patient FROM stays WHERE length(patient) > 0")?;
+        let mut store = self.transaction.prepare("UPDATE stays SET patient = ?2 WHERE id = ?1")?;
+        let mut rows = statement.query([])?;
+        let mut broken = Vec::new();
+        while let Some(row) = rows.next()? {
+            let stay: i64 = row.get(0)?;
+            let place = SealedRow::Patient { stay };
+            match self.sealer.open_row(place, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?) {
+                Ok(plain) => drop(store.execute((stay, next.seal_row(place, &plain)))?),
+                Err(SealBroken) => broken.push(format!("the patient of stay {stay}")),
+            }
+        }
+        Ok(broken)
+    }
+
+    /// Values of alarms, and why they were acknowledged.
+    fn reseal_alarms(&self, next: &Sealer) -> Result<Vec<String>> {
+        let sql = "SELECT number, stay, condition, device, sealed, sealed_reason FROM alarms";
+        let mut statement = self.transaction.prepare(sql)?;
+        let mut store = self
+            .transaction
+            .prepare("UPDATE alarms SET sealed = ?2, sealed_reason = ?3 WHERE number = ?1")?;
+        let mut rows = statement.query([])?;
+        let mut broken = Vec::new();
+        while let Some(row) = rows.next()? {
+            let text = |column| row.get_ref(column).map(|text| text.as_str().unwrap_or_default());
+            let number: i64 = row.get(0)?;
+            let alarm = AlarmRow { number, stay: row.get(1)?, condition: text(2)?, device: text(3)? };
+            let reseal = |place, column| {
+                let sealed = row.get_ref(column)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+                let opened = sealed.map(|sealed| self.sealer.open_row(place, sealed));
+                Ok::<_, rusqlite::Error>(match opened {
+                    None => Ok(None),
+                    Some(Ok(plain)) => Ok(Some(next.seal_row(place, &plain))),
+                    Some(Err(SealBroken)) => Err(SealBroken),
+                })
+            };
+            let values = reseal(SealedRow::AlarmValues(alarm), 4)?;
+            let reason = reseal(SealedRow::AlarmReason(alarm), 5)?;
+            match (values, reason) {
+                (Ok(values), Ok(reason)) => drop(store.execute((number, values, reason))?),
+                _ => broken.push(format!("alarm {number}")),
+            }
+        }
+        Ok(broken)
     }
 
     fn store(&self, id: &str, resealed: &Resealed) -> Result<()> {

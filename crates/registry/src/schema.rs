@@ -106,6 +106,85 @@ CREATE TABLE audit_keys (
     sealed BLOB NOT NULL
 ) STRICT;
 ",
+    r"
+-- A patient, known or not. `patient` is sealed; NULL: no one said who it is; empty: it was forgotten. Times are UTC,
+-- microseconds since 1970. `limits` is the text of alarm limits; NULL: the defaults. `version` is that of the registry at the
+-- last change that a server must know.
+CREATE TABLE stays (
+    id INTEGER PRIMARY KEY,
+    patient BLOB,
+    limits TEXT,
+    paused_until_us INTEGER,
+    version INTEGER NOT NULL
+) STRICT;
+CREATE INDEX stays_by_version ON stays (version);
+
+-- On which device a stay was, in the order of `number`; `from_us` and `to_us` are for people. The borders divide all readings of a
+-- device: to a part belongs what the journal got after `border_position` and what was measured from `border_us` on, without
+-- what belongs so to a later part. Every name that was ever enrolled, and not erased since, has one part that goes on
+-- (`to_us` IS NULL).
+CREATE TABLE stay_parts (
+    number INTEGER PRIMARY KEY,
+    stay INTEGER NOT NULL REFERENCES stays (id),
+    device TEXT NOT NULL,
+    from_us INTEGER NOT NULL,
+    to_us INTEGER,
+    border_us INTEGER NOT NULL,
+    border_position INTEGER NOT NULL
+) STRICT;
+CREATE INDEX stay_parts_by_device ON stay_parts (device, number);
+CREATE INDEX stay_parts_by_stay ON stay_parts (stay, number);
+CREATE UNIQUE INDEX stay_parts_open ON stay_parts (device) WHERE to_us IS NULL;
+
+-- The log of alarms. `device` is '' and `stay` 0 for those of the server's own. `sealed` has value and limit, `sealed_reason` why it was
+-- acknowledged. Open are those with closed_us IS NULL.
+CREATE TABLE alarms (
+    number INTEGER PRIMARY KEY,
+    device TEXT NOT NULL,
+    stay INTEGER NOT NULL,
+    condition TEXT NOT NULL,
+    priority TEXT NOT NULL,
+    since_us INTEGER NOT NULL,
+    delay_us INTEGER NOT NULL,
+    raised_us INTEGER NOT NULL,
+    late INTEGER NOT NULL CHECK (late IN (0, 1)),
+    sealed BLOB NOT NULL,
+    ended_us INTEGER,
+    acknowledged_us INTEGER,
+    acknowledged_by TEXT,
+    sealed_reason BLOB,
+    reannounced_us INTEGER,
+    escalated_us INTEGER,
+    closed_us INTEGER
+) STRICT;
+CREATE INDEX alarms_by_device ON alarms (device, raised_us);
+CREATE INDEX alarms_by_stay ON alarms (stay, raised_us);
+CREATE INDEX alarms_by_time ON alarms (raised_us);
+CREATE INDEX alarms_open ON alarms (number) WHERE closed_us IS NULL;
+
+-- Which changes of an alarm were written, so that none is written twice.
+CREATE TABLE alarm_changes (
+    number INTEGER NOT NULL REFERENCES alarms (number),
+    kind TEXT NOT NULL,
+    time_us INTEGER NOT NULL,
+    PRIMARY KEY (number, kind, time_us)
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE registry ADD COLUMN last_stay INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE registry ADD COLUMN last_alarm INTEGER NOT NULL DEFAULT 0;
+
+-- Devices that are there begin with a stay of no one known. A first enrolment has all that its name ever sent; of a later one
+-- it is known that it has what was measured since.
+INSERT INTO stays (id, version)
+    SELECT row_number() OVER (ORDER BY id), (SELECT version FROM registry) FROM devices WHERE sealed IS NOT NULL;
+INSERT INTO stay_parts (number, stay, device, from_us, border_us, border_position)
+    SELECT number, number, id, from_us, CASE WHEN generation = 1 THEN 0 ELSE from_us END, 0
+    FROM (
+        SELECT row_number() OVER (ORDER BY id) AS number, id, enrolled_at * 1000000 AS from_us, generation
+        FROM devices WHERE sealed IS NOT NULL
+    );
+UPDATE registry SET last_stay = (SELECT count(*) FROM stays);
+",
 ];
 
 /// The schema version this program writes.

@@ -12,6 +12,14 @@
 //! The keys that chained the audit log before the master key was rotated are wrapped in the same way, with the info
 //! `"vitalwire former audit kek v1" ‖ number of their last record (8 bytes, big-endian)`.
 //!
+//! What is known of a patient and of an alarm's values, some blocks of 8 bytes (`sealed_row.rs`), is wrapped in the same way, with the info
+//!
+//! - `"vitalwire patient kek v1" ‖ number of the stay (8 bytes, big-endian)`,
+//! - `"vitalwire alarm values kek v1" ‖ row`, `"vitalwire alarm reason kek v1" ‖ row`, where row is the number of the alarm and that of
+//!   the stay (8 bytes each, big-endian; 0: of none) ‖ condition ‖ a zero byte ‖ device.
+//!
+//! Equal texts in the same row give equal bytes, and in no other.
+//!
 //! So a sealed key opens only in its own device's row, for its own protocol, under its own link id and deadline, and
 //! AES-KW's 64-bit check finds every changed bit. No label is the beginning of another, so no two infos are equal.
 
@@ -29,6 +37,8 @@ use crate::secret::{Secret, TlsSecret};
 
 /// A sealed device key: 32 bytes and the 8 of AES-KW's check.
 pub(crate) const SEALED_LEN: usize = 40;
+/// AES-KW works on blocks of so many bytes, and adds one.
+const BLOCK_LEN: usize = 8;
 /// The registry's fingerprint of a device key.
 pub(crate) const FINGERPRINT_LEN: usize = 16;
 
@@ -41,12 +51,35 @@ const TLS_FINGERPRINT_LABEL: &[u8] = b"vitalwire tls device key fingerprint v1";
 const AUDIT_CHAIN_LABEL: &[u8] = b"vitalwire audit chain v1";
 const AUDIT_SEAL_LABEL: &[u8] = b"vitalwire audit end v1";
 const FORMER_AUDIT_LABEL: &[u8] = b"vitalwire former audit kek v1";
+const PATIENT_LABEL: &[u8] = b"vitalwire patient kek v1";
+const ALARM_VALUES_LABEL: &[u8] = b"vitalwire alarm values kek v1";
+const ALARM_REASON_LABEL: &[u8] = b"vitalwire alarm reason kek v1";
 const CHECK_PLAINTEXT: &[u8; 16] = b"vitalwire check.";
 
 /// Seals and opens device keys. Holds the master key only in its extracted form, which hkdf zeroizes on drop.
 #[derive(Clone)]
 pub(crate) struct Sealer {
     hkdf: Hkdf<Sha256>,
+}
+
+/// A row whose sealed columns open there only.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum SealedRow<'a> {
+    /// What is known of the patient of a stay.
+    Patient { stay: i64 },
+    /// Value and limit of an alarm.
+    AlarmValues(AlarmRow<'a>),
+    /// Why an alarm was acknowledged.
+    AlarmReason(AlarmRow<'a>),
+}
+
+/// What an alarm's row says in the clear, and its sealed columns are bound to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AlarmRow<'a> {
+    pub(crate) number: i64,
+    pub(crate) stay: i64,
+    pub(crate) condition: &'a str,
+    pub(crate) device: &'a str,
 }
 
 /// The bytes do not open under this key for this device.
@@ -144,6 +177,38 @@ impl Sealer {
     pub(crate) fn audit_seal(&self, records: i64, head: &[u8; 32]) -> [u8; 32] {
         let key = Zeroizing::new(self.derive(&[AUDIT_SEAL_LABEL]));
         mac(&key, &[&records.to_be_bytes(), head])
+    }
+
+    /// Seals bytes of a whole number of blocks of 8, at least two, in their row.
+    pub(crate) fn seal_row(&self, row: SealedRow<'_>, plain: &[u8]) -> Vec<u8> {
+        let mut sealed = vec![0; plain.len() + BLOCK_LEN];
+        self.row_kek(row).wrap_key(plain, &mut sealed).expect("whole blocks are wrapped into one more");
+        sealed
+    }
+
+    pub(crate) fn open_row(
+        &self,
+        row: SealedRow<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
+        if sealed.len() < 3 * BLOCK_LEN {
+            return Err(SealBroken);
+        }
+        let mut plain = Zeroizing::new(vec![0; sealed.len() - BLOCK_LEN]);
+        self.row_kek(row).unwrap_key(sealed, plain.as_mut_slice()).map_err(|_| SealBroken)?;
+        Ok(plain)
+    }
+
+    fn row_kek(&self, row: SealedRow<'_>) -> KwAes256 {
+        let alarm = |label: &[u8], row: AlarmRow<'_>| {
+            let (number, stay) = (row.number.to_be_bytes(), row.stay.to_be_bytes());
+            self.kek(&[label, &number, &stay, row.condition.as_bytes(), &[0], row.device.as_bytes()])
+        };
+        match row {
+            SealedRow::Patient { stay } => self.kek(&[PATIENT_LABEL, &stay.to_be_bytes()]),
+            SealedRow::AlarmValues(row) => alarm(ALARM_VALUES_LABEL, row),
+            SealedRow::AlarmReason(row) => alarm(ALARM_REASON_LABEL, row),
+        }
     }
 
     fn wrap(&self, info: &[&[u8]], plain: &[u8; KEY_LEN]) -> [u8; SEALED_LEN] {

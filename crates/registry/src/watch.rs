@@ -14,6 +14,7 @@ use crate::directory::{Changes, DeviceChange, Directory, RowName, UserChange};
 use crate::erasure::read_pending;
 use crate::error::{RegistryError, Result};
 use crate::schema;
+use crate::stay_store::read_current;
 use crate::store::Registry;
 use crate::user_store::read_users;
 
@@ -52,9 +53,10 @@ impl Registry {
         let version = read_version(&transaction)?;
         let devices = self.read_devices(&transaction, after)?;
         let users = read_users(&transaction, after)?;
+        let stays = read_current(&transaction, after)?;
         let erasures = read_pending(&transaction)?;
         transaction.commit()?;
-        let changes = Changes { version, devices, users, erasures };
+        let changes = Changes { version, devices, users, stays, erasures };
         log_broken(&changes);
         Ok(changes)
     }

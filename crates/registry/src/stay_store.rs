@@ -1,0 +1,429 @@
+//! Patients and stays in the store: who wears which device, since when, and with which limits. It never keeps an opened name.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use vitalwire_access::DeviceId;
+use vitalwire_vitals::alarm::Limits;
+
+use crate::audit::AuditKind;
+use crate::change::Change;
+use crate::error::{RegistryError, Result};
+use crate::seal::{SealBroken, SealedRow, Sealer};
+use crate::sealed_row::{pack_patient, unpack_patient};
+use crate::stay::{CurrentStay, Moment, Patient, PatientChange, Stay, StayId, StayPart};
+use crate::store::Registry;
+use crate::timeline::Timeline;
+
+/// The most parts of stays that are kept of a device. With one more the oldest goes: then no one is known to whom what
+/// was measured before belongs.
+pub const STAYS_OF_DEVICE_MAX: usize = 10_000;
+
+impl Registry {
+    /// Changes what is known of the patient who wears a device, or, with a moment, begins a new stay of another patient.
+    /// Gives back the stay.
+    ///
+    /// # Errors
+    /// When the device is not known, a text may not be kept, or a name that is there would be replaced by another one.
+    pub fn set_patient(
+        &self,
+        device: &DeviceId,
+        change: &PatientChange,
+        new_stay: Option<Moment>,
+    ) -> Result<StayId> {
+        self.change(|to| match new_stay {
+            None => to.change_patient(device, change),
+            Some(moment) => {
+                to.check_enrolled(device)?;
+                let patient = change.apply(Patient::default())?;
+                let stay = to.begin_stay(device, moment)?;
+                to.put_patient(stay, &patient)?;
+                let kind = if patient.is_empty() { AuditKind::StayBegun } else { AuditKind::PatientAdmitted };
+                to.record(kind, device.as_str(), &format!("stay {stay}"))?;
+                Ok(stay)
+            }
+        })
+    }
+
+    /// A patient gets another device; the stay goes on there. No one is known to wear the device they had. Gives back the stay.
+    ///
+    /// # Errors
+    /// When one of the devices is not known, they are the same, or another patient wears the one they get.
+    pub fn move_patient(&self, from: &DeviceId, to: &DeviceId, moment: Moment) -> Result<StayId> {
+        if from == to {
+            return Err(RegistryError::MoveToSame(to.clone()));
+        }
+        self.change(|change| {
+            let stay = change.open_part(from)?.stay;
+            change.check_enrolled(to)?;
+            if is_named(&change.transaction, change.open_part(to)?.stay)? {
+                return Err(RegistryError::DeviceIsWorn(to.clone()));
+            }
+            change.begin_stay(from, moment)?;
+            change.begin_part(to, stay, moment)?;
+            change.touch(stay)?;
+            change.record(AuditKind::PatientMoved, from.as_str(), &format!("stay {stay}, to {to}"))?;
+            Ok(stay)
+        })
+    }
+
+    /// The patient no longer wears the device. Gives back the stay that ended.
+    ///
+    /// # Errors
+    /// When the device is not known, or no one is known to wear it.
+    pub fn discharge(&self, device: &DeviceId, moment: Moment) -> Result<StayId> {
+        self.change(|change| {
+            let stay = change.open_part(device)?.stay;
+            if !is_named(&change.transaction, stay)? {
+                return Err(RegistryError::PatientUnknown(device.clone()));
+            }
+            change.begin_stay(device, moment)?;
+            change.record(AuditKind::PatientDischarged, device.as_str(), &format!("stay {stay}"))?;
+            Ok(stay)
+        })
+    }
+
+    /// Sets the limits of the alarms of the patient who wears a device. They go with the patient.
+    ///
+    /// # Errors
+    /// When the device is not known, or the limits make no sense.
+    pub fn set_limits(&self, device: &DeviceId, limits: &Limits) -> Result<StayId> {
+        limits.check().map_err(|cause| RegistryError::Limits(cause.to_string()))?;
+        self.change(|change| {
+            let stay = change.open_part(device)?.stay;
+            let text = (*limits != Limits::default()).then(|| limits.to_string());
+            change.transaction.execute(
+                "UPDATE stays SET limits = ?2, version = ?3 WHERE id = ?1",
+                (stay.stored(), text, change.version),
+            )?;
+            change.record(AuditKind::LimitsSet, device.as_str(), &format!("stay {stay}"))?;
+            Ok(stay)
+        })
+    }
+
+    /// The limits of the alarms of the patient who wears a device.
+    ///
+    /// # Errors
+    /// When the device is not known, or the file cannot be read.
+    pub fn limits(&self, device: &DeviceId) -> Result<Limits> {
+        let part = open_part(&self.connection, device)?;
+        let mut statement = self.connection.prepare_cached("SELECT limits FROM stays WHERE id = ?1")?;
+        let text: Option<String> = statement.query_row([part.stay.stored()], |row| row.get(0))?;
+        Ok(read_limits(text.as_deref(), device.as_str()))
+    }
+
+    /// All stays, in the order in which they began.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stays(&self) -> Result<Vec<Stay>> {
+        read_stays(&self.connection, &self.sealer, "SELECT id FROM stays ORDER BY id", ())
+    }
+
+    /// All stays of a device, also those that were on others before or after, in the order in which they began there.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn stays_of(&self, device: &DeviceId) -> Result<Vec<Stay>> {
+        let ids = "SELECT stay FROM stay_parts WHERE device = ?1 GROUP BY stay ORDER BY min(number)";
+        read_stays(&self.connection, &self.sealer, ids, [device.as_str()])
+    }
+
+    /// One stay.
+    ///
+    /// # Errors
+    /// When there is none with this number, or the file cannot be read.
+    pub fn stay(&self, id: StayId) -> Result<Stay> {
+        let found =
+            read_stays(&self.connection, &self.sealer, "SELECT id FROM stays WHERE id = ?1", [id.stored()])?;
+        found.into_iter().next().ok_or(RegistryError::StayUnknown(id))
+    }
+
+    /// The stay that goes on on a device, enrolled or revoked.
+    ///
+    /// # Errors
+    /// When the device is not known, or the file cannot be read.
+    pub fn current_stay(&self, device: &DeviceId) -> Result<Stay> {
+        self.stay(open_part(&self.connection, device)?.stay)
+    }
+
+    /// To which stay what a device measured belongs.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn timeline(&self, device: &DeviceId) -> Result<Timeline> {
+        Timeline::read(&self.connection, device)
+    }
+
+    /// Forgets who it was in stays that ended before this time (UTC, microseconds since 1970). When they were stays, so that what was
+    /// measured in them is never taken for another patient's. Tells of how many.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn forget_patients(&self, before_us: i64) -> Result<usize> {
+        const ENDED: &str = "length(patient) > 0 AND NOT EXISTS (
+            SELECT 1 FROM stay_parts WHERE stay = id AND coalesce(to_us, 9223372036854775807) >= ?1)";
+        let mut statement =
+            self.connection.prepare_cached(&format!("SELECT 1 FROM stays WHERE {ENDED} LIMIT 1"))?;
+        if !statement.exists([before_us])? {
+            return Ok(0);
+        }
+        let mut count = 0;
+        self.append_only(|change| {
+            count = change
+                .transaction
+                .execute(&format!("UPDATE stays SET patient = x'' WHERE {ENDED}"), [before_us])?;
+            change.record(AuditKind::PatientsForgotten, "", &format!("of {count} stays"))
+        })?;
+        Ok(count)
+    }
+}
+
+/// The part of a stay that goes on.
+pub(crate) struct OpenPart {
+    number: i64,
+    pub(crate) stay: StayId,
+    from_us: i64,
+}
+
+impl Change<'_> {
+    fn open_part(&self, device: &DeviceId) -> Result<OpenPart> {
+        open_part(&self.transaction, device)
+    }
+
+    fn change_patient(&self, device: &DeviceId, change: &PatientChange) -> Result<StayId> {
+        let stay = self.open_part(device)?.stay;
+        let before = match read_patient(&self.transaction, self.sealer, stay)? {
+            Ok(before) => before,
+            Err(SealBroken) if change.corrects_name => Some(Patient::default()),
+            Err(SealBroken) => return Err(RegistryError::PatientBroken(stay)),
+        };
+        let (kind, before) = match before {
+            None => (AuditKind::PatientAdmitted, Patient::default()),
+            Some(before) => (AuditKind::PatientChanged, before),
+        };
+        let name = before.name.clone();
+        let after = change.apply(before)?;
+        if !name.is_empty() && after.name != name && !change.corrects_name {
+            return Err(RegistryError::PatientIsAnother(device.clone()));
+        }
+        self.put_patient(stay, &after)?;
+        let what = change.fields();
+        self.record(kind, device.as_str(), &format!("stay {stay}: {what}"))?;
+        Ok(stay)
+    }
+
+    fn put_patient(&self, stay: StayId, patient: &Patient) -> Result<()> {
+        let id = stay.stored();
+        // A stay of which something was known once stays one, so that its readings stay its own.
+        let sealed = self.sealer.seal_row(SealedRow::Patient { stay: id }, &pack_patient(patient));
+        let sql = "UPDATE stays SET patient = ?2 WHERE id = ?1 AND (?3 OR patient IS NOT NULL)";
+        self.transaction.execute(sql, (id, sealed, !patient.is_empty()))?;
+        Ok(())
+    }
+
+    /// The first stay of an enrolment: of no one known.
+    pub(crate) fn begin_at_enrolment(&self, device: &DeviceId, generation: u32, time_us: i64) -> Result<()> {
+        let is_first = generation == 1;
+        let stay = self.begin_stay(device, Moment { time_us, position: 0 })?;
+        if is_first {
+            // All that the name ever sends is its own, also when the clock is set back.
+            let sql = "UPDATE stay_parts SET border_us = 0 WHERE stay = ?1";
+            self.transaction.execute(sql, [stay.stored()])?;
+        }
+        Ok(())
+    }
+
+    /// Ends what goes on on a device, and begins a new stay there.
+    fn begin_stay(&self, device: &DeviceId, moment: Moment) -> Result<StayId> {
+        let id: i64 = self.transaction.query_row(
+            "UPDATE registry SET last_stay = last_stay + 1 RETURNING last_stay",
+            [],
+            |row| row.get(0),
+        )?;
+        let stay = StayId::read(id).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))?;
+        self.transaction
+            .prepare_cached("INSERT INTO stays (id, version) VALUES (?1, ?2)")?
+            .execute((id, self.version))?;
+        self.begin_part(device, stay, moment)?;
+        Ok(stay)
+    }
+
+    /// Ends what goes on on a device, and goes on there with this stay. For people it never begins before the one before it
+    /// ended, however the clock was set.
+    fn begin_part(&self, device: &DeviceId, stay: StayId, moment: Moment) -> Result<()> {
+        let Moment { time_us, position } = moment;
+        let mut from_us = time_us;
+        if let Some(before) = find_open_part(&self.transaction, device)? {
+            from_us = from_us.max(before.from_us);
+            self.transaction
+                .prepare_cached("UPDATE stay_parts SET to_us = ?2 WHERE number = ?1")?
+                .execute((before.number, from_us))?;
+        }
+        // Without a position the time alone divides, and then no border may lie before an earlier one.
+        let border_us =
+            if position == 0 { from_us.max(latest_border(&self.transaction, device)?) } else { time_us };
+        let border_position = i64::try_from(position).unwrap_or(i64::MAX);
+        let sql = "INSERT INTO stay_parts (stay, device, from_us, border_us, border_position)
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.transaction.prepare_cached(sql)?.execute((
+            stay.stored(),
+            device.as_str(),
+            from_us,
+            border_us,
+            border_position,
+        ))?;
+        self.drop_oldest_part(device)
+    }
+
+    fn drop_oldest_part(&self, device: &DeviceId) -> Result<()> {
+        let limit = i64::try_from(STAYS_OF_DEVICE_MAX).unwrap_or(i64::MAX);
+        let sql = "SELECT number FROM stay_parts WHERE device = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let over: Option<i64> = statement.query_row((device.as_str(), limit), |row| row.get(0)).optional()?;
+        if let Some(number) = over {
+            let sql = "DELETE FROM stay_parts WHERE device = ?1 AND number <= ?2";
+            self.transaction.execute(sql, (device.as_str(), number))?;
+            self.drop_empty_stays()?;
+        }
+        Ok(())
+    }
+
+    /// Stays of which no part is left.
+    fn drop_empty_stays(&self) -> Result<()> {
+        let sql = "DELETE FROM stays WHERE NOT EXISTS (SELECT 1 FROM stay_parts WHERE stay = id)";
+        self.transaction.execute(sql, [])?;
+        Ok(())
+    }
+
+    /// A server must look at the stay again.
+    fn touch(&self, stay: StayId) -> Result<()> {
+        let sql = "UPDATE stays SET version = ?2 WHERE id = ?1";
+        self.transaction.execute(sql, (stay.stored(), self.version))?;
+        Ok(())
+    }
+
+    /// What is known of who wore the device, and of when. A patient who was moved keeps what was on other devices.
+    pub(crate) fn erase_stays(&self, device: &DeviceId) -> Result<()> {
+        let erased =
+            self.transaction.execute("DELETE FROM stay_parts WHERE device = ?1", [device.as_str()])?;
+        if erased > 0 { self.drop_empty_stays() } else { Ok(()) }
+    }
+}
+
+/// The largest border that a device has: what is measured after it is surely not of an earlier part.
+fn latest_border(connection: &Connection, device: &DeviceId) -> Result<i64> {
+    let sql = "SELECT coalesce(max(border_us), 0) FROM stay_parts WHERE device = ?1";
+    Ok(connection.prepare_cached(sql)?.query_row([device.as_str()], |row| row.get(0))?)
+}
+
+fn find_open_part(connection: &Connection, device: &DeviceId) -> Result<Option<OpenPart>> {
+    let sql = "SELECT number, stay, from_us FROM stay_parts WHERE device = ?1 AND to_us IS NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([device.as_str()], |row| {
+        Ok(OpenPart { number: row.get(0)?, stay: read_id(row, 1)?, from_us: row.get(2)? })
+    });
+    Ok(found.optional()?)
+}
+
+fn open_part(connection: &Connection, device: &DeviceId) -> Result<OpenPart> {
+    find_open_part(connection, device)?.ok_or_else(|| RegistryError::DeviceUnknown(device.clone()))
+}
+
+pub(crate) fn read_id(row: &Row<'_>, column: usize) -> rusqlite::Result<StayId> {
+    let stored = row.get(column)?;
+    StayId::read(stored).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, stored))
+}
+
+fn is_named(connection: &Connection, stay: StayId) -> Result<bool> {
+    let sql = "SELECT 1 FROM stays WHERE id = ?1 AND patient IS NOT NULL";
+    Ok(connection.prepare_cached(sql)?.exists([stay.stored()])?)
+}
+
+type Opened = Result<Option<Patient>, SealBroken>;
+
+fn read_patient(connection: &Connection, sealer: &Sealer, stay: StayId) -> Result<Opened> {
+    let mut statement = connection.prepare_cached("SELECT patient FROM stays WHERE id = ?1")?;
+    let opened = statement.query_row([stay.stored()], |row| {
+        Ok(row.get_ref(0)?.as_blob_or_null()?.map(|sealed| open_patient(sealer, stay, sealed)))
+    })?;
+    Ok(opened.map_or(Ok(None), |opened| opened))
+}
+
+/// What is empty was forgotten.
+fn open_patient(sealer: &Sealer, stay: StayId, sealed: &[u8]) -> Opened {
+    if sealed.is_empty() {
+        return Ok(None);
+    }
+    let plain = sealer.open_row(SealedRow::Patient { stay: stay.stored() }, sealed)?;
+    unpack_patient(&plain).map(Some).ok_or(SealBroken)
+}
+
+fn read_stays(
+    connection: &Connection,
+    sealer: &Sealer,
+    ids: &str,
+    parameters: impl rusqlite::Params,
+) -> Result<Vec<Stay>> {
+    let mut statement = connection.prepare_cached(ids)?;
+    let ids = statement.query_map(parameters, |row| read_id(row, 0))?;
+    let ids = ids.collect::<rusqlite::Result<Vec<_>>>()?;
+    let stays = ids.into_iter().map(|id| read_stay(connection, sealer, id));
+    stays.filter_map(Result::transpose).collect()
+}
+
+/// A stay whose parts someone took away by hand is none.
+fn read_stay(connection: &Connection, sealer: &Sealer, id: StayId) -> Result<Option<Stay>> {
+    let sql = "SELECT device, from_us, to_us FROM stay_parts WHERE stay = ?1 ORDER BY number";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([id.stored()])?;
+    let mut parts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Ok(device) = row.get_ref(0)?.as_str().unwrap_or_default().parse() else { continue };
+        parts.push(StayPart { device, from_us: row.get(1)?, to_us: row.get(2)? });
+    }
+    let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(None) };
+    let opened = read_patient(connection, sealer, id)?;
+    Ok(Some(Stay {
+        id,
+        device: last.device.clone(),
+        started_us: first.from_us,
+        ended_us: last.to_us,
+        is_broken: opened.is_err(),
+        patient: opened.ok().flatten().filter(|patient| !patient.is_empty()),
+        parts,
+    }))
+}
+
+/// What a server must know of a device's stay.
+pub(crate) type StayChange = (DeviceId, CurrentStay);
+
+/// The stays that go on on enrolled devices and changed after the version, by device; with `None` all.
+pub(crate) fn read_current(connection: &Connection, after: Option<i64>) -> Result<Vec<StayChange>> {
+    let condition = if after.is_some() { "stays.version > ?1" } else { "?1 IS NULL" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT device, stay, from_us, limits FROM stays JOIN stay_parts ON stay = stays.id JOIN devices ON devices.id = device
+         WHERE {condition} AND to_us IS NULL AND sealed IS NOT NULL ORDER BY device"
+    ))?;
+    let mut rows = statement.query([after])?;
+    let mut changes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let device = row.get_ref(0)?.as_str().unwrap_or_default();
+        // The device's own row is reported as broken.
+        let Ok(id) = device.parse::<DeviceId>() else { continue };
+        let limits = read_limits(row.get_ref(3)?.as_str_or_null().unwrap_or(Some("")), device);
+        changes.push((id, CurrentStay { id: read_id(row, 1)?, started_us: row.get(2)?, limits }));
+    }
+    Ok(changes)
+}
+
+/// Limits that someone changed by hand are the defaults, rather than none.
+fn read_limits(text: Option<&str>, device: &str) -> Limits {
+    let Some(text) = text else { return Limits::default() };
+    let read = text.parse::<Limits>().ok().filter(|limits| limits.check().is_ok());
+    read.unwrap_or_else(|| {
+        tracing::error!(
+            device,
+            "the limits of alarms cannot be read, so the usual ones hold; set them again"
+        );
+        Limits::default()
+    })
+}

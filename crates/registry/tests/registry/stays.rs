@@ -1,0 +1,273 @@
+//! Patients and stays: who wears a device, from when to when.
+
+use std::collections::BTreeMap;
+
+use vitalwire_registry::{
+    AuditRecord, Moment, Patient, PatientChange, Registry, RegistryError, Stay, StayId,
+};
+use vitalwire_vitals::alarm::Limits;
+
+use crate::fixture::{Fixture, id};
+
+fn called(name: &str) -> PatientChange {
+    PatientChange { name: Some(name.to_owned()), ..PatientChange::default() }
+}
+
+/// A moment after every enrolment of the test, so many seconds later.
+fn at(seconds: i64) -> Moment {
+    Moment { time_us: 4_000_000_000_000_000 + seconds * 1_000_000, position: 0 }
+}
+
+fn received(seconds: i64, position: u64) -> Moment {
+    Moment { position, ..at(seconds) }
+}
+
+fn rate_high(rate_high: u16) -> Limits {
+    let mut limits = Limits::default();
+    limits.rate_high = rate_high;
+    limits
+}
+
+fn name_of(stay: &Stay) -> Option<&str> {
+    stay.patient.as_ref().map(|patient| patient.name.as_str())
+}
+
+/// Kind, subject and detail of the records that tell of patients.
+fn told(registry: &Registry) -> Vec<(String, String, String)> {
+    let records = registry.audit(0, 10_000).unwrap().into_iter();
+    let patients =
+        |record: &AuditRecord| record.kind.starts_with("patient") || record.kind.starts_with("stay");
+    records.filter(patients).map(|record| (record.kind, record.subject, record.detail)).collect()
+}
+
+fn told_texts(registry: &Registry) -> Vec<String> {
+    told(registry).into_iter().map(|(kind, subject, detail)| format!("{kind} {subject} {detail}")).collect()
+}
+
+#[test]
+fn a_device_is_worn_by_no_one_known_from_its_enrolment_on() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    let stay = registry.current_stay(&id("a")).unwrap();
+    assert_eq!((stay.device.as_str(), stay.ended_us, &stay.patient), ("a", None, &None));
+    assert!(!registry.timeline(&id("a")).unwrap().has_patients);
+    assert!(matches!(registry.current_stay(&id("b")), Err(RegistryError::DeviceUnknown(_))));
+    assert!(matches!(registry.stay(StayId::new(9).unwrap()), Err(RegistryError::StayUnknown(_))));
+}
+
+#[test]
+fn a_patient_is_set_changed_followed_by_another_and_discharged() {
+    let fixture = Fixture::new();
+    let registry = &fixture.registry;
+    registry.add_tls_device(&id("a")).unwrap();
+    let first = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    assert_eq!(registry.current_stay(&id("a")).unwrap().id, first);
+    let bed = PatientChange { bed: Some("7".to_owned()), ..PatientChange::default() };
+    assert_eq!(registry.set_patient(&id("a"), &bed, None).unwrap(), first);
+    let stay = registry.stay(first).unwrap();
+    assert!(stay.patient == Some(Patient { name: "Ana".into(), bed: "7".into(), notes: String::new() }));
+
+    let second = registry.set_patient(&id("a"), &called("Bo"), Some(at(10))).unwrap();
+    let ended = registry.discharge(&id("a"), at(20)).unwrap();
+    assert_eq!(ended, second);
+    let stays = fixture.reopen().stays_of(&id("a")).unwrap();
+    let names: Vec<_> = stays.iter().map(name_of).collect();
+    assert_eq!(names, [Some("Ana"), Some("Bo"), None]);
+    let times: Vec<_> = stays.iter().map(|stay| (stay.started_us, stay.ended_us)).collect();
+    assert_eq!(times[0].1, Some(at(10).time_us));
+    assert_eq!(times[1], (at(10).time_us, Some(at(20).time_us)));
+    assert_eq!(times[2], (at(20).time_us, None));
+    assert!(matches!(registry.discharge(&id("a"), at(30)), Err(RegistryError::PatientUnknown(_))));
+    assert_eq!(
+        told_texts(registry),
+        [
+            "patient-admitted a stay 1: name",
+            "patient-changed a stay 1: bed",
+            "patient-admitted a stay 2",
+            "patient-discharged a stay 2"
+        ]
+    );
+    assert_eq!(registry.verify_audit(None).unwrap().fault, None);
+}
+
+#[test]
+fn another_name_is_another_patient_unless_it_was_wrong() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    for other in ["Bo", ""] {
+        let refused = registry.set_patient(&id("a"), &called(other), None).unwrap_err();
+        assert!(matches!(refused, RegistryError::PatientIsAnother(_)), "{refused}");
+        assert!(!refused.to_string().contains("Ana"), "{refused}");
+    }
+    assert_eq!(name_of(&registry.current_stay(&id("a")).unwrap()), Some("Ana"));
+    let corrected = PatientChange { corrects_name: true, ..called("Anna") };
+    registry.set_patient(&id("a"), &corrected, None).unwrap();
+    assert_eq!(name_of(&registry.current_stay(&id("a")).unwrap()), Some("Anna"));
+}
+
+#[test]
+fn a_patient_who_is_moved_stays_the_same_stay_on_another_device() {
+    let Fixture { registry, .. } = &Fixture::new();
+    ["a", "b", "c"].iter().for_each(|device| drop(registry.add_tls_device(&id(device)).unwrap()));
+    let ana = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    let limits = rate_high(130);
+    registry.set_limits(&id("a"), &limits).unwrap();
+    assert_eq!(registry.move_patient(&id("a"), &id("b"), at(10)).unwrap(), ana);
+    let stay = registry.stay(ana).unwrap();
+    let parts: Vec<_> = stay.parts.iter().map(|part| (part.device.as_str(), part.to_us)).collect();
+    assert_eq!(parts, [("a", Some(at(10).time_us)), ("b", None)]);
+    assert_eq!((stay.device.as_str(), stay.ended_us), ("b", None));
+    assert_eq!(registry.limits(&id("b")).unwrap(), limits, "the limits go with the patient");
+    assert_eq!(registry.limits(&id("a")).unwrap(), Limits::default());
+    assert_eq!(name_of(&registry.current_stay(&id("a")).unwrap()), None);
+    // Back again, by way of a third.
+    registry.move_patient(&id("b"), &id("c"), at(20)).unwrap();
+    registry.move_patient(&id("c"), &id("a"), at(30)).unwrap();
+    let devices: Vec<_> = registry.stay(ana).unwrap().parts.into_iter().map(|part| part.device).collect();
+    assert_eq!(devices, [id("a"), id("b"), id("c"), id("a")]);
+
+    registry.set_patient(&id("b"), &called("Bo"), None).unwrap();
+    assert!(matches!(registry.move_patient(&id("a"), &id("b"), at(40)), Err(RegistryError::DeviceIsWorn(_))));
+    assert!(matches!(registry.move_patient(&id("a"), &id("a"), at(40)), Err(RegistryError::MoveToSame(_))));
+    assert!(matches!(
+        registry.move_patient(&id("a"), &id("z"), at(40)),
+        Err(RegistryError::DeviceUnknown(_))
+    ));
+    assert_eq!(told_texts(registry)[1], "patient-moved a stay 1, to b");
+}
+
+#[test]
+fn a_revoked_device_keeps_its_stays_and_its_patient_can_be_moved() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    registry.add_tls_device(&id("b")).unwrap();
+    let ana = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    registry.revoke_device(&id("a")).unwrap();
+    assert_eq!(registry.current_stay(&id("a")).unwrap().id, ana);
+    assert!(matches!(
+        registry.set_patient(&id("a"), &called("Bo"), Some(at(1))),
+        Err(RegistryError::DeviceUnknown(_))
+    ));
+    registry.move_patient(&id("a"), &id("b"), at(10)).unwrap();
+    assert_eq!(name_of(&registry.current_stay(&id("b")).unwrap()), Some("Ana"));
+    // The name is enrolled again, on other hardware.
+    registry.add_tls_device(&id("a")).unwrap();
+    assert_eq!(name_of(&registry.current_stay(&id("a")).unwrap()), None);
+}
+
+#[test]
+fn a_name_that_is_enrolled_again_begins_a_stay_of_its_own() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    let ana = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    registry.revoke_device(&id("a")).unwrap();
+    registry.add_tls_device(&id("a")).unwrap();
+    let now = registry.current_stay(&id("a")).unwrap();
+    assert!(now.id != ana && now.patient.is_none());
+    let before = registry.stay(ana).unwrap();
+    assert_eq!(before.ended_us, Some(now.started_us));
+    let timeline = registry.timeline(&id("a")).unwrap();
+    assert_eq!(timeline.stay_at(now.started_us, 1), Some(now.id));
+    assert_eq!(timeline.stay_at(now.started_us - 1, 1), Some(ana));
+}
+
+#[test]
+fn what_may_not_be_kept_is_refused_whole() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    for bad in ["x".repeat(10_240), "two\nlines".to_owned(), "\u{1b}[31m".to_owned()] {
+        for change in [
+            called(&bad),
+            PatientChange { bed: Some(bad.clone()), ..called("Ana") },
+            PatientChange { notes: Some(bad.clone()), ..called("Ana") },
+        ] {
+            for new in [None, Some(at(1))] {
+                let refused = registry.set_patient(&id("a"), &change, new).unwrap_err();
+                assert!(
+                    matches!(refused, RegistryError::TextTooLong { .. } | RegistryError::TextControl { .. }),
+                    "{refused}"
+                );
+            }
+        }
+    }
+    assert_eq!(registry.stays().unwrap().len(), 1);
+    let crossed = rate_high(50);
+    assert!(matches!(registry.set_limits(&id("a"), &crossed), Err(RegistryError::Limits(_))));
+    assert!(told(registry).is_empty());
+}
+
+#[test]
+fn a_running_server_learns_of_stays_and_limits_without_a_name() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    registry.add_tls_device(&id("b")).unwrap();
+    let mut directory = registry.directory().unwrap();
+    assert_eq!(directory.stays.len(), 2);
+    let mut look = || {
+        directory = directory.with(registry.changes_since(directory.version).unwrap());
+        assert!(!format!("{directory:?}").contains("Ana"));
+        let whole = registry.directory().unwrap();
+        assert_eq!(directory.stays, whole.stays);
+        let stays = whole.stays.iter();
+        stays.map(|(device, stay)| (device.to_string(), stay.id.number())).collect::<BTreeMap<_, _>>()
+    };
+    let map = |stays: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        stays.iter().map(|(device, stay)| ((*device).to_owned(), *stay)).collect()
+    };
+    registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    assert_eq!(look(), map(&[("a", 1), ("b", 2)]));
+    registry.move_patient(&id("a"), &id("b"), at(10)).unwrap();
+    assert_eq!(look(), map(&[("a", 3), ("b", 1)]));
+    registry.set_limits(&id("b"), &rate_high(130)).unwrap();
+    assert_eq!(look(), map(&[("a", 3), ("b", 1)]));
+    assert_eq!(registry.directory().unwrap().stays["b"].limits.rate_high, 130);
+    registry.discharge(&id("b"), at(20)).unwrap();
+    assert_eq!(look(), map(&[("a", 3), ("b", 4)]));
+    assert_eq!(registry.directory().unwrap().stays["b"].limits, Limits::default());
+    registry.revoke_device(&id("b")).unwrap();
+    assert_eq!(look(), map(&[("a", 3)]));
+    registry.add_tls_device(&id("b")).unwrap();
+    assert_eq!(look(), map(&[("a", 3), ("b", 5)]));
+    registry.request_erasure(&id("a")).unwrap();
+    assert_eq!(look(), map(&[("b", 5)]));
+}
+
+#[test]
+fn late_readings_belong_to_when_they_were_measured_and_borders_are_half_open() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    let ana = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    let bo = registry.set_patient(&id("a"), &called("Bo"), Some(received(10, 100))).unwrap();
+    let timeline = registry.timeline(&id("a")).unwrap();
+    assert!(timeline.has_patients);
+    let border = at(10).time_us;
+    assert_eq!(timeline.stay_at(border, 101), Some(bo));
+    assert_eq!(timeline.stay_at(border - 1, 101), Some(ana), "it came late");
+    assert_eq!(timeline.stay_at(i64::MIN, 101), Some(ana));
+    // The clock had been ahead: what the journal had before is not of who came then.
+    assert_eq!(timeline.stay_at(border + 1, 100), Some(ana));
+}
+
+#[test]
+fn a_clock_that_is_set_back_gives_no_ones_readings_to_another() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    let ana = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    let bo = registry.set_patient(&id("a"), &called("Bo"), Some(received(1_000, 100))).unwrap();
+    // The clock is set back by 900 s, and a third patient comes.
+    let cy = registry.set_patient(&id("a"), &called("Cy"), Some(received(100, 200))).unwrap();
+    let timeline = registry.timeline(&id("a")).unwrap();
+    for (seconds, position, expected) in
+        [(50, 100, ana), (150, 100, ana), (1_100, 150, bo), (150, 201, cy), (1_100, 201, cy), (99, 201, ana)]
+    {
+        let found = timeline.stay_at(at(seconds).time_us, position);
+        assert_eq!(found, Some(expected), "{seconds} s at {position}");
+    }
+    // For people no stay begins before the one before it ended.
+    let stays = registry.stays_of(&id("a")).unwrap();
+    for pair in stays.windows(2) {
+        assert!(pair[0].ended_us.unwrap() <= pair[1].started_us);
+        assert!(pair[0].started_us <= pair[0].ended_us.unwrap());
+    }
+}
