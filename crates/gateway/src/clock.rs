@@ -30,10 +30,14 @@ pub(crate) fn utc_us(time: SystemTime) -> i64 {
     }
 }
 
+/// The moment of so many microseconds since 1970; times before become 1970.
+pub(crate) fn system_time(utc_us: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(u64::try_from(utc_us).unwrap_or(0))
+}
+
 /// A time as RFC 3339 with milliseconds; times before 1970 become 1970.
 pub(crate) fn rfc3339_millis(utc_us: i64) -> humantime::Rfc3339Timestamp {
-    let since = std::time::Duration::from_micros(u64::try_from(utc_us).unwrap_or(0));
-    humantime::format_rfc3339_millis(UNIX_EPOCH + since)
+    humantime::format_rfc3339_millis(system_time(utc_us))
 }
 
 /// A look at the server's clock, to notice later that it was set meanwhile: devices' clocks were mapped by it.

@@ -21,6 +21,7 @@ use crate::metrics::{Metrics, SessionLabel};
 use crate::profiles::Profiles;
 use crate::publisher::Publisher;
 use crate::session::Sessions;
+use crate::surveillance::Desk;
 use crate::tls::Acceptor;
 
 /// Sessions whose lag is a metric each. More would make the answer long for whoever opens many.
@@ -37,6 +38,7 @@ pub(crate) struct Context {
     pub(crate) feed: Feed,
     pub(crate) publisher: Publisher,
     pub(crate) intake: Arc<Intake>,
+    pub(crate) surveillance: Desk,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     /// Asked of every device, if anything is: milliseconds of values in a batch.

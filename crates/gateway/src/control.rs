@@ -13,8 +13,11 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
+use vitalwire_access::DeviceId;
 use vitalwire_broker::SessionInfo;
+use vitalwire_registry::user_of;
 
+use crate::alarms::{Alarms, Silence, WhichAlarms};
 use crate::context::Context;
 use crate::data_folder::CONTROL;
 
@@ -37,6 +40,17 @@ enum Question {
     MqttSessions,
     /// The end of one.
     EndMqttSession { client_id: String },
+    /// All open alarms, and the ward's counts.
+    Alarms,
+    /// That someone knows: of the alarm of this number, or of all of a device.
+    AcknowledgeAlarms {
+        number: Option<u64>,
+        device: Option<String>,
+        name: Option<String>,
+        reason: Option<String>,
+    },
+    /// That a device's alarms are told to no one for a while, or again.
+    SilenceAlarms { device: String, silence: Silence, name: Option<String> },
 }
 
 /// The answers.
@@ -48,6 +62,10 @@ enum Answer {
     MqttSessionEnded(Option<Arc<str>>),
     /// This server's broker is elsewhere.
     NoBroker,
+    Alarms(Alarms),
+    /// For how many alarms it was news.
+    AlarmsAcknowledged(usize),
+    AlarmsSilenced,
     Failed(String),
 }
 
@@ -86,6 +104,57 @@ pub fn mqtt_sessions(data: &Path) -> Result<Vec<SessionInfo>, ControlError> {
 pub fn end_mqtt_session(data: &Path, client_id: &str) -> Result<Option<Arc<str>>, ControlError> {
     match ask(data, &Question::EndMqttSession { client_id: client_id.to_owned() })? {
         Answer::MqttSessionEnded(user) => Ok(user),
+        other => Err(unexpected(data, other)),
+    }
+}
+
+/// The open alarms of the server that runs on this data folder. Blocks.
+///
+/// # Errors
+/// [`ControlError`]; `NoServer` when none runs: what was open is in the registry then.
+pub fn alarms(data: &Path) -> Result<Alarms, ControlError> {
+    match ask(data, &Question::Alarms)? {
+        Answer::Alarms(alarms) => Ok(alarms),
+        other => Err(unexpected(data, other)),
+    }
+}
+
+/// Says that someone knows of alarms; for how many that was news. On record is the user of this process, and the name that is
+/// given. Blocks.
+///
+/// # Errors
+/// [`ControlError`]; `NoServer` when none runs, `Failed` when no such alarm is open, or name or reason cannot be kept.
+pub fn acknowledge(
+    data: &Path,
+    which: &WhichAlarms,
+    name: Option<&str>,
+    reason: Option<&str>,
+) -> Result<usize, ControlError> {
+    let (number, device) = match which {
+        WhichAlarms::Number(number) => (Some(*number), None),
+        WhichAlarms::Device(device) => (None, Some(device.to_string())),
+    };
+    let (name, reason) = (name.map(str::to_owned), reason.map(str::to_owned));
+    match ask(data, &Question::AcknowledgeAlarms { number, device, name, reason })? {
+        Answer::AlarmsAcknowledged(count) => Ok(count),
+        other => Err(unexpected(data, other)),
+    }
+}
+
+/// Pauses a device's alarms, or ends the pause. Blocks.
+///
+/// # Errors
+/// [`ControlError`]; `NoServer` when none runs, `Failed` when the pause is too long or no one is watched by the device.
+pub fn silence(
+    data: &Path,
+    device: &DeviceId,
+    silence: Silence,
+    name: Option<&str>,
+) -> Result<(), ControlError> {
+    let question =
+        Question::SilenceAlarms { device: device.to_string(), silence, name: name.map(str::to_owned) };
+    match ask(data, &question)? {
+        Answer::AlarmsSilenced => Ok(()),
         other => Err(unexpected(data, other)),
     }
 }
@@ -168,8 +237,8 @@ impl Control {
                 () = context.stop.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) if self.may_ask(&stream) => {
-                    let served = serve(stream, Arc::clone(&context));
+                Ok((stream, _)) if let Some(uid) = self.asker(&stream) => {
+                    let served = serve(stream, uid, Arc::clone(&context));
                     connections.spawn(tokio::time::timeout(PATIENCE, served));
                 }
                 Ok(_) => tracing::warn!("another user of this machine asked this server: refused"),
@@ -181,9 +250,10 @@ impl Control {
         }
     }
 
-    /// The socket's mode says the same, but not at the moment at which it was made.
-    fn may_ask(&self, stream: &UnixStream) -> bool {
-        stream.peer_cred().is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
+    /// The user who asks, if that user may. The socket's mode says the same, but not at the moment at which it was made.
+    fn asker(&self, stream: &UnixStream) -> Option<u32> {
+        let uid = stream.peer_cred().ok()?.uid();
+        (uid == self.owner || uid == 0).then_some(uid)
     }
 }
 
@@ -194,20 +264,39 @@ impl Drop for Control {
     }
 }
 
-async fn serve(mut stream: UnixStream, context: Arc<Context>) -> io::Result<()> {
+async fn serve(mut stream: UnixStream, uid: u32, context: Arc<Context>) -> io::Result<()> {
     let mut question = Vec::new();
     let (read, mut write) = stream.split();
     BufReader::new(read.take(QUESTION_BYTES_MAX)).read_until(b'\n', &mut question).await?;
     let answer = match serde_json::from_slice(&question) {
-        Ok(question) => answer(question, &context).await,
+        Ok(question) => answer(question, uid, &context).await,
         Err(error) => Answer::Failed(format!("this is no question that it knows: {error}")),
     };
     write.write_all(&line(&answer)?).await?;
     write.shutdown().await
 }
 
-async fn answer(question: Question, context: &Context) -> Answer {
+async fn answer(question: Question, uid: u32, context: &Context) -> Answer {
     match question {
+        Question::Alarms => Answer::Alarms(context.surveillance.alarms()),
+        Question::AcknowledgeAlarms { number, device, name, reason } => {
+            let which = match (number, device.map(|device| device.parse())) {
+                (Some(number), None) => WhichAlarms::Number(number),
+                (None, Some(Ok(device))) => WhichAlarms::Device(device),
+                _ => return Answer::Failed("it needs the number of an alarm or the name of a device".into()),
+            };
+            let acknowledged = context.surveillance.acknowledge(which, by(name, uid), reason).await;
+            acknowledged.map_or_else(|error| Answer::Failed(error.to_string()), Answer::AlarmsAcknowledged)
+        }
+        Question::SilenceAlarms { device, silence, name } => {
+            let Ok(device) = device.parse() else {
+                return Answer::Failed(format!("`{device}` is no name of a device"));
+            };
+            match context.surveillance.silence(device, silence, by(name, uid)).await {
+                Ok(()) => Answer::AlarmsSilenced,
+                Err(error) => Answer::Failed(error.to_string()),
+            }
+        }
         Question::MqttSessions => {
             context.publisher.mqtt_sessions().map_or(Answer::NoBroker, Answer::MqttSessions)
         }
@@ -223,5 +312,14 @@ async fn answer(question: Question, context: &Context) -> Answer {
                 None => Answer::NoBroker,
             }
         }
+    }
+}
+
+/// Who acts, as it goes on record: the system's user, whom no one can feign to be, behind the name that was given.
+fn by(name: Option<String>, uid: u32) -> String {
+    let user = user_of(uid);
+    match name {
+        Some(name) => format!("{name}, as {user}"),
+        None => user,
     }
 }

@@ -8,6 +8,9 @@ use std::time::SystemTime;
 use vitalwire_access::DeviceId;
 use vitalwire_protocol::batch::event_code;
 
+use crate::alarms::AlarmChange;
+use crate::clock::system_time;
+
 /// A device has a connection, or has none any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -42,6 +45,8 @@ pub enum Event {
         /// What.
         what: ServerEvent,
     },
+    /// To an alarm.
+    Alarm(AlarmChange),
 }
 
 /// What happens to a device.
@@ -116,7 +121,20 @@ pub enum ServerEvent {
     },
     /// Entries are taken again.
     JournalBack,
+    /// Many devices lost their connections at the same moment: the network's fault, not theirs.
+    ManyOffline {
+        /// How many, so far.
+        devices: usize,
+    },
+    /// The surveillance of patients was too slow, and missed something.
+    SurveillanceBehind {
+        /// How many readings, statuses and events.
+        missed: u64,
+    },
 }
+
+/// Of an alarm's change: names and reasons are short.
+const ALARM_BYTES: usize = 256;
 
 impl Event {
     /// The stable name of what happened.
@@ -125,6 +143,7 @@ impl Event {
         match self {
             Self::Device { what, .. } => what.kind(),
             Self::Server { what, .. } => what.kind(),
+            Self::Alarm(change) => change.change.name(),
         }
     }
 
@@ -134,19 +153,21 @@ impl Event {
         match self {
             Self::Device { device, .. } => Some(device),
             Self::Server { .. } => None,
+            Self::Alarm(change) => change.device.as_ref(),
         }
     }
 
     /// As it is published.
     pub(crate) fn to_json(&self) -> String {
         let (time, peer, detail) = match self {
-            Self::Device { time, peer, what, .. } => (time, Some(peer.to_string()), what.to_string()),
-            Self::Server { time, what } => (time, None, what.to_string()),
+            Self::Device { time, peer, what, .. } => (*time, Some(peer.to_string()), what.to_string()),
+            Self::Server { time, what } => (*time, None, what.to_string()),
+            Self::Alarm(change) => (system_time(change.time_us), None, change.detail()),
         };
         // `Display` of a JSON value escapes; an object of serde_json would sort its keys.
         let quoted = |text: String| serde_json::Value::from(text);
         let (kind, detail) = (self.kind(), quoted(detail));
-        let time = humantime::format_rfc3339_millis(*time);
+        let time = humantime::format_rfc3339_millis(time);
         let peer = peer.map_or_else(String::new, |peer| format!(r#""peer":{},"#, quoted(peer)));
         format!(r#"{{"time":"{time}","kind":"{kind}",{peer}"detail":{detail}}}"#)
     }
@@ -162,6 +183,8 @@ impl Event {
             }
             // The journal has its own lines.
             Self::Server { what, .. } => tracing::debug!(kind = what.kind(), detail = %what, "server event"),
+            // Alarms have lines of their own, and of many at once one together.
+            Self::Alarm(change) => tracing::debug!(kind = change.change.name(), "alarm event"),
         }
     }
 
@@ -179,8 +202,11 @@ impl Event {
             Self::Server { what, .. } => match what {
                 ServerEvent::JournalFull { held_by } => held_by.as_ref().map_or(0, String::len),
                 ServerEvent::JournalFailing { cause } => cause.len(),
-                ServerEvent::JournalBack => 0,
+                ServerEvent::JournalBack
+                | ServerEvent::ManyOffline { .. }
+                | ServerEvent::SurveillanceBehind { .. } => 0,
             },
+            Self::Alarm(_) => ALARM_BYTES,
         };
         size_of::<Self>() + text
     }
@@ -271,6 +297,8 @@ impl ServerEvent {
             Self::JournalFull { .. } => "journal-full",
             Self::JournalFailing { .. } => "journal-failing",
             Self::JournalBack => "journal-back",
+            Self::ManyOffline { .. } => "many-offline",
+            Self::SurveillanceBehind { .. } => "surveillance-behind",
         }
     }
 }
@@ -286,6 +314,15 @@ impl fmt::Display for ServerEvent {
             }
             Self::JournalFailing { cause } => f.write_str(cause),
             Self::JournalBack => f.write_str("entries are taken again"),
+            Self::ManyOffline { devices } => {
+                write!(f, "{devices} devices lost their connections within 5 s: look at the network")
+            }
+            Self::SurveillanceBehind { missed } => {
+                write!(
+                    f,
+                    "the server was too busy to look at {missed} readings and events of patients; what they show now counts again"
+                )
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 use vitalwire_access::DeviceId;
 
+use crate::alarms::{AlarmChange, AlarmList, WardSummary};
 use crate::event::{Event, Status};
 use crate::metrics::Metrics;
 use crate::reading::Reading;
@@ -31,6 +32,12 @@ pub enum FeedItem {
     Status(Arc<Status>),
     /// Something that someone may want to look after.
     Event(Arc<Event>),
+    /// The open alarms of a patient, all of them: they are other ones now.
+    Alarms(Arc<AlarmList>),
+    /// How many alarms are open in all; once a second at most.
+    Ward(Arc<WardSummary>),
+    /// An alarm that no one acknowledged for too long: others are to be told.
+    Escalation(Arc<AlarmChange>),
 }
 
 impl FeedItem {
@@ -40,6 +47,9 @@ impl FeedItem {
                 Self::Reading(reading) => reading.size(),
                 Self::Status(_) => size_of::<Status>(),
                 Self::Event(event) => event.size(),
+                Self::Alarms(list) => list.size(),
+                Self::Ward(_) => size_of::<WardSummary>(),
+                Self::Escalation(_) => size_of::<AlarmChange>(),
             }
     }
 
@@ -48,6 +58,9 @@ impl FeedItem {
             Self::Reading(reading) => Some(reading.device()),
             Self::Status(status) => Some(&status.device),
             Self::Event(event) => event.device(),
+            Self::Alarms(list) => Some(&list.device),
+            Self::Ward(_) => None,
+            Self::Escalation(change) => change.device.as_ref(),
         }
     }
 }
@@ -172,6 +185,13 @@ impl Feed {
     pub(crate) fn event(&self, event: Event) {
         if self.0.count.load(Ordering::Acquire) > 0 {
             self.tell(&FeedItem::Event(Arc::new(event)), None);
+        }
+    }
+
+    /// Tells of alarms.
+    pub(crate) fn alarms(&self, item: &FeedItem) {
+        if self.0.count.load(Ordering::Acquire) > 0 {
+            self.tell(item, None);
         }
     }
 

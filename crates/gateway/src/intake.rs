@@ -3,6 +3,7 @@
 //! reader of the feed, could not take, the backfill reads from the journal.
 
 mod comparison;
+mod derived;
 mod group;
 mod memory;
 
@@ -13,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 pub(crate) use comparison::Duplicate;
+pub(crate) use derived::{Derived, Moment};
 pub(crate) use group::Group;
 use tokio::sync::{Notify, watch};
 use vitalwire_access::DeviceId;
@@ -121,8 +123,30 @@ impl Intake {
     /// Hands a group to the journal. Its device is told nothing, so no one waits for the commit.
     pub(crate) async fn journal_group(self: &Arc<Self>, group: &mut Group) {
         let Some((entry, ticket)) = group.take() else { return };
+        self.journal_unacknowledged(entry, ticket).await;
+    }
+
+    async fn journal_unacknowledged(self: &Arc<Self>, entry: Entry, ticket: Arc<Ticket>) {
         let number = BatchNumber { device: entry.device.clone(), boot: entry.boot, sequence: entry.sequence };
         tokio::spawn(self.append(number, entry, ticket).await);
+    }
+
+    /// Takes what was derived of one second: tells the feed, and adds it to its patient's entry.
+    pub(crate) async fn take_derived(self: &Arc<Self>, derived: &mut Derived, moment: Moment, now_us: i64) {
+        if !derived.takes(&moment) {
+            self.journal_derived(derived).await;
+        }
+        let reading = derived.add(moment, now_us);
+        self.publish(reading, derived.ticket()).await;
+        if derived.is_full() {
+            self.journal_derived(derived).await;
+        }
+    }
+
+    /// Hands what waits of a patient to the journal. Nothing is promised of it, so no one waits for the commit.
+    pub(crate) async fn journal_derived(self: &Arc<Self>, derived: &mut Derived) {
+        let Some((entry, ticket)) = derived.take() else { return };
+        self.journal_unacknowledged(entry, ticket).await;
     }
 
     async fn publish(&self, reading: Reading, ticket: &Arc<Ticket>) {

@@ -33,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::profiles::{Profiles, ProfilesError};
 use crate::publisher::{BrokerChoice, JournalArchive, Publisher, PublisherError, Surroundings};
 use crate::session::Sessions;
+use crate::surveillance::Desk;
 use crate::tls::Acceptor;
 use crate::{backfill, erasure, http, listener};
 
@@ -136,14 +137,8 @@ impl Server {
             archive,
         };
         let publisher = Publisher::start(config.broker, surroundings).await?;
-        let mqtt = publisher.addresses();
-        let addresses = Addresses {
-            devices: devices.local_addr().unwrap_or(config.device_listen),
-            mqtt: mqtt.plain,
-            mqtt_tls: mqtt.tls,
-            mqtt_websocket: mqtt.websocket,
-            metrics: metrics_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
-        };
+        let devices_at = devices.local_addr().unwrap_or(config.device_listen);
+        let addresses = Addresses::new(devices_at, publisher.addresses(), metrics_listener.as_ref());
         let context = Arc::new(Context {
             admissions: Arc::new(Admissions::new(&config.limits)),
             identifier: Identifier::new(directory.clone(), &config.limits),
@@ -157,6 +152,7 @@ impl Server {
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
             feed,
             publisher,
+            surveillance: Desk::new().0,
             metrics,
             limits: config.limits,
             stop: CancellationToken::new(),

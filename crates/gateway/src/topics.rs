@@ -5,10 +5,16 @@
 use std::sync::Arc;
 
 use vitalwire_access::DeviceId;
-use vitalwire_profile::{ChannelProfile, Profile};
+use vitalwire_profile::{ChannelProfile, DERIVED, Profile};
 
 /// Root of what Vitalwire adds to the paper's tree; the version changes when a payload's meaning does.
 pub(crate) const ROOT: &str = "vitalwire/v1";
+
+/// Below it, the summary of all alarms.
+pub(crate) const WARD: &str = "alarms";
+
+/// Below it, alarms that no one acknowledged for too long.
+pub(crate) const ESCALATION: &str = "escalation";
 
 /// The topics that every device has, made once a connection.
 #[derive(Debug)]
@@ -17,6 +23,7 @@ pub(crate) struct DeviceTopics {
     pub(crate) reading: Arc<str>,
     pub(crate) status: Arc<str>,
     pub(crate) event: Arc<str>,
+    pub(crate) alarm: Arc<str>,
     pub(crate) device_ip: Arc<str>,
     pub(crate) device_port: Arc<str>,
     pub(crate) server_ip: Arc<str>,
@@ -30,6 +37,7 @@ impl DeviceTopics {
             reading: format!("{ROOT}/{id}/reading").into(),
             status: format!("{ROOT}/{id}/status").into(),
             event: format!("{ROOT}/{id}/event").into(),
+            alarm: format!("{ROOT}/{id}/alarm").into(),
             device_ip: format!("Pico/{id}/Ip_address").into(),
             device_port: format!("Pico/{id}/Port_address").into(),
             server_ip: format!("Pico/{id}/Internal_Server/Ip_address").into(),
@@ -43,6 +51,10 @@ impl DeviceTopics {
 pub(crate) struct Source {
     pub(crate) topics: Arc<DeviceTopics>,
     pub(crate) profile: Arc<Profile>,
+    /// Each moment as one JSON message.
+    pub(crate) reading: Arc<str>,
+    /// The server derived it: no device measured it.
+    pub(crate) is_derived: bool,
     /// In the order of the profile's channels.
     channels: Box<[ChannelTopics]>,
 }
@@ -67,13 +79,16 @@ impl Source {
             waveform: channel.waveform.then(|| format!("{ROOT}/{id}/waveform/{}", channel.name).into()),
         };
         let channels = profile.channels().iter().map(of_channel).collect();
-        Self { topics: Arc::clone(topics), profile: Arc::clone(profile), channels }
+        let is_derived = profile.name() == DERIVED;
+        let reading =
+            if is_derived { format!("{ROOT}/{id}/derived").into() } else { Arc::clone(&topics.reading) };
+        Self { topics: Arc::clone(topics), profile: Arc::clone(profile), reading, is_derived, channels }
     }
 
     /// All topics that its readings are published to.
     pub(crate) fn reading_topics(&self) -> impl Iterator<Item = &Arc<str>> {
         let of_channels = self.channels.iter().flat_map(|topics| topics.value.iter().chain(&topics.waveform));
-        std::iter::once(&self.topics.reading).chain(of_channels)
+        std::iter::once(&self.reading).chain(of_channels)
     }
 
     /// Each channel with its topics, in the profile's order.

@@ -20,6 +20,13 @@ pub(crate) fn of_this_process() -> String {
     describe(uid, name.as_deref(), asked.as_deref())
 }
 
+/// A user of this system, as `ana (uid 1000)`.
+#[must_use]
+pub fn user_of(uid: u32) -> String {
+    let name = File::open("/etc/passwd").ok().and_then(|table| name_of(uid, table.take(PASSWD_LEN_MAX)));
+    describe(uid, name.as_deref(), None)
+}
+
 fn describe(uid: u32, name: Option<&str>, asked: Option<&str>) -> String {
     let user = match name {
         Some(name) => format!("{name} (uid {uid})"),

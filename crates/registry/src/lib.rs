@@ -44,6 +44,7 @@ mod user;
 mod user_store;
 mod watch;
 
+pub use actor::user_of;
 pub use alarm::{Acknowledgement, AlarmEvent, AlarmQuery, AlarmRecord, AlarmWrite, Raised};
 pub use alarm_store::ALARMS_KEPT_MAX;
 pub use audit::{

@@ -44,6 +44,11 @@ impl Collector {
                     self.statuses.note(&status, topics.status);
                 }
                 (FeedItem::Event(event), _) => self.shared.enqueue(Item::Message(render::event(&event))),
+                (FeedItem::Alarms(list), _) => self.shared.enqueue_standing(render::alarms(&list)),
+                (FeedItem::Ward(summary), _) => self.shared.enqueue_standing(render::ward(&summary)),
+                (FeedItem::Escalation(change), _) => {
+                    self.shared.enqueue(Item::Message(render::escalation(&change)));
+                }
             }
         }
     }

@@ -77,7 +77,9 @@ impl Embedded {
 
     pub(super) fn backlog(&self, reading: &Reading, share: Share) {
         let mut publishing = self.broker.publishing();
-        render::backlog(reading, &mut Archiving::new(&mut publishing, share.place()));
+        if is_worth_an_entry(&mut publishing, reading) {
+            render::backlog(reading, &mut Archiving::new(&mut publishing, share.place()));
+        }
         drop(publishing);
         share.deliver();
     }
@@ -137,6 +139,9 @@ impl<'a> Turn<'a> {
         for queued in &self.queued {
             match (&queued.item, &queued.delivery) {
                 (FeedItem::Reading(reading), Some(promise)) => {
+                    if !is_worth_an_entry(&mut publishing, reading) {
+                        continue;
+                    }
                     let mut sink = Archiving::new(&mut publishing, promise.share.place());
                     render::live(reading, now_us, &mut sink);
                 }
@@ -147,6 +152,9 @@ impl<'a> Turn<'a> {
                     messages.for_each(|message| publish(&mut publishing, message));
                 }
                 (FeedItem::Event(event), _) => publish(&mut publishing, render::event(event)),
+                (FeedItem::Alarms(list), _) => publish(&mut publishing, render::alarms(list)),
+                (FeedItem::Ward(summary), _) => publish(&mut publishing, render::ward(summary)),
+                (FeedItem::Escalation(change), _) => publish(&mut publishing, render::escalation(change)),
             }
         }
         drop(publishing);
@@ -154,6 +162,12 @@ impl<'a> Turn<'a> {
             promise.share.deliver();
         }
     }
+}
+
+/// What was derived waits for ten seconds until it is known where it stands in the journal, and until then the broker remembers each
+/// reading after it. So it is told of those alone that someone subscribed to, also someone who is away.
+fn is_worth_an_entry(publishing: &mut Publishing<'_>, reading: &Reading) -> bool {
+    !reading.source.is_derived || publishing.is_wanted(&reading.source.reading)
 }
 
 fn publish(publishing: &mut Publishing<'_>, message: Message) {

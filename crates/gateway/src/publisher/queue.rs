@@ -1,9 +1,10 @@
 //! What waits for the external broker: the oldest first, in bounded memory.
 
-use std::collections::VecDeque;
-use std::sync::atomic::AtomicBool;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
@@ -42,6 +43,9 @@ pub(super) struct Queue {
     bytes_max: usize,
     /// Handed to the sending task and not acknowledged yet.
     sending: usize,
+    /// What stands at topics until something else does, and is said again to each broker that comes back: the open alarms. Bounded by
+    /// the devices that are enrolled.
+    standing: BTreeMap<Arc<str>, Bytes>,
 }
 
 /// A reading waits as it is: its eight messages would take four times the memory.
@@ -120,6 +124,32 @@ impl Shared {
 
     pub(super) fn enqueue_backlog(&self, item: Item) {
         self.queue().backlog.push_back(item);
+        self.queued.notify_one();
+    }
+
+    /// Sends what stands at its topic from now on. While the broker is away it waits in the place of what stood there before.
+    pub(super) fn enqueue_standing(&self, message: Message) {
+        let mut queue = self.queue();
+        let Message { topic, payload, .. } = &message;
+        if payload.is_empty() {
+            queue.standing.remove(topic);
+        } else {
+            queue.standing.insert(Arc::clone(topic), payload.clone());
+        }
+        drop(queue);
+        // What is taken away must go from a broker that is away, too.
+        if message.payload.is_empty() || self.connected.load(Ordering::Relaxed) {
+            self.enqueue(Item::Message(message));
+        }
+    }
+
+    /// Says again what stands: the broker may have lost it, and has missed what changed while it was away.
+    pub(super) fn say_what_stands(&self) {
+        let standing: Vec<_> = {
+            let queue = self.queue();
+            queue.standing.iter().map(|(topic, payload)| Message::retained(topic, payload.clone())).collect()
+        };
+        standing.into_iter().for_each(|message| self.enqueue(Item::Message(message)));
         self.queued.notify_one();
     }
 

@@ -11,10 +11,11 @@ use vitalwire_protocol::batch::Decimal;
 use self::json::{ReadingJson, Value, write};
 use super::message::Message;
 use super::status::{OFFLINE, ONLINE};
+use crate::alarms::{AlarmChange, AlarmList, WardSummary};
 use crate::clock::rfc3339_millis;
 use crate::event::{Event, Status};
 use crate::reading::{BatchValues, ChannelValues, Reading, SampleText, Values};
-use crate::topics::{ChannelTopics, DeviceTopics, ROOT};
+use crate::topics::{ChannelTopics, DeviceTopics, ESCALATION, ROOT, WARD};
 
 /// Where messages go.
 pub(super) trait Sink {
@@ -84,12 +85,27 @@ pub(super) fn event(event: &Event) -> Message {
     Message::passing(&topic, event.to_json())
 }
 
+/// The open alarms of a patient, retained; what was retained goes when the list is taken away.
+pub(super) fn alarms(list: &AlarmList) -> Message {
+    Message::retained(&DeviceTopics::new(&list.device).alarm, list.to_json())
+}
+
+/// How many alarms are open in all, retained.
+pub(super) fn ward(summary: &WardSummary) -> Message {
+    Message::retained(&format!("{ROOT}/{WARD}").into(), summary.to_json())
+}
+
+/// An alarm that others are to be told of.
+pub(super) fn escalation(change: &AlarmChange) -> Message {
+    Message::passing(&format!("{ROOT}/{ESCALATION}").into(), change.to_escalation_json())
+}
+
 fn value_message(reading: &Reading, topic: &Arc<str>, text: impl Into<Bytes>) -> Message {
     Message { live_until_us: Some(reading.live_until_us()), ..Message::passing(topic, text) }
 }
 
 fn sample(reading: &Reading, text: &SampleText, with_values: bool, sink: &mut impl Sink) {
-    let topic = &reading.source.topics.reading;
+    let topic = &reading.source.reading;
     let mut json = sink.wants(topic).then(|| ReadingJson::new(reading.first_us, reading.assurance));
     if let Some(json) = &mut json {
         json.number("sequence", reading.sequence);
@@ -136,7 +152,7 @@ impl<'r> Moments<'r> {
     /// A moment at which only waveform channels have values makes no `reading`: at 250 Hz no one wants one a value.
     fn render(&self, sink: &mut impl Sink) {
         let source = &self.reading.source;
-        let wants_json = sink.wants(&source.topics.reading);
+        let wants_json = sink.wants(&source.reading);
         let is_wanted = |topics: &ChannelTopics, sink: &mut _| -> bool {
             self.with_values && topics.value.as_ref().is_some_and(|topic| Sink::wants(sink, topic))
         };
@@ -171,7 +187,7 @@ impl<'r> Moments<'r> {
                 }
             }
             if wants_json && moment.iter().any(|point| !point.channel.waveform) {
-                let topic = &self.reading.source.topics.reading;
+                let topic = &self.reading.source.reading;
                 sink.take(Message::passing(topic, self.reading(index, moment)));
             }
         }
@@ -204,10 +220,12 @@ impl<'r> Moments<'r> {
         let offset_us = moment.first().map_or(self.values.span.first_us, |point| point.offset_us);
         let mut json = ReadingJson::new(self.utc_us(offset_us), self.reading.assurance);
         json.number("uncertainty_ms", self.uncertainty_ms());
-        json.number("device_time_ms", self.values.time_ms + offset_us / 1_000);
+        if !self.reading.source.is_derived {
+            json.number("device_time_ms", self.values.time_ms + offset_us / 1_000);
+        }
         json.text("boot", format_args!("{:016x}", self.reading.boot));
         json.number("sequence", self.reading.sequence);
-        json.number("index", index);
+        json.number("index", self.values.first_index + index);
         for point in moment {
             json.value(point.channel, Value { text: point.value, plausible: point.plausible() });
         }

@@ -117,6 +117,7 @@ impl Connection {
         self.reported = None;
         self.shared.connected.store(true, Ordering::Relaxed);
         self.shared.metrics.broker_connected.set(1);
+        self.shared.say_what_stands();
         let waiting = self.shared.queue().items.len();
         tracing::info!(waiting, "broker connected");
     }

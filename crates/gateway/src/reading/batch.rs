@@ -48,6 +48,8 @@ pub(crate) struct BatchValues {
     /// The device's own clock.
     pub(crate) time_ms: u64,
     pub(crate) span: BatchSpan,
+    /// Which moment its first is: not 0 where moments of a batch are told before the others are there.
+    pub(crate) first_index: usize,
     /// In the order in which they were sent.
     channels: Box<[ChannelTable]>,
     /// Of all channels, one channel after the other.
@@ -95,7 +97,27 @@ impl BatchValues {
             }
         };
         let channels = batch.channels().map(table).collect();
-        Self { time_ms: batch.time_ms, span, channels, digits: digits.into() }
+        Self { time_ms: batch.time_ms, span, first_index: 0, channels, digits: digits.into() }
+    }
+
+    /// One moment of a batch whose moments are `interval_us` apart, with a value of each channel: index, scale, digits.
+    pub(crate) fn moment(time_ms: u64, place: usize, interval_us: u32, values: &[(u8, i8, i32)]) -> Self {
+        let delay_us = u32::try_from(place).unwrap_or(u32::MAX).saturating_mul(interval_us);
+        let offset_us = u64::from(delay_us);
+        let table = |(place, (index, scale, _)): (usize, &(u8, i8, i32))| ChannelTable {
+            index: *index,
+            interval_us,
+            delay_us,
+            scale: *scale,
+            digits: place..place + 1,
+        };
+        Self {
+            time_ms,
+            span: BatchSpan { first_us: offset_us, last_us: offset_us, values: values.len(), moments: 1 },
+            first_index: place,
+            channels: values.iter().enumerate().map(table).collect(),
+            digits: values.iter().map(|(_, _, digits)| *digits).collect(),
+        }
     }
 
     /// The values of a batch message out of the journal; `None` when it is none.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::Health;
 
+use crate::alarms::{AlarmError, Alarms, Silence, WhichAlarms};
 use crate::context::Context;
 use crate::feed::Feed;
 use crate::history::History;
@@ -79,6 +80,33 @@ impl ServerHandle {
     pub fn stats(&self) -> Stats {
         self.context.refresh_gauges();
         self.context.metrics.stats()
+    }
+
+    /// All open alarms, and the ward's counts.
+    #[must_use]
+    pub fn alarms(&self) -> Alarms {
+        self.context.surveillance.alarms()
+    }
+
+    /// Says that someone knows of alarms: `by` is who, as it goes on record. For how many that was news.
+    ///
+    /// # Errors
+    /// No such alarm is open, or name or reason cannot be kept.
+    pub async fn acknowledge(
+        &self,
+        which: WhichAlarms,
+        by: &str,
+        reason: Option<&str>,
+    ) -> Result<usize, AlarmError> {
+        self.context.surveillance.acknowledge(which, by.to_owned(), reason.map(str::to_owned)).await
+    }
+
+    /// Pauses a patient's alarms, or ends the pause.
+    ///
+    /// # Errors
+    /// The pause is too long, or no one is watched by this device.
+    pub async fn silence(&self, device: DeviceId, silence: Silence, by: &str) -> Result<(), AlarmError> {
+        self.context.surveillance.silence(device, silence, by.to_owned()).await
     }
 
     /// What devices measured, and the gaps in it, out of the journal.
