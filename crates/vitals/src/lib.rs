@@ -7,6 +7,7 @@
 extern crate alloc;
 
 pub mod alarm;
+mod math;
 pub mod monitor;
 pub mod score;
 pub mod wave;
