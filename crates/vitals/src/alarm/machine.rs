@@ -371,7 +371,8 @@ impl Alarms {
         }
         if let Some(pause) = &mut self.pause {
             pause.from_us = pause.from_us.saturating_add(back_us);
-            pause.until_us = pause.until_us.saturating_add(back_us);
+            let longest_us = now_us.saturating_add(i64::from(PAUSE_S_MAX) * US_PER_S);
+            pause.until_us = pause.until_us.saturating_add(back_us).min(longest_us);
         }
         self.open.iter_mut().for_each(|open| open.shift(back_us));
     }
