@@ -12,6 +12,7 @@ use vitalwire_broker::BrokerStats;
 
 use crate::admission::Admissions;
 use crate::enrolment::Enrolment;
+use crate::escalation::WebHooks;
 use crate::event::{DeviceEvent, Event, ServerEvent, Status};
 use crate::feed::Feed;
 use crate::identify::{Identifier, Identity};
@@ -36,6 +37,7 @@ pub(crate) struct Context {
     pub(crate) profiles: Profiles,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) feed: Feed,
+    pub(crate) web_hooks: WebHooks,
     pub(crate) publisher: Publisher,
     pub(crate) intake: Arc<Intake>,
     pub(crate) surveillance: Desk,

@@ -20,6 +20,7 @@ mod control;
 mod data_folder;
 mod enrolment;
 mod erasure;
+mod escalation;
 mod event;
 mod feed;
 mod frames;

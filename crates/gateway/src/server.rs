@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::control::Control;
 use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
+use crate::escalation::WebHooks;
 use crate::event::ServerEvent;
 use crate::feed::Feed;
 use crate::identify::Identifier;
@@ -150,6 +151,7 @@ impl Server {
             device_proxies: config.device_proxies,
             data: config.data,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
+            web_hooks: WebHooks::new().0,
             feed,
             publisher,
             surveillance: Desk::new().0,
