@@ -18,4 +18,4 @@ pub use limits::{
     Limits, LimitsError, RATE_HYSTERESIS, Signals, TEMPERATURE_HYSTERESIS, Tenths, delay_s_max,
 };
 pub use machine::{Alarms, AskError, Step, Which};
-pub use words::{NAME_CHARS_MAX, REASON_CHARS_MAX, WordsError, check_name, check_reason};
+pub use words::{NAME_LEN_MAX, REASON_LEN_MAX, WordsError, check_name, check_reason};
