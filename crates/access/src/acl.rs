@@ -9,6 +9,9 @@ use crate::{DeviceId, Role};
 const PICO: &str = "Pico";
 /// Root of our topics, `vitalwire/<version>/<id>/…`.
 const VITALWIRE: &str = "vitalwire";
+/// What stands in a device's place in the topics of the server itself, `vitalwire/<version>/alarms`: of all devices, so only for who
+/// sees all, also when a device has that name.
+pub const OF_THE_SERVER: [&str; 3] = ["alarms", "escalation", "event"];
 
 /// Whether the role may subscribe to the filter, also when a stored session brings it back.
 #[must_use]
@@ -56,7 +59,7 @@ fn reader_may_subscribe(role: &Role, filter: &str) -> bool {
     let (root, second, third) = (levels.next(), levels.next(), levels.next());
     let device = match root {
         Some(PICO) => second,
-        Some(VITALWIRE) => third,
+        Some(VITALWIRE) => third.filter(|level| !OF_THE_SERVER.contains(level)),
         _ => return false,
     };
     let version_is_literal = root == Some(PICO) || second.is_some_and(|level| level != "+" && level != "#");
@@ -121,6 +124,19 @@ mod tests {
             assert_eq!(may_subscribe(&Role::Admin, filter), admin, "admin {filter}");
             assert_eq!(may_subscribe(&ALL, filter), all, "reader of all {filter}");
             assert_eq!(may_subscribe(&named(), filter), scoped, "reader of two {filter}");
+        }
+    }
+
+    #[test]
+    fn a_device_called_like_a_topic_of_the_server_opens_none_of_them() {
+        let ids = OF_THE_SERVER.map(|id| id.parse().unwrap());
+        let role = Role::Reader { devices: Scope::Named(ids.into()) };
+        for id in OF_THE_SERVER {
+            for filter in [format!("vitalwire/v1/{id}"), format!("vitalwire/v1/{id}/#")] {
+                assert!(!may_subscribe(&role, &filter), "{filter}");
+                assert!(may_subscribe(&ALL, &filter), "{filter}");
+            }
+            assert!(may_subscribe(&role, &format!("Pico/{id}/#")));
         }
     }
 

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use vitalwire_access::{Role as PersonRole, Scope, UserName};
+use vitalwire_access::acl::OF_THE_SERVER;
+use vitalwire_access::{DeviceId, Role as PersonRole, Scope, UserName};
 
 use crate::text::erlang;
 use crate::user::{Role, User};
@@ -41,11 +42,15 @@ fn rules(role: &Role) -> Vec<Rule> {
         Role::Person(PersonRole::Reader { devices: Scope::All }) => vec![("allow", "subscribe", ours())],
         Role::Person(PersonRole::Reader { devices: Scope::Named(devices) }) if devices.is_empty() => vec![],
         Role::Person(PersonRole::Reader { devices: Scope::Named(devices) }) => {
-            let filters =
-                devices.iter().flat_map(|id| [format!("Pico/{id}/#"), format!("vitalwire/v1/{id}/#")]);
-            vec![("allow", "subscribe", filters.collect())]
+            vec![("allow", "subscribe", devices.iter().flat_map(of_device).collect())]
         }
     }
+}
+
+/// Below the root of ours a device may have the place of the server's own topics, which are of all devices.
+fn of_device(id: &DeviceId) -> impl Iterator<Item = String> {
+    let ours = (!OF_THE_SERVER.contains(&id.as_str())).then(|| format!("vitalwire/v1/{id}/#"));
+    std::iter::once(format!("Pico/{id}/#")).chain(ours)
 }
 
 fn who(name: &UserName) -> String {
@@ -88,6 +93,7 @@ mod tests {
             user("nurse", all),
             reader("family", &["bed_07", "bed_08"]),
             reader("former", &[]),
+            reader("odd", &["alarms"]),
         ];
         assert_eq!(
             acl(&users).strip_prefix(HEAD).unwrap(),
@@ -96,6 +102,7 @@ mod tests {
 {allow, {username, "admin"}, all, ["#"]}.
 {allow, {username, "nurse"}, subscribe, ["Pico/#", "vitalwire/#"]}.
 {allow, {username, "family"}, subscribe, ["Pico/bed_07/#", "vitalwire/v1/bed_07/#", "Pico/bed_08/#", "vitalwire/v1/bed_08/#"]}.
+{allow, {username, "odd"}, subscribe, ["Pico/alarms/#"]}.
 {deny, all}.
 "##
         );
