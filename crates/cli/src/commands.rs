@@ -14,6 +14,7 @@ pub(crate) mod journal;
 pub(crate) mod man;
 pub(crate) mod master_key;
 pub(crate) mod mqtt;
+pub(crate) mod patient;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscribe;
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// Enrol, list, re-key, revoke and erase devices
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Say who wears a device, show it, move and discharge patients
+    #[command(subcommand)]
+    Patient(patient::PatientCommand),
     /// Add, list and remove MQTT users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -122,6 +126,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args, cli.log.log_format, out),
         Command::Init(args) => init::run(&args, out),
         Command::Device(command) => device::run(command, out),
+        Command::Patient(command) => patient::run(command, out),
         Command::User(command) => user::run(command, out),
         Command::Emqx(command) => emqx::run(command, out),
         Command::MasterKey(command) => master_key::run(command, out),

@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 30] = [
+const PRINTING: [&str; 37] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device links --data {DATA}",
@@ -56,6 +56,13 @@ const PRINTING: [&str; 30] = [
     "device list --json --data {DATA}",
     "device show patient_01 --data {DATA}",
     "device import {DATA}/none.txt --data {DATA}",
+    "patient set patient_01 --name Ana --json --data {DATA}",
+    "patient show patient_01 --data {DATA}",
+    "patient show patient_01 --json --data {DATA}",
+    "patient list --data {DATA}",
+    "patient list --all --json --data {DATA}",
+    "patient move patient_01 --to patient_02 --json --data {DATA}",
+    "patient discharge patient_02 --json --data {DATA}",
     "user list --data {DATA}",
     "user list --json --data {DATA}",
     "master-key rotate --data {DATA}",

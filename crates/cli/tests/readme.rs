@@ -128,6 +128,11 @@ const LINES: &[Line] = &[
         &[],
         Run("Temperature of bed_07"),
     ),
+    ("vitalwire patient set bed_07 --name 'Ana M.' --bed 7 --data ./data", &[], Run("")),
+    ("vitalwire patient set bed_07 --new --name 'Bo K.' --data ./data", &[], Run("")),
+    ("vitalwire patient show bed_07 --data ./data", &[], Run("Bo K.")),
+    ("vitalwire history --stay 1 --channel Temperature --data ./data", &[], Run("Temperature of")),
+    ("vitalwire patient discharge bed_07 --data ./data", &[], Run("")),
     ("vitalwire device psk bed_07 --data ./data", &[], Run("psk: ")),
     (
         "openssl s_client -connect 127.0.0.1:9998 -tls1_3 -ciphersuites TLS_AES_128_GCM_SHA256 -psk_identity <identity> -psk <psk>",

@@ -8,6 +8,7 @@ mod value;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use vitalwire_access::DeviceId;
@@ -15,6 +16,7 @@ use vitalwire_journal::{
     BUCKETS_MAX, Bucket, Buckets, Downsampler, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
     JournalError, Point,
 };
+use vitalwire_registry::{StayId, Timeline};
 
 pub use self::error::HistoryError;
 use self::fold::Fold;
@@ -46,6 +48,20 @@ pub struct HistoryQuery {
 pub struct History {
     file: HistoryFile,
     profiles: Profiles,
+    only: Option<Only>,
+}
+
+/// One stay of a device: no value of another one is handed out.
+#[derive(Clone, Debug)]
+struct Only {
+    stay: StayId,
+    timeline: Arc<Timeline>,
+}
+
+impl Only {
+    fn has(&self, time_us: i64, position: u64) -> bool {
+        self.timeline.stay_at(time_us, position) == Some(self.stay)
+    }
 }
 
 impl History {
@@ -58,7 +74,14 @@ impl History {
     }
 
     pub(crate) fn new(file: HistoryFile, profiles: Profiles) -> Self {
-        Self { file, profiles }
+        Self { file, profiles, only: None }
+    }
+
+    /// The same for one stay of a device, by the device's timeline: what was measured in other stays is left out, whatever range is
+    /// asked for. For queries about that device alone.
+    #[must_use]
+    pub fn of_stay(&self, stay: StayId, timeline: Timeline) -> Self {
+        Self { only: Some(Only { stay, timeline: Arc::new(timeline) }), ..self.clone() }
     }
 
     /// Whether the journal holds, or held, anything of the device that was not erased.
@@ -100,7 +123,8 @@ impl History {
         if !known.contains(&query.channel) {
             return Err(HistoryError::UnknownChannel { wanted: query.channel.clone(), known });
         }
-        let mut fold = Fold::new(query.channel.clone(), from_us..to_us, self.profiles.clone(), state, step);
+        let (range_us, only) = (from_us..to_us, self.only.clone());
+        let mut fold = Fold::new(query.channel.clone(), range_us, only, self.profiles.clone(), state, step);
         let mut after = None;
         loop {
             let page =

@@ -1,6 +1,7 @@
 //! `vitalwire history`: what a device measured, out of the journal, also while a server writes it. Changes nothing.
 
 mod raw;
+mod scope;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -10,8 +11,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{Bucket, Gap, GapState, History, HistoryQuery, is_unmapped};
+use vitalwire_gateway::{Bucket, Gap, GapState, History, is_unmapped};
+use vitalwire_registry::{Registry, StayId};
 
+use self::scope::View;
 use crate::args::DataArgs;
 use crate::output::Output;
 
@@ -36,6 +39,12 @@ Times are UTC. `at the latest` marks those that no one could map to UTC: the
 values were measured then or before. With --json one object a line. A range
 without values gives an empty result and exit status 0.
 
+It shows one stay: when it was said who wears the device, what was measured
+in earlier stays is left out, and a line on standard error says so. --stay shows
+such a one, all of it, on each device that the patient had (`vitalwire patient
+show` lists them). Then no device is named:
+  vitalwire history --stay 12 --channel Temperature --data ./data
+
 It shows patients' values: mind where you pipe it.";
 
 /// Gaps that are listed.
@@ -49,13 +58,17 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 #[command(after_help = EXAMPLES)]
 pub(crate) struct HistoryArgs {
     /// The device
-    device: DeviceId,
+    #[arg(required_unless_present = "stay", conflicts_with = "stay")]
+    device: Option<DeviceId>,
+    /// A stay, on all devices that the patient had in it, instead of a device
+    #[arg(long, value_name = "N")]
+    stay: Option<StayId>,
     /// A channel of its profile
     #[arg(long, value_name = "NAME", default_value = "Temperature")]
     channel: String,
-    /// So long back from now, such as 90s, 15m, 8h, 7d
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
-    last: Duration,
+    /// So long back from now, such as 90s, 15m, 8h, 7d [default: 1h, of a stay all]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    last: Option<Duration>,
     /// From this time on (RFC 3339), instead of --last
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_rfc3339_weak)]
     from: Option<SystemTime>,
@@ -78,46 +91,40 @@ pub(crate) struct HistoryArgs {
 /// Runs `vitalwire history`.
 ///
 /// # Errors
-/// When there is no journal, the range makes no sense, or there is no such device or channel.
+/// When there is no journal, the range makes no sense, or there is no such device, channel or stay.
 pub(crate) fn run(args: &HistoryArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().build().context("cannot start the event loop")?;
-    let to = args.to.unwrap_or_else(SystemTime::now);
-    let from = match args.from {
-        Some(from) => from,
-        None => to.checked_sub(args.last).context("--last reaches further back than time does")?,
-    };
-    let query = HistoryQuery { device: args.device.clone(), channel: args.channel.clone(), from, to };
-    runtime.block_on(async {
-        let folder = args.data.data.display();
-        let history = History::open(&args.data.data)
-            .with_context(|| format!("no history in {folder} (a server that ran there makes it)"))?;
-        if !history.knows(&args.device).await? {
-            check_enrolled(args)?;
-        }
-        if args.raw {
-            return raw::write(&history, &query, args.json, out).await;
-        }
-        let buckets = history.buckets(&query, args.points).await?;
-        if args.json {
-            for bucket in &buckets {
-                writeln!(out, "{}", serde_json::to_string(&Row::from(bucket))?)?;
-            }
-        } else {
-            let gaps = history.gaps(&args.device, GAPS_SHOWN).await?;
-            write!(out, "{}", table(args, &buckets, &gaps))?;
-        }
-        Ok(())
-    })?;
+    let folder = args.data.data.display();
+    let history = History::open(&args.data.data)
+        .with_context(|| format!("no history in {folder} (a server that ran there makes it)"))?;
+    for view in runtime.block_on(scope::views(args, &history))? {
+        runtime.block_on(show(args, &view, out))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Shows what is asked for of one device.
+async fn show(args: &HistoryArgs, view: &View, out: &mut Output<'_>) -> anyhow::Result<()> {
+    let View { history, query, .. } = view;
+    if args.raw {
+        return raw::write(view, args.json, out).await;
+    }
+    let buckets = history.buckets(query, args.points).await?;
+    if args.json {
+        for bucket in &buckets {
+            writeln!(out, "{}", serde_json::to_string(&Row::new(bucket, view))?)?;
+        }
+        return Ok(());
+    }
+    // What a device lost is not known by time.
+    let gaps = if view.is_present() { history.gaps(&query.device, GAPS_SHOWN).await? } else { Vec::new() };
+    write!(out, "{}", table(view, &buckets, &gaps))?;
+    Ok(())
+}
+
 /// A device that the journal does not know may have sent nothing yet; or its name is misspelt.
-fn check_enrolled(args: &HistoryArgs) -> anyhow::Result<()> {
-    let device = &args.device;
-    let registry = args.data.open().with_context(|| {
-        format!("the journal has nothing of {device}, and whether it is enrolled cannot be looked up")
-    })?;
+fn check_enrolled(device: &DeviceId, registry: &Registry) -> anyhow::Result<()> {
     let directory = registry.directory()?;
     if directory.devices.contains_key(device) {
         return Ok(());
@@ -136,7 +143,10 @@ fn check_enrolled(args: &HistoryArgs) -> anyhow::Result<()> {
 
 /// A stretch of time for other programs.
 #[derive(Serialize)]
-struct Row {
+struct Row<'a> {
+    /// Of a stay, which may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
     start: String,
     samples: u64,
     min: f64,
@@ -149,11 +159,12 @@ struct Row {
     gap_within: bool,
 }
 
-impl From<&Bucket> for Row {
-    fn from(bucket: &Bucket) -> Self {
+impl<'a> Row<'a> {
+    fn new(bucket: &Bucket, view: &'a View) -> Self {
         let Bucket { start_us, samples, min, mean, max, gap_before, gap_within, .. } = *bucket;
         let (uncertainty_ms, unmapped) = (bucket.uncertainty_us.div_ceil(1_000), is_unmapped(bucket));
         Self {
+            device: view.named_device(),
             start: time(start_us),
             samples,
             min,
@@ -172,13 +183,13 @@ fn time(utc_us: i64) -> String {
     humantime::format_rfc3339_millis(SystemTime::UNIX_EPOCH + since).to_string()
 }
 
-fn table(args: &HistoryArgs, buckets: &[Bucket], gaps: &[Gap]) -> String {
+fn table(view: &View, buckets: &[Bucket], gaps: &[Gap]) -> String {
     let mut text = String::new();
     let lowest = buckets.iter().map(|bucket| bucket.mean).fold(f64::INFINITY, f64::min);
     let highest = buckets.iter().map(|bucket| bucket.mean).fold(f64::NEG_INFINITY, f64::max);
     let mut line =
         |arguments: std::fmt::Arguments<'_>| writeln!(text, "{arguments}").expect("a String takes all");
-    line(format_args!("{} of {}", args.channel, args.device));
+    line(format_args!("{}", view.title()));
     line(format_args!("{:<24} {:>9} {:>9} {:>9} {:>8}", "from (UTC)", "min", "mean", "max", "samples"));
     if buckets.is_empty() {
         line(format_args!("no values in this time"));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use vitalwire_journal::Stored;
 use vitalwire_profile::{ChannelProfile, Profile};
 
+use super::Only;
 use super::error::HistoryError;
 use super::value::{Digits, Number, Page, Value};
 use crate::profiles::{PICO, Profiles};
@@ -21,6 +22,7 @@ const WAITING_VALUES_MAX: usize = 65_536;
 pub(super) struct Fold<S, F> {
     channel: String,
     range_us: Range<i64>,
+    only: Option<Only>,
     profiles: Profiles,
     /// The profile of the values that wait, in which the channel stands at this place.
     source: Option<(Arc<Profile>, usize)>,
@@ -35,10 +37,18 @@ pub(super) struct Fold<S, F> {
 }
 
 impl<S, F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()>> Fold<S, F> {
-    pub(super) fn new(channel: String, range_us: Range<i64>, profiles: Profiles, state: S, step: F) -> Self {
+    pub(super) fn new(
+        channel: String,
+        range_us: Range<i64>,
+        only: Option<Only>,
+        profiles: Profiles,
+        state: S,
+        step: F,
+    ) -> Self {
         Self {
             channel,
             range_us,
+            only,
             profiles,
             source: None,
             interval_us: 0,
@@ -109,9 +119,12 @@ impl<S, F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()>> Fold<S, F> {
     /// A batch says the interval between its values, frames come at the profile's rate.
     fn add(&mut self, channel: &ChannelProfile, stored: &Stored, body: &Body) {
         let (first_us, uncertainty_us) = (stored.entry.first_us, stored.entry.uncertainty_us);
-        let (waiting, range_us) = (&mut self.waiting, &self.range_us);
+        let (waiting, range_us, only) = (&mut self.waiting, &self.range_us, &self.only);
+        let is_wanted = |time_us| {
+            range_us.contains(&time_us) && only.as_ref().is_none_or(|only| only.has(time_us, stored.position))
+        };
         let mut take = |time_us, digits| {
-            if range_us.contains(&time_us) {
+            if is_wanted(time_us) {
                 waiting.push(Value { time_us, uncertainty_us, number: Number(digits) });
             }
         };
@@ -155,6 +168,7 @@ impl<S, F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()>> Fold<S, F> {
 #[cfg(test)]
 mod tests {
     use vitalwire_journal::{Assurance, Entry};
+    use vitalwire_registry::{Border, StayId, Timeline};
 
     use super::*;
     use crate::reading::{SampleBody, batch_body, samples_body};
@@ -188,13 +202,22 @@ mod tests {
 
     /// All values of `channel` in a range, and how many pages they came in.
     fn fold(channel: &str, range_us: Range<i64>, entries: Vec<Stored>) -> (Vec<(i64, String)>, usize) {
+        fold_of(None, channel, range_us, entries)
+    }
+
+    fn fold_of(
+        only: Option<Only>,
+        channel: &str,
+        range_us: Range<i64>,
+        entries: Vec<Stored>,
+    ) -> (Vec<(i64, String)>, usize) {
         let step = |(found, pages): &mut (Vec<(i64, String)>, usize), page: &Page<'_>| {
             found.extend(page.values.iter().map(|value| (value.time_us, value.number.to_string())));
             *pages += 1;
             ControlFlow::Continue(())
         };
         let profiles = Profiles::load(std::path::Path::new("/nowhere")).unwrap();
-        let mut fold = Fold::new(channel.to_owned(), range_us, profiles, (Vec::new(), 0), step);
+        let mut fold = Fold::new(channel.to_owned(), range_us, only, profiles, (Vec::new(), 0), step);
         for entry in entries {
             fold.take(vec![entry]);
         }
@@ -238,13 +261,34 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_across_a_border_is_divided_and_nothing_is_left_out_or_doubled() {
+        let stay = |number| StayId::new(number).unwrap();
+        let border = |number, time_us, position| Border { stay: stay(number), time_us, position };
+        // The third began when the clock had been set back.
+        let borders = vec![border(1, 0, 0), border(2, 50_000, 10), border(3, 30_000, 20)];
+        let timeline = Arc::new(Timeline { borders, has_patients: true });
+        let values = [1, 2, 3, 4, 5, 6, 7, 8];
+        let entries =
+            || [9, 10, 11, 20, 21].map(|position| batch(position, 10_000, &values, 10_000)).to_vec();
+        let of = |number| {
+            let only = Only { stay: stay(number), timeline: Arc::clone(&timeline) };
+            let (found, _) = fold_of(Some(only), "Temperature", 0..i64::MAX, entries());
+            found.into_iter().map(|(time_us, _)| time_us / 10_000).collect::<Vec<_>>()
+        };
+        assert_eq!(of(1), [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8]);
+        assert_eq!(of(2), [5, 5, 6, 6, 7, 7, 8, 8]);
+        assert_eq!(of(3), [3, 4, 5, 6, 7, 8]);
+        assert_eq!(of(4), [0; 0]);
+    }
+
+    #[test]
     fn it_ends_when_the_step_says_so() {
         let step = |pages: &mut usize, _: &Page<'_>| {
             *pages += 1;
             ControlFlow::Break(())
         };
         let profiles = Profiles::load(std::path::Path::new("/nowhere")).unwrap();
-        let mut fold = Fold::new("Temperature".to_owned(), 0..i64::MAX, profiles, 0, step);
+        let mut fold = Fold::new("Temperature".to_owned(), 0..i64::MAX, None, profiles, 0, step);
         let values = vec![1; 5_000];
         fold.take(vec![batch(1, 0, &values, 2_000), batch(2, 60_000_000, &values, 2_000)]);
         assert!(fold.is_ended());

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
-use vitalwire_gateway::{History, HistoryQuery, Page, Value};
+use vitalwire_gateway::{Page, Value};
 
+use super::scope::View;
 use crate::output::Output;
 
 /// Pages that wait to be written. When full, no more are read: a pager may take its time.
@@ -16,20 +17,17 @@ const PAGES_WAITING_MAX: usize = 2;
 ///
 /// # Errors
 /// When the range or the channel makes no sense, the journal cannot be read, or nothing more can be written.
-pub(super) async fn write(
-    history: &History,
-    query: &HistoryQuery,
-    json: bool,
-    out: &mut Output<'_>,
-) -> anyhow::Result<()> {
+pub(super) async fn write(view: &View, json: bool, out: &mut Output<'_>) -> anyhow::Result<()> {
+    let View { history, query, .. } = view;
     let (sender, mut pages) = mpsc::channel::<String>(PAGES_WAITING_MAX);
     if !json {
-        writeln!(out, "{} of {}", query.channel, query.device)?;
+        writeln!(out, "{}", view.title())?;
         writeln!(out, "{:<27} {:>14} {:<8} uncertainty", "time (UTC)", "value", "unit")?;
     }
+    let device = view.named_device().map(str::to_owned);
     let read = async {
         let hand_on = move |sender: &mut mpsc::Sender<String>, page: &Page<'_>| {
-            match sender.blocking_send(lines(page, json)) {
+            match sender.blocking_send(lines(page, json, device.as_deref())) {
                 Ok(()) => ControlFlow::Continue(()),
                 // The writer gave up.
                 Err(_) => ControlFlow::Break(()),
@@ -49,10 +47,11 @@ pub(super) async fn write(
     Ok(())
 }
 
-fn lines(page: &Page<'_>, json: bool) -> String {
+fn lines(page: &Page<'_>, json: bool, device: Option<&str>) -> String {
     let mut text = String::with_capacity(page.values.len() * 96);
     for value in page.values {
-        let written = if json { json_line(&mut text, page, value) } else { line(&mut text, page, value) };
+        let written =
+            if json { json_line(&mut text, page, value, device) } else { line(&mut text, page, value) };
         written.expect("a String takes all");
     }
     text
@@ -70,12 +69,14 @@ fn line(text: &mut String, page: &Page<'_>, value: &Value) -> std::fmt::Result {
 }
 
 /// The number as the device sent it: what devices may send is a number of JSON, too.
-fn json_line(text: &mut String, page: &Page<'_>, value: &Value) -> std::fmt::Result {
+fn json_line(text: &mut String, page: &Page<'_>, value: &Value, device: Option<&str>) -> std::fmt::Result {
+    // A device's name has no character that JSON would want in another form.
+    let device = device.map_or_else(String::new, |device| format!(r#""device":"{device}","#));
     let unit = serde_json::Value::from(page.channel.unit.as_str());
     let unmapped = if value.is_unmapped() { r#","unmapped":true"# } else { "" };
     writeln!(
         text,
-        r#"{{"time":"{}","value":{},"unit":{unit},"uncertainty_ms":{}{unmapped}}}"#,
+        r#"{{{device}"time":"{}","value":{},"unit":{unit},"uncertainty_ms":{}{unmapped}}}"#,
         time(value),
         value.number,
         uncertainty_ms(value)
