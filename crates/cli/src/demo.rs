@@ -1,6 +1,7 @@
 //! The demonstration: fresh secrets, a server, a fleet of modelled patients and a real MQTT subscriber that counts.
 //! Everything goes over real sockets; nothing is counted that the subscriber did not receive.
 
+mod findings;
 mod parts;
 mod report;
 mod setup;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use vitalwire_protocol::Variant;
 use vitalwire_registry::Protocol;
 use vitalwire_simulator::fleet::{FleetConfig, FleetDevice, FleetObserver, FleetReport};
+use vitalwire_simulator::patient::EventOf;
 
 use crate::limits;
 
@@ -32,6 +34,10 @@ use crate::limits;
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
 /// Milliseconds of values in a batch: short, so that the waves on the screen flow.
 const BATCH_MS: u32 = 250;
+/// It crosses the limit, 38.5 °C, after about 4 of the 6 s.
+const FEVER: &str = "fever at=20s to=39.5 rise=6s";
+/// Whose it is, from 1, where there are so many.
+const FEVERISH: usize = 2;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -72,6 +78,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     config.rate_hz = plan.rate_hz;
     config.duration = plan.duration;
     config.link.batch_ms = BATCH_MS;
+    config.events = events(plan.devices)?;
     let ended = CancellationToken::new();
     let fleet = FleetThread::start(config, Arc::clone(&observer), ended.clone())?;
 
@@ -87,6 +94,12 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
     server.stop()?;
     watched?;
     Ok(report(plan, &locked(&tally), &observer, &done))
+}
+
+/// One of the patients gets a fever, so that there is an alarm to see.
+fn events(devices: usize) -> anyhow::Result<Vec<EventOf>> {
+    let patient = devices.min(FEVERISH);
+    Ok(vec![format!("{FEVER} device={patient}").parse()?])
 }
 
 fn locked(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
@@ -187,5 +200,6 @@ fn report(plan: &Plan, tally: &Tally, observer: &FleetObserver, done: &FleetRepo
         lost: sent.saturating_sub(delivered),
         connect_ms: Percentiles::of_durations(connect),
         latency_ms: Percentiles::of_micros(tally.delay_us()),
+        alarms: tally.alarms_seen(),
     }
 }

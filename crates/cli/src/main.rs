@@ -19,7 +19,6 @@ mod output;
 mod pico;
 mod private_file;
 mod processes;
-mod pulse;
 mod rotation;
 mod safety;
 mod secrets;

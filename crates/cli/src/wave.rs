@@ -4,7 +4,8 @@ use ratatui::style::Color;
 use ratatui::symbols::Marker;
 use ratatui::widgets::canvas::{Canvas, Context, Line};
 
-use crate::pulse::{Point, gap_seconds};
+/// A wave's points: seconds since some moment, and value.
+pub(crate) type Point = (f64, f64);
 
 /// What of a wave is visible: from `now - seconds` to `now`, with the values' range.
 pub(crate) struct Window<'a> {
@@ -47,4 +48,10 @@ impl<'a> Window<'a> {
             },
         )
     }
+}
+
+/// From how many seconds without a point on there is a gap in the wave.
+fn gap_seconds(points: usize, span: f64) -> f64 {
+    let intervals = u32::try_from(points.max(2) - 1).unwrap_or(u32::MAX);
+    (6.0 * span / f64::from(intervals)).max(0.3)
 }

@@ -84,7 +84,7 @@ const LINES: &[Line] = &[
         Run("\"lost\":0"),
     ),
     (
-        r#"{"devices":50,"served":50,"sent":10000,"acknowledged":9800,"delivered":10000,"lost":0,"connect_ms":{"p50":…,"p99":…},"latency_ms":{"p50":…,"p99":…}}"#,
+        r#"{"devices":50,"served":50,"sent":10000,"acknowledged":9800,"delivered":10000,"lost":0,"connect_ms":{"p50":…,"p99":…},"latency_ms":{"p50":…,"p99":…},"alarms":{}}"#,
         &[],
         Json,
     ),

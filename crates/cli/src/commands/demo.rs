@@ -22,7 +22,8 @@ Everything is real but the patients: devices encrypt and send over TCP, the
 gateway identifies and decrypts them, the broker hands each value to an MQTT
 client that counts. With --json or without a terminal the last line is
   {\"devices\":…,\"served\":…,\"sent\":…,\"acknowledged\":…,\"delivered\":…,
-   \"lost\":…,\"connect_ms\":{\"p50\":…,\"p99\":…},\"latency_ms\":{…}}
+   \"lost\":…,\"connect_ms\":{\"p50\":…,\"p99\":…},\"latency_ms\":{…},
+   \"alarms\":{\"temperature-high\":1}}
 where a reading is acknowledged when the server told its device that it holds
 it (frames are not acknowledged), and delivered when it and its seven values
 arrived; connect_ms runs from the start of a device's TCP connect to its first

@@ -1,5 +1,6 @@
 //! The result of a demonstration: the one JSON line that other tools read, and the same for people.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -17,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) lost: u64,
     pub(crate) connect_ms: Percentiles,
     pub(crate) latency_ms: Percentiles,
+    /// How many alarms there were of each condition.
+    pub(crate) alarms: BTreeMap<String, usize>,
 }
 
 /// Median and 99th percentile in milliseconds; `null` when nothing was measured.
@@ -35,10 +38,20 @@ impl Report {
     /// The report as lines for people.
     pub(crate) fn for_people(&self) -> String {
         let verdict = if self.is_complete() { "nothing lost" } else { "NOT everything arrived" };
-        let Self { devices, served, sent, acknowledged, delivered, lost, connect_ms, latency_ms } = self;
+        let Self { devices, served, sent, acknowledged, delivered, lost, connect_ms, latency_ms, alarms } =
+            self;
+        let alarms = match alarms.is_empty() {
+            true => "none".to_owned(),
+            false => alarms
+                .iter()
+                .map(|(condition, count)| format!("{count} × {condition}"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
         format!(
             "{verdict}: {served} of {devices} devices served, {sent} readings sent, {acknowledged} acknowledged, {delivered} delivered, {lost} lost\n\
-             first reading after {connect_ms}; device to subscriber {latency_ms}"
+             first reading after {connect_ms}; device to subscriber {latency_ms}\n\
+             alarms: {alarms}"
         )
     }
 }
@@ -95,6 +108,7 @@ mod tests {
             lost: 0,
             connect_ms,
             latency_ms,
+            alarms: BTreeMap::from([("temperature-high".to_owned(), 1)]),
         }
     }
 
@@ -103,7 +117,7 @@ mod tests {
         let line = serde_json::to_string(&report()).unwrap();
         let expected = concat!(
             r#"{"devices":5,"served":5,"sent":1000,"acknowledged":800,"delivered":1000,"lost":0,"#,
-            r#""connect_ms":{"p50":1.25,"p99":4.0},"latency_ms":{"p50":1.25,"p99":4.0}}"#
+            r#""connect_ms":{"p50":1.25,"p99":4.0},"latency_ms":{"p50":1.25,"p99":4.0},"alarms":{"temperature-high":1}}"#
         );
         assert_eq!(line, expected);
     }

@@ -2,10 +2,12 @@
 //! subscriber wait. Draws nothing.
 
 use vitalwire_protocol::Channel;
+use vitalwire_vitals::alarm::Priority;
 
+use super::findings::Alarms;
 use super::report::Percentiles;
 use super::tally::{DeviceTally, Tally};
-use crate::pulse::{self, Point};
+use crate::wave::Point;
 
 /// Over how long a device's rate is measured, in seconds.
 const RATE_SECONDS: f64 = 2.0;
@@ -18,6 +20,8 @@ pub(crate) struct Snapshot {
     pub(crate) served: usize,
     pub(crate) delivered: u64,
     pub(crate) latency: Percentiles,
+    /// Of all patients, how many are open, and the most urgent priority.
+    pub(crate) alarms: Option<(usize, Priority)>,
     pub(crate) detail: Option<Detail>,
 }
 
@@ -32,6 +36,7 @@ pub(crate) struct Row {
     pub(crate) acceleration: [String; 3],
     pub(crate) rate: f64,
     pub(crate) latency: Percentiles,
+    pub(crate) alarms: Alarms,
 }
 
 /// The selected device, with its topics.
@@ -44,6 +49,7 @@ pub(crate) struct Detail {
     pub(crate) peer: [String; 2],
     pub(crate) gateway: [String; 2],
     pub(crate) sequence: u64,
+    pub(crate) alarms: Alarms,
 }
 
 impl Snapshot {
@@ -58,9 +64,15 @@ impl Snapshot {
             served: tally.served(),
             delivered: tally.delivered(),
             latency: Percentiles::of_micros(tally.delay_us()),
-            detail: tally.devices.get(selected).map(detail),
+            alarms: alarms(tally),
+            detail: tally.devices.get(selected).map(|device| detail(device, now)),
         }
     }
+}
+
+fn alarms(tally: &Tally) -> Option<(usize, Priority)> {
+    let open = || tally.devices.iter().flat_map(|device| &device.alarms.open);
+    Some((open().count(), open().map(|alarm| alarm.priority).max()?))
 }
 
 fn row(index: usize, device: &DeviceTally, now: f64) -> Row {
@@ -71,7 +83,8 @@ fn row(index: usize, device: &DeviceTally, now: f64) -> Row {
         index,
         id: device.id.clone(),
         speaks: device.speaks,
-        pulse_per_minute: pulse::rate_per_minute(&wave),
+        pulse_per_minute: device.rate_per_minute(now),
+        alarms: device.alarms.clone(),
         rate: rate(&wave, now),
         wave,
         temperature: text(device, Channel::Temp),
@@ -80,11 +93,12 @@ fn row(index: usize, device: &DeviceTally, now: f64) -> Row {
     }
 }
 
-fn detail(device: &DeviceTally) -> Detail {
+fn detail(device: &DeviceTally, now: f64) -> Detail {
     let wave: Vec<Point> = device.wave.iter().copied().collect();
     Detail {
         id: device.id.clone(),
-        pulse_per_minute: pulse::rate_per_minute(&wave),
+        pulse_per_minute: device.rate_per_minute(now),
+        alarms: device.alarms.clone(),
         wave,
         texts: device.texts.clone(),
         status: device.status.clone(),

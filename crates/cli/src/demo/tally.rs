@@ -1,21 +1,24 @@
 //! What the subscriber has seen: counts, delays and, when someone looks, the latest values. Counts only what came
 //! out of the broker's socket.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use vitalwire_protocol::Channel;
 
+use super::findings::{self, Alarms, Rate};
 use super::topic::{End, Kind};
-use crate::pulse::Point;
+use crate::wave::Point;
 
 /// A reading is eight messages: the reading as a whole and its seven values.
 const MESSAGES_PER_READING: usize = 8;
 /// Longest delay that is told apart, in microseconds.
 const DELAY_US_MAX: u64 = 60_000_000;
-/// How much of the wave is kept, in seconds: enough for a pulse rate.
-const WAVE_SECONDS: f64 = 12.0;
+/// How much of the wave is kept, in seconds: a little more than is shown.
+const WAVE_SECONDS: f64 = 9.0;
+/// How long a derived rate stands for the present one.
+const RATE_SECONDS_MAX: f64 = 5.0;
 /// How far a wave may run ahead of the arrival of its values, in seconds.
 const WAVE_AHEAD_SECONDS: f64 = 2.0;
 /// Bound on the points kept of one wave, whatever its rate.
@@ -31,6 +34,8 @@ pub(crate) struct Tally {
     pub(crate) devices: Vec<DeviceTally>,
     index: HashMap<String, usize>,
     delay_us: Histogram<u64>,
+    /// Each alarm that was ever open, by its number, and its condition.
+    alarms_seen: BTreeMap<u64, String>,
     started: Instant,
     /// From one value of a device to its next.
     interval_seconds: f64,
@@ -53,6 +58,9 @@ pub(crate) struct DeviceTally {
     pub(crate) peer: [String; 2],
     pub(crate) gateway: [String; 2],
     pub(crate) sequence: u64,
+    pub(crate) alarms: Alarms,
+    /// With the moment at which it came.
+    rate: Option<(f64, Rate)>,
 }
 
 impl DeviceTally {
@@ -69,12 +77,20 @@ impl DeviceTally {
             peer: Default::default(),
             gateway: Default::default(),
             sequence: 0,
+            alarms: Alarms::default(),
+            rate: None,
         }
     }
 
     /// Readings that arrived whole: the message itself and all seven values.
     pub(crate) fn delivered(&self) -> u64 {
         self.seen.iter().copied().min().unwrap_or(0)
+    }
+
+    /// Beats a minute, as long as the server tells them.
+    pub(crate) fn rate_per_minute(&self, now: f64) -> Option<f64> {
+        let (came, rate) = self.rate.as_ref()?;
+        rate.per_minute.filter(|_| now - came < RATE_SECONDS_MAX)
     }
 
     fn count(&mut self, message: usize) {
@@ -105,7 +121,8 @@ impl Tally {
         let index = devices.iter().enumerate().map(|(index, device)| (device.id.clone(), index)).collect();
         let delay_us = Histogram::new_with_bounds(1, DELAY_US_MAX, 3).expect("1..=60 s is a valid range");
         let interval_seconds = 1.0 / rate_hz;
-        Self { devices, index, delay_us, started: Instant::now(), interval_seconds, watched }
+        let alarms_seen = BTreeMap::new();
+        Self { devices, index, delay_us, alarms_seen, started: Instant::now(), interval_seconds, watched }
     }
 
     pub(crate) fn device(&self, id: &str) -> Option<usize> {
@@ -125,7 +142,14 @@ impl Tally {
                 device.first_reading.get_or_insert(message.arrived);
             }
             Kind::Value(channel) => device.count(channel.index() + 1),
-            Kind::Status | Kind::Peer(_) | Kind::Gateway(_) => {}
+            Kind::Alarm => {
+                if let Some(alarms) = findings::alarms(message.payload) {
+                    let seen = alarms.open.iter().map(|alarm| (alarm.number, alarm.condition.clone()));
+                    self.alarms_seen.extend(seen);
+                    device.alarms = alarms;
+                }
+            }
+            Kind::Derived | Kind::Status | Kind::Peer(_) | Kind::Gateway(_) => {}
         }
         if self.watched {
             let seconds = message.arrived.duration_since(self.started).as_secs_f64();
@@ -141,6 +165,15 @@ impl Tally {
     /// Devices of which at least one reading arrived whole.
     pub(crate) fn served(&self) -> usize {
         self.devices.iter().filter(|device| device.delivered() > 0).count()
+    }
+
+    /// How many alarms there were of each condition.
+    pub(crate) fn alarms_seen(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for condition in self.alarms_seen.values() {
+            *counts.entry(condition.clone()).or_default() += 1;
+        }
+        counts
     }
 
     /// Delays from just before the device's write to the arrival of the reading, in microseconds.
@@ -180,6 +213,16 @@ impl DeviceTally {
                     keep(slot, text);
                 }
             }
+            Kind::Derived => {
+                let rate = findings::rate(message.payload);
+                // Readings that were held up come later than newer ones.
+                let is_newer =
+                    |rate: &Rate| self.rate.as_ref().is_none_or(|(_, last)| last.time <= rate.time);
+                if let Some(rate) = rate.filter(is_newer) {
+                    self.rate = Some((seconds, rate));
+                }
+            }
+            Kind::Alarm => {}
             Kind::Status => keep(&mut self.status, text),
             Kind::Peer(end) => keep(half(&mut self.peer, end), text),
             Kind::Gateway(end) => keep(half(&mut self.gateway, end), text),
@@ -213,6 +256,7 @@ fn keep(slot: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demo::findings::tests::{DERIVED, FEVER};
 
     fn tally() -> Tally {
         Tally::new([("bed_07".to_owned(), "TLS 1.3")].into_iter(), 20.0, true)
@@ -245,6 +289,27 @@ mod tests {
         assert_eq!(device.wave.len(), WAVE_POINTS_MAX);
         assert_eq!(device.texts[Channel::PulseSig.index()], "1.802");
         assert_eq!(device.status, "online");
+    }
+
+    #[test]
+    fn an_alarm_is_seen_once_however_often_it_is_told_and_also_when_it_is_gone() {
+        let mut tally = tally();
+        for payload in [FEVER, FEVER, &FEVER.replace(r#""number":12"#, r#""number":13"#), ""] {
+            tally.record(0, &message(Kind::Alarm, payload.as_bytes()));
+        }
+        assert_eq!(tally.alarms_seen(), BTreeMap::from([("temperature-high".to_owned(), 2)]));
+        assert!(tally.devices[0].alarms.open.is_empty());
+    }
+
+    #[test]
+    fn a_rate_stands_for_a_while_and_an_older_one_does_not_replace_it() {
+        let mut tally = tally();
+        tally.record(0, &message(Kind::Derived, DERIVED.as_bytes()));
+        let held_up = DERIVED.replace("18:00:41", "18:00:31").replace("71.6", "60.0");
+        tally.record(0, &message(Kind::Derived, held_up.as_bytes()));
+        let device = &tally.devices[0];
+        assert_eq!(device.rate_per_minute(1.0), Some(71.6));
+        assert_eq!(device.rate_per_minute(RATE_SECONDS_MAX + 60.0), None);
     }
 
     #[test]

@@ -9,6 +9,10 @@ pub(crate) enum Kind {
     Value(Channel),
     /// A whole reading, `vitalwire/v1/<id>/reading`.
     Reading,
+    /// The open alarms of a patient, `vitalwire/v1/<id>/alarm`.
+    Alarm,
+    /// What the server derived, `vitalwire/v1/<id>/derived`.
+    Derived,
     /// `online` or `offline`.
     Status,
     /// The device's end of its connection: address or port.
@@ -49,6 +53,8 @@ pub(crate) fn classify(topic: &str) -> Option<(&str, Kind)> {
     let (id, leaf) = topic.strip_prefix("vitalwire/v1/")?.split_once('/')?;
     match leaf {
         "reading" => Some((id, Kind::Reading)),
+        "alarm" => Some((id, Kind::Alarm)),
+        "derived" => Some((id, Kind::Derived)),
         "status" => Some((id, Kind::Status)),
         _ => None,
     }
@@ -90,6 +96,8 @@ mod tests {
             assert_eq!(classify(&topic).map(|(id, _)| id), Some("bed_07"), "{topic}");
         }
         assert_eq!(classify("vitalwire/v1/bed_07/reading"), Some(("bed_07", Kind::Reading)));
+        assert_eq!(classify("vitalwire/v1/bed_07/alarm"), Some(("bed_07", Kind::Alarm)));
+        assert_eq!(classify("vitalwire/v1/bed_07/derived"), Some(("bed_07", Kind::Derived)));
         assert_eq!(classify("vitalwire/v1/bed_07/event"), None);
         assert_eq!(classify("other/bed_07/reading"), None);
     }

@@ -1,6 +1,7 @@
 //! The live view: who is connected, what arrives, how late, and how to watch it oneself. Reads the tally, changes
 //! nothing.
 
+mod alarms;
 mod detail;
 mod rows;
 
@@ -169,11 +170,12 @@ fn draw_head(frame: &mut Frame<'_>, area: Rect, scene: &Scene<'_>, looking: &Loo
         Span::from(format!(" {clock}  ")).fg(Color::LightCyan),
         scene.title.as_str().bold(),
     ]);
+    let state: Line<'_> = alarms::count(snapshot.alarms).into_iter().chain([state]).collect();
     let state_width = u16::try_from(state.width()).unwrap_or(u16::MAX);
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(state_width)])
         .areas(Rect { height: 1, ..area });
     frame.render_widget(title, left);
-    frame.render_widget(Line::from(state).alignment(Alignment::Right), right);
+    frame.render_widget(state.alignment(Alignment::Right), right);
     let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     frame.render_widget(Line::from(format!(" {}", scene.addresses)).fg(FRAME_COLOUR), below);
 }

@@ -4,8 +4,10 @@ use std::time::Instant;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
 use vitalwire_protocol::Channel;
 
+use super::super::findings::tests::{DERIVED, FEVER};
 use super::super::tally::Message;
 use super::super::topic::Kind;
 use super::*;
@@ -30,6 +32,14 @@ fn tally(devices: usize) -> Mutex<Tally> {
 }
 
 fn drawn(tally: &Mutex<Tally>, width: u16, height: u16, looking: &mut Looking) -> String {
+    backend(tally, width, height, looking).to_string()
+}
+
+fn screen(tally: &Mutex<Tally>, width: u16, height: u16, looking: &mut Looking) -> Buffer {
+    backend(tally, width, height, looking).buffer().clone()
+}
+
+fn backend(tally: &Mutex<Tally>, width: u16, height: u16, looking: &mut Looking) -> TestBackend {
     let scene = Scene {
         title: "demo".into(),
         addresses: "devices 127.0.0.1:9998".into(),
@@ -39,7 +49,7 @@ fn drawn(tally: &Mutex<Tally>, width: u16, height: u16, looking: &mut Looking) -
     };
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, &scene, looking)).unwrap();
-    terminal.backend().to_string()
+    terminal.backend().clone()
 }
 
 fn looking() -> Looking {
@@ -62,6 +72,58 @@ fn shows_devices_topics_totals_and_the_command_to_copy() {
     ] {
         assert!(shown.contains(part), "{part} is missing in\n{shown}");
     }
+}
+
+fn told(tally: &Mutex<Tally>, device: usize, kind: Kind, payload: &str) {
+    let (arrived, sequence, delay) = (Instant::now(), None, None);
+    let message = Message { kind, payload: payload.as_bytes(), arrived, sequence, delay };
+    tally.lock().unwrap().record(device, &message);
+}
+
+#[test]
+fn an_alarm_is_read_without_colour_in_the_list_the_detail_and_the_head() {
+    let tally = tally(5);
+    for (width, height) in [(140, 42), (80, 24), (60, 20)] {
+        told(&tally, 1, Kind::Alarm, FEVER);
+        let shown = drawn(&tally, width, height, &mut looking());
+        assert!(shown.contains("** Temp 38.7 > 38.5"), "{width}×{height}: {shown}");
+        assert!(shown.contains("** 1 alarm "), "{width}×{height}: {shown}");
+        let known = FEVER.replace(r#""acknowledged":null"#, r#""acknowledged":{"by":"kim"}"#);
+        told(&tally, 1, Kind::Alarm, &known);
+        let shown = drawn(&tally, width, height, &mut looking());
+        assert!(shown.contains("** Temp 38.7 > 38.5, acknowl"), "{width}×{height}: {shown}");
+        told(&tally, 1, Kind::Alarm, "");
+        let shown = drawn(&tally, width, height, &mut looking());
+        assert!(!shown.contains("Temp 38.7") && !shown.contains("1 alarm"), "{width}×{height}: {shown}");
+    }
+}
+
+#[test]
+fn an_alarm_has_the_colour_of_its_priority_and_of_several_the_most_urgent_is_in_the_list() {
+    let tally = tally(2);
+    let two = FEVER.replace(
+        r#""alarms":["#,
+        r#""alarms":[{"number":13,"condition":"asystole","priority":"high","text":"*** Asystole","active":true},"#,
+    );
+    told(&tally, 1, Kind::Alarm, &two);
+    let buffer = screen(&tally, 120, 24, &mut looking());
+    let shown = buffer.content().iter().map(|cell| cell.symbol()).collect::<String>();
+    assert!(shown.contains("*** Asystole  +1") && shown.contains("*** 2 alarms"), "{shown}");
+    let at = shown.find("*** Asystole").unwrap();
+    let cell = shown.char_indices().position(|(place, _)| place == at).unwrap();
+    assert_eq!(buffer.content()[cell].bg, Color::LightRed);
+}
+
+#[test]
+fn the_rate_is_the_servers_and_nothing_is_shown_without_one() {
+    let tally = tally(1);
+    assert!(drawn(&tally, 140, 42, &mut looking()).contains("♥ – /min"));
+    told(&tally, 0, Kind::Derived, DERIVED);
+    let shown = drawn(&tally, 140, 42, &mut looking());
+    assert!(shown.contains("♥ 72 /min") && shown.contains("Pulse_Rate 71.6"), "{shown}");
+    let unknown = DERIVED.replace("Pulse_Rate", "Other").replace("00:41", "00:42");
+    told(&tally, 0, Kind::Derived, &unknown);
+    assert!(drawn(&tally, 140, 42, &mut looking()).contains("♥ – /min"));
 }
 
 #[test]

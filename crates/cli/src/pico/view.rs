@@ -15,8 +15,7 @@ use super::About;
 use super::keys::{ADJUSTABLE, Menu};
 use crate::config::wrap;
 use crate::label::Label;
-use crate::pulse::Point;
-use crate::wave::Window;
+use crate::wave::{Point, Window};
 
 const FRAME_COLOUR: Color = Color::DarkGray;
 /// What of the wave is shown, in seconds.

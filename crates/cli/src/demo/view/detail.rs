@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span, Text};
 use vitalwire_protocol::Channel;
 
 use super::super::snapshot::Detail;
-use super::{FRAME_COLOUR, framed};
+use super::{FRAME_COLOUR, alarms, framed};
 use crate::wave::Window;
 
 /// What of the wave is shown in large, in seconds.
@@ -23,9 +23,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, detail: &Detail, now: f64)
 }
 
 fn draw_wave(frame: &mut Frame<'_>, area: Rect, detail: &Detail, now: f64) {
-    let title =
-        Line::from(vec![" pulse of ".into(), detail.id.as_str().bold().fg(Color::LightCyan), " ".into()]);
-    let block = framed(title).title(Line::from(heart(detail)).alignment(Alignment::Right));
+    let mut title = vec![" pulse of ".into(), detail.id.as_str().bold().fg(Color::LightCyan), " ".into()];
+    title.extend(alarms::all(&detail.alarms));
+    let block = framed(Line::from(title)).title(Line::from(heart(detail)).alignment(Alignment::Right));
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let [body, axis] = Layout::vertical([Constraint::Min(1), Constraint::Length(1)]).areas(inner);
@@ -56,8 +56,13 @@ fn draw_topics(frame: &mut Frame<'_>, area: Rect, detail: &Detail) {
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let value = |channel: Channel| detail.texts.get(channel.index()).map_or("", String::as_str);
-    let [peer_ip, peer_port] = &detail.peer;
-    let [gateway_ip, gateway_port] = &detail.gateway;
+    let ends = |[ip, port]: &[String; 2]| format!("{ip}   {port}");
+    let (peer, gateway) = (ends(&detail.peer), ends(&detail.gateway));
+    let derived = detail.pulse_per_minute.map_or(String::new(), |rate| format!("JSON, Pulse_Rate {rate:.1}"));
+    let alarm = match detail.alarms.open.len() {
+        0 => "JSON, none open".to_owned(),
+        open => format!("JSON, {open} open"),
+    };
     let reading = format!("JSON, sequence {}", detail.sequence);
     let id = detail.id.as_str();
     let lines: Vec<(&str, &str, &str)> = vec![
@@ -69,13 +74,13 @@ fn draw_topics(frame: &mut Frame<'_>, area: Rect, detail: &Detail) {
         ("│                    ", "Accelerometer/z", value(Channel::AccelZ)),
         ("├ Internal_Device_Data/Temperature/", "MCU", value(Channel::TempMcu)),
         ("│                                  ", "MPU", value(Channel::TempMpu)),
-        ("├ ", "Ip_address", peer_ip),
-        ("├ ", "Port_address", peer_port),
-        ("├ Internal_Server/", "Ip_address", gateway_ip),
-        ("└                 ", "Port_address", gateway_port),
+        ("├ ", "Ip_address, Port_address", &peer),
+        ("└ Internal_Server/", "Ip_address, Port_address", &gateway),
         ("vitalwire/v1/", id, ""),
         ("├ ", "status", &detail.status),
-        ("└ ", "reading", &reading),
+        ("├ ", "reading", &reading),
+        ("├ ", "derived", &derived),
+        ("└ ", "alarm", &alarm),
     ];
     let width = usize::from(inner.width);
     let text: Vec<Line<'_>> =

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::super::report::Percentiles;
 use super::super::snapshot::{Row, Snapshot};
-use super::{FRAME_COLOUR, framed};
+use super::{FRAME_COLOUR, alarms, framed};
 use crate::wave::Window;
 
 /// What of the wave a band shows, in seconds.
@@ -89,6 +89,9 @@ fn draw_row(frame: &mut Frame<'_>, area: Rect, row: &Row, now: f64, selected: bo
     let [id, wave, pulse, temperature, acceleration, rate, delay] = columns(area);
     let colour = if selected { Color::LightGreen } else { Color::Green };
     frame.render_widget(Window::new(&row.wave, now, WAVE_SECONDS).canvas(colour), wave);
+    if let Some(alarm) = alarms::first(&row.alarms) {
+        draw_alarm(frame, area, wave, alarm);
+    }
     draw_id(frame, id, row, selected);
     let beats = row.pulse_per_minute.map_or("–".to_owned(), |beats| format!("{beats:.0}"));
     cell(
@@ -105,6 +108,17 @@ fn draw_row(frame: &mut Frame<'_>, area: Rect, row: &Row, now: f64, selected: bo
     cell(frame, acceleration, vec![axes.fg(Color::LightBlue)]);
     cell(frame, rate, vec![format!("{:.1}", row.rate).into(), " /s".fg(FRAME_COLOUR)]);
     cell(frame, delay, delay_spans(row.latency));
+}
+
+/// On a line of its own where the band has one, which leaves it more room than the wave.
+fn draw_alarm(frame: &mut Frame<'_>, area: Rect, wave: Rect, alarm: Line<'_>) {
+    let (y, room) = match area.height {
+        0 | 1 => (area.y, wave.width),
+        2 => (area.y + 1, area.right().saturating_sub(wave.x)),
+        _ => (area.y, area.right().saturating_sub(wave.x)),
+    };
+    let width = u16::try_from(alarm.width()).unwrap_or(u16::MAX).min(room);
+    frame.render_widget(alarm, Rect { x: wave.x, y, width, height: area.height.min(1) });
 }
 
 fn draw_id(frame: &mut Frame<'_>, area: Rect, row: &Row, selected: bool) {
