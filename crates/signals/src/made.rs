@@ -44,7 +44,7 @@ pub enum Noise {
     White(f64),
     /// Movement: each 15 s some seconds of shaking several times as high as the wave.
     Motion,
-    /// A third of a hertz, three times as high as the wave.
+    /// A third of a hertz, half as high again as the wave.
     Wander,
     /// Mains, 50 Hz, as high as half the wave.
     Hum,
@@ -213,7 +213,7 @@ impl Wave {
         }
         match self.noise {
             Noise::None | Noise::White(_) => {}
-            Noise::Wander => self.each(samples, |t| 1.5 * (tau * 0.33 * t).sin()),
+            Noise::Wander => self.each(samples, |t| 0.75 * (tau * 0.33 * t).sin()),
             Noise::Hum => self.each(samples, |t| 0.25 * (tau * 50.0 * t).sin()),
             Noise::Motion => {
                 let mut start_s = 5.0;

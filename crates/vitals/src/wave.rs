@@ -86,6 +86,15 @@ struct Beat {
     height: f32,
 }
 
+/// The median.
+fn median_height(beats: &[Beat]) -> f32 {
+    let mut heights = [0.0_f32; BEATS_MAX];
+    heights.iter_mut().zip(beats).for_each(|(slot, beat)| *slot = beat.height);
+    let heights = heights.get_mut(..beats.len()).unwrap_or_default();
+    heights.sort_unstable_by(f32::total_cmp);
+    heights.get(heights.len() / 2).copied().unwrap_or(0.0)
+}
+
 /// How far, from -0.5 to 0.5 samples, the top of the parabola through three values is from the middle one, which is the highest or lowest.
 fn summit(before: f32, here: f32, behind: f32) -> f64 {
     let bend = f64::from(before) - 2.0 * f64::from(here) + f64::from(behind);

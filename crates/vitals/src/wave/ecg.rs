@@ -18,6 +18,8 @@ const HIGH_S: f64 = 0.160;
 const SLOPE_S: f64 = 0.016;
 /// The window of integration: the widest QRS complex.
 const ENERGY_S: f64 = 0.150;
+/// Energy that is higher by no more than this is on the same plateau.
+const PLATEAU: f32 = 1.1;
 /// No two beats are closer.
 const REFRACTORY_S: f64 = 0.200;
 /// Within this of a beat, what is less than half as steep is its T wave.
@@ -37,6 +39,17 @@ struct Peak {
     at: f64,
     height: f32,
     slope: f32,
+    /// From -1 to 1: how much more it points up than down.
+    tilt: f32,
+}
+
+/// Where energy may have its peak: where it came to the plateau of it, the energy there; where it was highest, and how high.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    at: usize,
+    there: f32,
+    top: usize,
+    height: f32,
 }
 
 /// Finds beats in a signal of `rate_hz`.
@@ -51,8 +64,7 @@ pub(super) struct Ecg {
     slope: usize,
     energy: Average,
     energy_len: usize,
-    /// Where the energy was highest of late, and how high.
-    candidate: Option<(usize, f32)>,
+    candidate: Option<Candidate>,
     /// What came in the learning phase, until it ends at this sample.
     learning: Option<(usize, Vec<Peak>)>,
     levels: Levels,
@@ -63,6 +75,8 @@ pub(super) struct Ecg {
     /// Above 0 where beats point up.
     polarity: f32,
     beats: Vec<Beat>,
+    /// Peaks that were taken for noise.
+    others: Vec<Beat>,
 }
 
 /// The heights of the last beats and of the last peaks of noise.
@@ -84,6 +98,13 @@ fn keep(values: &mut [f32; 8], value: f32) {
     if let Some(last) = values.last_mut() {
         *last = value;
     }
+}
+
+fn remember(beats: &mut Vec<Beat>, peak: Peak) {
+    if beats.len() == BEATS_MAX {
+        beats.remove(0);
+    }
+    beats.push(Beat { at: peak.at, height: peak.height });
 }
 
 impl Ecg {
@@ -109,6 +130,7 @@ impl Ecg {
             intervals: [0.0; 8],
             polarity: 0.0,
             beats: Vec::with_capacity(BEATS_MAX),
+            others: Vec::with_capacity(BEATS_MAX),
         }
     }
 
@@ -119,6 +141,10 @@ impl Ecg {
 
     pub(super) fn beats(&self) -> &[Beat] {
         &self.beats
+    }
+
+    pub(super) fn others(&self) -> &[Beat] {
+        &self.others
     }
 
     /// How many samples the signal lies behind what came in.
@@ -147,25 +173,33 @@ impl Ecg {
         if self.slope == 0 { here } else { here - self.band.at(number.wrapping_sub(self.slope)) }
     }
 
-    /// A peak is the highest energy, when none higher has come for the refractory time.
+    /// A peak is the highest energy, when none higher has come for the refractory time. On a plateau its first sample counts, so that
+    /// the next beat of a fast heart is not within that time of it.
     fn follow(&mut self, number: usize, energy: f32) {
-        match self.candidate {
-            Some((at, height)) if energy <= height => {
-                if number - at >= math::round(REFRACTORY_S * self.rate_hz) {
-                    self.candidate = None;
-                    if height > 0.0 {
-                        let peak = self.peak(at, height);
-                        self.take(peak);
-                    }
-                }
+        let Some(candidate) = &mut self.candidate else {
+            self.candidate = Some(Candidate { at: number, there: energy, top: number, height: energy });
+            return;
+        };
+        if energy > PLATEAU * candidate.there {
+            *candidate = Candidate { at: number, there: energy, top: number, height: energy };
+            return;
+        }
+        if energy > candidate.height {
+            (candidate.top, candidate.height) = (number, energy);
+        }
+        let Candidate { at, top, height, .. } = *candidate;
+        if number - at >= math::round(REFRACTORY_S * self.rate_hz) {
+            self.candidate = None;
+            if height > 0.0 {
+                let peak = self.peak(at, top, height);
+                self.take(peak);
             }
-            _ => self.candidate = Some((number, energy)),
         }
     }
 
     /// Where the beat is whose energy has its peak here.
-    fn peak(&mut self, end: usize, energy: f32) -> Peak {
-        let start = end.saturating_sub(self.energy_len + self.slope);
+    fn peak(&mut self, plateau: usize, end: usize, energy: f32) -> Peak {
+        let start = plateau.saturating_sub(self.energy_len + self.slope);
         let (mut up, mut down, mut slope) = ((start, 0.0_f32), (start, 0.0_f32), 0.0_f32);
         for number in start..=end {
             let value = self.band.at(number);
@@ -179,10 +213,10 @@ impl Ecg {
         }
         // Without a memory, a beat whose waves up and down are alike would be found now at one and now at the other.
         let total = (up.1 - down.1).max(f32::MIN_POSITIVE);
-        self.polarity += 0.2 * ((up.1 + down.1) / total - self.polarity);
+        let tilt = (up.1 + down.1) / total;
         let number = if self.polarity >= 0.0 { up.0 } else { down.0 };
         let at = self.summit(number) - self.half as f64;
-        Peak { at, height: math::narrow(math::sqrt(f64::from(energy))), slope }
+        Peak { at, height: math::narrow(math::sqrt(f64::from(energy))), slope, tilt }
     }
 
     /// The top of the parabola through an extreme and its two neighbours.
@@ -208,6 +242,7 @@ impl Ecg {
             return;
         }
         keep(&mut self.levels.noise, peak.height);
+        remember(&mut self.others, peak);
         if !is_t_wave && self.rejected.is_none_or(|before| before.height < peak.height) {
             self.rejected = Some(peak);
         }
@@ -221,12 +256,10 @@ impl Ecg {
             keep(&mut self.intervals, math::narrow(peak.at - last.at));
         }
         keep(&mut self.levels.beats, peak.height);
+        self.polarity += 0.2 * (peak.tilt - self.polarity);
         self.rejected = None;
         self.last = Some(peak);
-        if self.beats.len() == BEATS_MAX {
-            self.beats.remove(0);
-        }
-        self.beats.push(Beat { at: peak.at, height: peak.height });
+        remember(&mut self.beats, peak);
     }
 
     fn search_back(&mut self, end: usize) {

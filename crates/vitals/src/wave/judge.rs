@@ -4,6 +4,8 @@ use super::ring::Ring;
 use super::{Beat, Signal, WINDOW_S, WaveKind, quality};
 use crate::math;
 
+/// An ECG of fewer samples does not show each QRS complex, which is as long as two of them.
+const COARSE_HZ: f64 = 40.0;
 /// A rate needs so many beats, over so many seconds.
 const BEATS_MIN: usize = 4;
 const SPAN_S_MIN: f64 = 4.5;
@@ -11,6 +13,14 @@ const SPAN_S_MIN: f64 = 4.5;
 const GAP_S_MAX: f64 = 3.0;
 /// Rates that a heart can have.
 const RATE_PER_MIN: core::ops::RangeInclusive<f64> = 20.0..=250.0;
+/// An interval is regular when it differs by no more than this part from the median; a rhythm, when so many are.
+const REGULAR: f64 = 0.12;
+const REGULAR_SHARE: f64 = 0.8;
+/// What is taken for noise is no higher than this part of the beats, or it may be beats.
+const DOUBTFUL: f32 = 0.5;
+/// Pulses are as high as their median but for these factors.
+const EVEN_MIN: f32 = 0.35;
+const EVEN_MAX: f32 = 2.0;
 /// A peak that is lower than this part of the good beats is none.
 const WEAK: f32 = 0.2;
 /// In a pause the signal stays within so many heights of its beats around where it was; else it is the sensor that moved.
@@ -56,13 +66,18 @@ impl Judge {
         Self { kind, rate_hz, good: None }
     }
 
+    /// Whether a QRS complex may lie between two samples.
+    fn is_coarse(&self) -> bool {
+        self.kind == WaveKind::Ecg && self.rate_hz < COARSE_HZ
+    }
+
     /// Whether this is a beat, and not the noise that is left when beats have stopped.
     pub(super) fn counts(&self, beat: &Beat) -> bool {
         self.good.is_none_or(|good| beat.height >= WEAK * good.height)
     }
 
     /// Judges what the beats until now, the end of the signal, are.
-    pub(super) fn judge(&mut self, signal: &Ring, beats: &[Beat], usable: bool) -> Verdict {
+    pub(super) fn judge(&mut self, signal: &Ring, beats: &[Beat], others: &[Beat], usable: bool) -> Verdict {
         let now = signal.end() as f64;
         let mut strong = [Beat::default(); super::BEATS_MAX];
         let mut count = 0;
@@ -78,29 +93,39 @@ impl Judge {
         }
         let pause = self.good.map_or(0.0, |good| now - good.last_beat);
         let verdict = if pause > GAP_S_MAX * self.rate_hz {
-            self.pause(signal, beats, pause, usable)
+            self.pause(signal, beats, others, pause, usable)
         } else {
-            self.window(signal, strong, usable)
+            self.window(signal, strong, others, usable)
         };
         self.learn(signal, &verdict, beats);
         verdict
     }
 
-    fn window(&self, signal: &Ring, beats: &[Beat], usable: bool) -> Verdict {
+    fn window(&self, signal: &Ring, beats: &[Beat], others: &[Beat], usable: bool) -> Verdict {
         let beats = self.stretch(beats, signal.end() as f64);
         let (Some(first), Some(last)) = (beats.first(), beats.last()) else { return Verdict::UNKNOWN };
         let span = last.at - first.at;
         if beats.len() < BEATS_MIN || span < SPAN_S_MIN * self.rate_hz {
             return Verdict::UNKNOWN;
         }
-        let quality = quality::likeness(signal, beats, self.rate_hz, self.kind == WaveKind::Ecg);
-        let rate = 60.0 * self.rate_hz * (beats.len() - 1) as f64 / span;
-        let (quality_min, ratio_max) = match self.kind {
-            // Orphanidou et al. found both for windows of 10 s.
-            WaveKind::Ecg => (0.66, 3.0),
-            WaveKind::Ppg => (0.86, 2.2),
+        let likeness = quality::likeness(signal, beats, self.rate_hz, self.kind == WaveKind::Ecg);
+        let quality = likeness.mean;
+        let rate = 60.0 * self.rate_hz / mean_interval(beats);
+        let (quality_min, ratio_max, odd_max) = match self.kind {
+            // Orphanidou et al. found the first two for windows of 10 s.
+            WaveKind::Ecg if self.is_coarse() => (0.8, 1.5, 0.0),
+            WaveKind::Ecg => (0.66, 3.0, 0.12),
+            // Few beats are alike by chance, too.
+            WaveKind::Ppg if beats.len() < 8 => (0.92, 2.2, 0.0),
+            WaveKind::Ppg => (0.86, 2.2, 0.0),
         };
-        let believable = RATE_PER_MIN.contains(&rate) && ratio(beats) <= ratio_max && quality >= quality_min;
+        let doubtful = doubtful(beats, others, if self.is_coarse() { DOUBTFUL / 2.0 } else { DOUBTFUL });
+        let believable = !doubtful
+            && (self.kind == WaveKind::Ecg || even(beats))
+            && RATE_PER_MIN.contains(&rate)
+            && ratio(beats) <= ratio_max
+            && quality >= quality_min
+            && likeness.odd <= odd_max;
         if believable && usable {
             Verdict {
                 rate_per_min: Some(math::narrow(rate)),
@@ -128,16 +153,16 @@ impl Judge {
     }
 
     /// No beat as high as the good ones: lower ones, a sensor that moved, or none.
-    fn pause(&self, signal: &Ring, beats: &[Beat], pause: f64, usable: bool) -> Verdict {
+    fn pause(&self, signal: &Ring, beats: &[Beat], others: &[Beat], pause: f64, usable: bool) -> Verdict {
         let Some(good) = self.good else { return Verdict::UNKNOWN };
         let first = beats.iter().position(|beat| beat.at > good.last_beat).unwrap_or(beats.len());
-        let lower = self.window(signal, beats.get(first..).unwrap_or_default(), usable);
+        let lower = self.window(signal, beats.get(first..).unwrap_or_default(), others, usable);
         if lower.signal == Signal::Good && lower.quality >= 0.9 {
             return lower;
         }
         let drift = (signal.mean(math::round(self.rate_hz)) - good.level).abs();
         let moved = self.kind == WaveKind::Ppg && drift > DRIFT_HEIGHTS_MAX * good.height;
-        if !usable || moved {
+        if !usable || moved || self.is_coarse() {
             return Verdict::UNKNOWN;
         }
         Verdict { rate_per_min: None, quality: good.quality, signal: Signal::Good, without_beat: pause }
@@ -154,17 +179,43 @@ impl Judge {
             return;
         }
         let stretch = self.stretch(beats, signal.end() as f64);
-        let mut heights = [0.0_f32; super::BEATS_MAX];
-        for (slot, beat) in heights.iter_mut().zip(stretch) {
-            *slot = beat.height;
-        }
-        let heights = heights.get_mut(..stretch.len()).unwrap_or_default();
-        heights.sort_unstable_by(f32::total_cmp);
-        let height = heights.get(heights.len() / 2).copied().unwrap_or(0.0);
+        let height = super::median_height(stretch);
         let last_beat = stretch.last().map_or(0.0, |beat| beat.at);
         let level = signal.mean(math::round(WINDOW_S * self.rate_hz));
         self.good = Some(Good { height, level, quality: verdict.quality, last_beat, bad_s: 0 });
     }
+}
+
+/// In samples. Of a regular rhythm the few intervals that are not regular, such as those around a beat that was missed, are left out.
+fn mean_interval(beats: &[Beat]) -> f64 {
+    let intervals = || beats.iter().zip(beats.iter().skip(1)).map(|(one, next)| next.at - one.at);
+    let mut sorted = [f32::INFINITY; super::BEATS_MAX];
+    sorted.iter_mut().zip(intervals()).for_each(|(slot, interval)| *slot = math::narrow(interval));
+    let count = beats.len().saturating_sub(1).max(1);
+    let sorted = sorted.get_mut(..count).unwrap_or_default();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let median = sorted.get(count / 2).copied().map_or(0.0, f64::from);
+    let is_regular = |interval: &f64| (interval - median).abs() <= REGULAR * median;
+    let regular = intervals().filter(is_regular).count();
+    if regular as f64 >= REGULAR_SHARE * count as f64 {
+        intervals().filter(is_regular).sum::<f64>() / regular.max(1) as f64
+    } else {
+        intervals().sum::<f64>() / count as f64
+    }
+}
+
+/// Whether something among the beats is nearly as high as they are.
+fn doubtful(beats: &[Beat], others: &[Beat], share: f32) -> bool {
+    let height = super::median_height(beats);
+    let (Some(first), Some(last)) = (beats.first(), beats.last()) else { return true };
+    let among = |other: &&Beat| (first.at..last.at).contains(&other.at);
+    others.iter().filter(among).any(|other| other.height > share * height)
+}
+
+/// Whether no pulse is much higher or lower than the others.
+fn even(beats: &[Beat]) -> bool {
+    let median = super::median_height(beats);
+    beats.iter().all(|beat| (EVEN_MIN * median..=EVEN_MAX * median).contains(&beat.height))
 }
 
 /// Of the longest interval to the shortest.

@@ -10,11 +10,15 @@
 use alloc::vec::Vec;
 
 use super::ring::Ring;
-use super::{BEATS_MAX, Beat, WINDOW_S};
+use super::{BEATS_MAX, Beat, WINDOW_S, quality};
 use crate::math;
 
 /// Half an interval of 30 beats a minute.
 const SCALE_S_MAX: f64 = 1.0;
+/// What changes more slowly than over this is no pulse.
+const LEVEL_S: f64 = 1.5;
+/// A pulse that is lower than this part of the others is none.
+const WEAK: f32 = 0.35;
 /// Samples of a window at the highest rate, 40 Hz.
 const SAMPLES_MAX: usize = 404;
 /// Of the scales that are odd parts of each other, a smaller one may have so much less of peaks.
@@ -67,31 +71,69 @@ impl Ppg {
         for _ in 0..math::round(self.rate_hz / 20.0).max(1) {
             smooth(samples);
         }
-        detrend(samples);
+        quality::detrend(samples);
+        level(samples, math::round(LEVEL_S / 2.0 * self.rate_hz));
         let Some(scale) = scale(samples, math::round(SCALE_S_MAX * self.rate_hz)) else { return };
         self.peaks(samples, scale, start);
+        self.weak_peaks(samples, scale, start);
     }
 
     fn peaks(&mut self, samples: &[f32], scale: usize, start: usize) {
         let mut place = scale;
-        while let Some(around) = samples.get(place - scale..=place + scale) {
-            let here = around.get(scale).copied().unwrap_or(0.0);
-            let (before, behind) = around.split_at(scale);
-            let is_peak =
-                before.iter().all(|value| *value < here) && behind.iter().all(|value| *value <= here);
-            if !is_peak {
-                place += 1;
-                continue;
+        while place + scale < samples.len() {
+            match peak(samples, place, scale) {
+                Some(top) => {
+                    let here = samples.get(place).copied().unwrap_or(0.0);
+                    let foot = lowest(samples, place - scale, place);
+                    if self.beats.len() < BEATS_MAX {
+                        self.beats.push(Beat { at: (start + place) as f64 + top, height: here - foot });
+                    }
+                    place += scale;
+                }
+                None => place += 1,
             }
-            let beside = |offset: usize| around.get(offset).copied().unwrap_or(here);
-            let top = super::summit(beside(scale - 1), here, beside(scale + 1));
-            let foot = before.iter().copied().fold(here, f32::min);
-            if self.beats.len() < BEATS_MAX {
-                self.beats.push(Beat { at: (start + place) as f64 + top, height: here - foot });
-            }
-            place += scale;
         }
     }
+
+    /// Beats between those of the scale: after an early one the pulse is weaker, and nearer to the one before. A dicrotic wave rises less.
+    fn weak_peaks(&mut self, samples: &[f32], scale: usize, start: usize) {
+        let half = (scale / 2).max(math::round(0.2 * self.rate_hz));
+        let rise_min = WEAK * super::median_height(&self.beats);
+        let mut number = 0;
+        while let (Some(before), Some(behind)) = (self.beats.get(number), self.beats.get(number + 1)) {
+            let place = |beat: &Beat| math::round(beat.at).saturating_sub(start);
+            let (from, until) = (place(before), place(behind));
+            number += 1;
+            let tops = (from + half..until.saturating_sub(half))
+                .filter_map(|at| Some((at, peak(samples, at, half)?)));
+            let rise = |at: usize| {
+                let here = samples.get(at).copied().unwrap_or(0.0);
+                (here - lowest(samples, from, at)).min(here - lowest(samples, at, until))
+            };
+            let highest =
+                tops.map(|(at, top)| (at, top, rise(at))).max_by(|one, other| one.2.total_cmp(&other.2));
+            if let Some((at, top, height)) =
+                highest.filter(|(_, _, height)| *height >= rise_min && rise_min > 0.0)
+                && self.beats.len() < BEATS_MAX
+            {
+                self.beats.insert(number, Beat { at: (start + at) as f64 + top, height });
+                number += 1;
+            }
+        }
+    }
+}
+
+/// Where the top is beside `place`, if that is the highest within `scale`.
+fn peak(samples: &[f32], place: usize, scale: usize) -> Option<f64> {
+    let around = samples.get(place.checked_sub(scale)?..=place + scale)?;
+    let (before, behind) = around.split_at(scale);
+    let here = *behind.first()?;
+    let is_peak = before.iter().all(|value| *value < here) && behind.iter().all(|value| *value <= here);
+    is_peak.then(|| super::summit(*before.last().unwrap_or(&here), here, *behind.get(1).unwrap_or(&here)))
+}
+
+fn lowest(samples: &[f32], from: usize, until: usize) -> f32 {
+    samples.get(from..until).unwrap_or_default().iter().copied().fold(f32::INFINITY, f32::min)
 }
 
 /// A mean over three samples, the middle one counted twice: zero at half the sampling rate, and without a delay.
@@ -106,20 +148,23 @@ fn smooth(samples: &mut [f32]) {
     }
 }
 
-/// Takes away the straight line that fits best.
-fn detrend(samples: &mut [f32]) {
-    let middle = (samples.len() as f64 - 1.0) / 2.0;
-    let (mut sum, mut moment, mut spread) = (0.0, 0.0, 0.0);
-    for (place, value) in samples.iter().enumerate() {
-        let from_middle = place as f64 - middle;
-        sum += f64::from(*value);
-        moment += from_middle * f64::from(*value);
-        spread += from_middle * from_middle;
-    }
-    let mean = sum / samples.len().max(1) as f64;
-    let slope = if spread > 0.0 { moment / spread } else { 0.0 };
+/// Takes away what is slower than pulses: the mean around each sample, at the ends as far as there is one.
+fn level(samples: &mut [f32], half: usize) {
+    let mut copy: Window = [0.0; SAMPLES_MAX];
+    let Some(copy) = copy.get_mut(..samples.len()) else { return };
+    copy.copy_from_slice(samples);
+    let mut sum: f64 = copy.iter().take(half).map(|value| f64::from(*value)).sum();
+    let mut count = copy.len().min(half);
     for (place, value) in samples.iter_mut().enumerate() {
-        *value -= math::narrow(mean + slope * (place as f64 - middle));
+        if let Some(next) = copy.get(place + half) {
+            sum += f64::from(*next);
+            count += 1;
+        }
+        if let Some(last) = place.checked_sub(half + 1).and_then(|place| copy.get(place)) {
+            sum -= f64::from(*last);
+            count -= 1;
+        }
+        *value -= math::narrow(sum / count.max(1) as f64);
     }
 }
 

@@ -14,25 +14,55 @@ const POINTS: usize = 40;
 /// At most this much of the signal is compared, in seconds: of a slow heart the rest shows nothing.
 const WIDTH_S_MAX: f64 = 1.0;
 
+/// A beat that is less like the others is another thing.
+const ODD: f32 = 0.5;
+/// Beats that are odd make a shape of their own when they are so much alike.
+const SECOND: f32 = 0.66;
+
 type Shape = [f32; POINTS];
 
-/// From 0 to 1. With `alternating` beats may also be of two shapes in turns, as in bigeminy.
-pub(super) fn likeness(signal: &Ring, beats: &[Beat], rate_hz: f64, alternating: bool) -> f32 {
+/// How alike beats are.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Likeness {
+    /// The mean correlation, up to 1.
+    pub(super) mean: f32,
+    /// The share of beats that are not like the others.
+    pub(super) odd: f32,
+}
+
+/// Compares the beats. With `alternating` they may also be of two shapes in turns, as in bigeminy.
+pub(super) fn likeness(signal: &Ring, beats: &[Beat], rate_hz: f64, alternating: bool) -> Likeness {
     let width = (median_interval(beats)).min(WIDTH_S_MAX * rate_hz);
     // The newest beat's other half may not be there yet.
     let last = signal.end() as f64 - 2.0 - width / 2.0;
     let whole = beats.iter().take_while(|beat| beat.at <= last).count();
     let beats = beats.get(..whole).unwrap_or(beats);
-    let alike = one_shape(signal, beats.iter(), width);
-    if !alternating || beats.len() < 8 {
-        return alike.max(0.0);
+    let alike = one_shape(signal, beats.iter(), width, &mut [false; super::BEATS_MAX]);
+    if !alternating {
+        return alike;
     }
-    let even = one_shape(signal, beats.iter().step_by(2), width);
-    let odd = one_shape(signal, beats.iter().skip(1).step_by(2), width);
-    alike.max(0.5 * (even + odd)).max(0.0)
+    let mut is_odd = [false; super::BEATS_MAX];
+    let alike = one_shape(signal, beats.iter(), width, &mut is_odd);
+    let strange = beats.iter().zip(is_odd).filter(|(_, odd)| *odd).map(|(beat, _)| beat);
+    // Beats that differ from most, and are like each other, have another origin.
+    let strange = one_shape(signal, strange, width, &mut [false; super::BEATS_MAX]);
+    let odd = if strange.mean >= SECOND { alike.odd * strange.odd } else { alike.odd };
+    let alike = Likeness { odd, ..alike };
+    if beats.len() < 8 {
+        return alike;
+    }
+    let even = one_shape(signal, beats.iter().step_by(2), width, &mut [false; super::BEATS_MAX]);
+    let odd = one_shape(signal, beats.iter().skip(1).step_by(2), width, &mut [false; super::BEATS_MAX]);
+    let in_turns = Likeness { mean: 0.5 * (even.mean + odd.mean), odd: 0.5 * (even.odd + odd.odd) };
+    if in_turns.mean > alike.mean { in_turns } else { alike }
 }
 
-fn one_shape<'a>(signal: &Ring, beats: impl Iterator<Item = &'a Beat> + Clone, width: f64) -> f32 {
+fn one_shape<'a>(
+    signal: &Ring,
+    beats: impl Iterator<Item = &'a Beat> + Clone,
+    width: f64,
+    is_odd: &mut [bool],
+) -> Likeness {
     let mut sum = [0.0; POINTS];
     let mut count = 0.0;
     for beat in beats.clone() {
@@ -41,7 +71,7 @@ fn one_shape<'a>(signal: &Ring, beats: impl Iterator<Item = &'a Beat> + Clone, w
         count += 1.0;
     }
     if count < 2.0 {
-        return 0.0;
+        return Likeness::default();
     }
     let alike = |beat| {
         let own = shape(signal, beat, width);
@@ -50,21 +80,43 @@ fn one_shape<'a>(signal: &Ring, beats: impl Iterator<Item = &'a Beat> + Clone, w
         // Both have mean 0, and `own` the length 1.
         dot(&own, &others) / length(&others).max(f32::MIN_POSITIVE)
     };
-    beats.map(alike).sum::<f32>() / count
+    let (mut total, mut odd) = (0.0, 0.0);
+    for (likeness, is_odd) in beats.map(alike).zip(is_odd) {
+        *is_odd = likeness < ODD;
+        total += likeness;
+        odd += if *is_odd { 1.0 } else { 0.0 };
+    }
+    Likeness { mean: total / count, odd: odd / count }
 }
 
-/// A beat with mean 0 and length 1, or all 0 where the signal is flat.
+/// A beat without the straight line that fits it best, which is the baseline's, and with length 1; all 0 where the signal is flat.
 fn shape(signal: &Ring, beat: &Beat, width: f64) -> Shape {
     let start = beat.at - width / 2.0;
     let step = width / (POINTS - 1) as f64;
     let mut shape: Shape = core::array::from_fn(|point| signal.between(start + step * point as f64));
-    let mean = shape.iter().sum::<f32>() / POINTS as f32;
-    shape.iter_mut().for_each(|value| *value -= mean);
+    detrend(&mut shape);
     let length = length(&shape);
     if length > 0.0 {
         shape.iter_mut().for_each(|value| *value /= length);
     }
     shape
+}
+
+/// Takes away the straight line that fits best.
+pub(super) fn detrend(values: &mut [f32]) {
+    let middle = (values.len() as f64 - 1.0) / 2.0;
+    let (mut sum, mut moment, mut spread) = (0.0, 0.0, 0.0);
+    for (place, value) in values.iter().enumerate() {
+        let from_middle = place as f64 - middle;
+        sum += f64::from(*value);
+        moment += from_middle * f64::from(*value);
+        spread += from_middle * from_middle;
+    }
+    let mean = sum / values.len().max(1) as f64;
+    let slope = if spread > 0.0 { moment / spread } else { 0.0 };
+    for (place, value) in values.iter_mut().enumerate() {
+        *value -= math::narrow(mean + slope * (place as f64 - middle));
+    }
 }
 
 fn dot(a: &Shape, b: &Shape) -> f32 {

@@ -111,10 +111,10 @@ impl Segment {
     /// What the last seconds show; `usable` says whether the waves are whole.
     pub(super) fn judge(&mut self, usable: bool) -> Judged {
         let verdict = match &mut self.detector {
-            Detector::Ecg(ecg) => self.judge.judge(ecg.signal(), ecg.beats(), usable),
+            Detector::Ecg(ecg) => self.judge.judge(ecg.signal(), ecg.beats(), ecg.others(), usable),
             Detector::Ppg(ppg) => {
                 ppg.find();
-                self.judge.judge(ppg.signal(), ppg.beats(), usable)
+                self.judge.judge(ppg.signal(), ppg.beats(), &[], usable)
             }
         };
         let without_beat_us = verdict.without_beat * f64::from(self.factor) * self.interval_us;
