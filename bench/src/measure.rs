@@ -46,6 +46,8 @@ pub(crate) struct Scale {
     pub(crate) readers: usize,
     pub(crate) absent_devices: usize,
     pub(crate) absent_sessions: usize,
+    /// After all devices are served, before a window: longer than readings are logged in memory for who has just gone.
+    pub(crate) absent_settle_seconds: u64,
     pub(crate) away_devices: usize,
     /// 140 messages a device and second: with the defaults of the broker's log at most 1,000,000 together.
     pub(crate) away_seconds: u64,
@@ -74,6 +76,7 @@ impl Scale {
         readers: 100,
         absent_devices: 50,
         absent_sessions: 1_000,
+        absent_settle_seconds: 15,
         away_devices: 50,
         away_seconds: 60,
     };
@@ -100,6 +103,7 @@ impl Scale {
         readers: 5,
         absent_devices: 5,
         absent_sessions: 20,
+        absent_settle_seconds: 0,
         away_devices: 5,
         away_seconds: 2,
     };

@@ -43,7 +43,7 @@ fn ours(binary: &Path, scale: Scale, sessions: usize) -> Result<Window> {
         let mut subscriber = Subscriber::start(&gateway.login, &everything, TEMPERATURE)?;
         leave(&gateway.login, sessions, &everything)?;
         let _fleet = gateway.fleet(devices, RATE_HZ, LOAD_SECONDS)?;
-        window(&gateway.server, &mut subscriber, devices, scale)
+        window(&gateway.server, &mut subscriber, devices, settled(scale))
     })())
 }
 
@@ -53,7 +53,12 @@ fn peer(scale: Scale, sessions: usize) -> Result<Window> {
     let mut subscriber = Subscriber::start(&peer.login, &["#"], shape.marker())?;
     leave(&peer.login, sessions, &["#"])?;
     let _load = peer_load(&peer, devices, shape)?;
-    window(&peer.broker, &mut subscriber, devices, scale)
+    window(&peer.broker, &mut subscriber, devices, settled(scale))
+}
+
+/// What is measured is the state in which absent sessions are for hours.
+fn settled(scale: Scale) -> Scale {
+    Scale { cpu_settle_seconds: scale.absent_settle_seconds, ..scale }
 }
 
 /// Readers that subscribe and go.

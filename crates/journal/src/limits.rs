@@ -33,7 +33,7 @@ pub struct JournalLimits {
     pub queue_entries_max: usize,
     /// The most entries in one commit.
     pub commit_entries_max: usize,
-    /// How long the writer gathers entries for a commit, from the first; a fifth of it when none follow. So much later, at most,
+    /// How long the writer gathers entries for a commit, from the first. So much later, and what the commit takes,
     /// what is appended is durable and acknowledged.
     pub commit_interval: Duration,
     /// How often the positions of readers are written when nothing is appended.

@@ -25,8 +25,6 @@ use crate::retention::Removed;
 use crate::steady::{Change, Steady};
 
 /// A commit ends with the entry whose body takes it past this many bytes, or past this part of the journal's bound: room
-/// When nothing was appended in this part of the commit interval, no more is waited for.
-const QUIET_PART: u32 = 5;
 /// for it is made at once, by removing old entries.
 const COMMIT_BYTES_MAX: u64 = 4 << 20;
 const COMMIT_SHARE_OF_BOUND: u64 = 8;
@@ -135,8 +133,8 @@ impl Writer {
 
     /// Fills the group; gives back the command that is no append and so ends it.
     ///
-    /// It sleeps instead of being woken by each append: that costs more than the append itself. While more come it goes on, up to
-    /// `commit_interval`; when none came in a fifth of that, the group is all that there is.
+    /// It sleeps instead of being woken by each append: that costs more than the append itself. It sleeps also when one comes alone:
+    /// the next may be near, and a commit costs much more than what it commits.
     async fn gather(
         &self,
         first: Command,
@@ -146,9 +144,8 @@ impl Writer {
         let limits = &self.ledger.limits;
         let deadline = tokio::time::Instant::now() + limits.commit_interval;
         let bytes_max = COMMIT_BYTES_MAX.min(limits.bytes_max / COMMIT_SHARE_OF_BOUND);
-        let (mut next, mut bytes) = (Some(first), 0);
+        let (mut next, mut bytes, mut has_slept) = (Some(first), 0, false);
         loop {
-            let before = group.len();
             while let Some(command) = next {
                 match command {
                     Command::Append(append) => {
@@ -162,11 +159,11 @@ impl Writer {
                 }
                 next = commands.try_recv().ok();
             }
-            let now = tokio::time::Instant::now();
-            if group.len() == before || now >= deadline {
+            if has_slept {
                 return None;
             }
-            tokio::time::sleep_until(deadline.min(now + limits.commit_interval / QUIET_PART)).await;
+            tokio::time::sleep_until(deadline).await;
+            has_slept = true;
             next = commands.try_recv().ok();
         }
     }

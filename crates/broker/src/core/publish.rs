@@ -254,13 +254,12 @@ impl Core {
             self.index.clear();
             self.topics_bytes = 0;
         }
-        let is_last = self.topics.get(self.last).is_some_and(|last| Arc::ptr_eq(&last.name, name));
-        if !is_last {
-            self.last = match self.index.get(&**name) {
-                Some(at) => *at as usize,
-                None => self.remember(name)?,
-            };
-        }
+        // A device's topics were first published one after the other, and are each time: most are the next one.
+        let is_it = |at: &usize| self.topics.get(*at).is_some_and(|topic| Arc::ptr_eq(&topic.name, name));
+        self.last = match [self.last, self.last + 1].into_iter().find(is_it) {
+            Some(at) => at,
+            None => self.look_up(name)?,
+        };
         let topic = self.topics.get_mut(self.last)?;
         if topic.version != self.version {
             self.topics_bytes -= topic.bytes();
@@ -269,6 +268,20 @@ impl Core {
             self.topics_bytes += topic.bytes();
         }
         Some(self.last)
+    }
+
+    fn look_up(&mut self, name: &Arc<str>) -> Option<usize> {
+        let Some((known, at)) = self.index.get_key_value(&**name) else { return self.remember(name) };
+        let at = *at;
+        if !Arc::ptr_eq(known, name) {
+            // From now on the publisher's own: next time it is found without a look at its text.
+            self.index.remove(&**name);
+            self.index.insert(Arc::clone(name), at);
+            if let Some(topic) = self.topics.get_mut(at as usize) {
+                topic.name = Arc::clone(name);
+            }
+        }
+        Some(at as usize)
     }
 
     fn remember(&mut self, name: &Arc<str>) -> Option<usize> {

@@ -311,6 +311,26 @@ fn topics_that_are_remembered_take_no_more_than_they_may() {
 }
 
 #[test]
+fn a_topic_is_found_whichever_came_before_it_and_whoever_names_it() {
+    let mut core = core();
+    let names: Vec<Arc<str>> = ["a/1", "a/2", "b/1"].map(Arc::from).into();
+    let readers: Vec<_> = names.iter().map(|name| Client::new(&mut core, name, &[name])).collect();
+    let mut dice = Dice::new();
+    for number in 0..500 {
+        let at = dice.below(names.len());
+        // Its publisher's name of the topic, or that of one who came later.
+        let name = if dice.below(4) == 0 { Arc::from(&*names[at]) } else { Arc::clone(&names[at]) };
+        let text = number.to_string();
+        core.publish(Publication::new(name, Bytes::from(text.clone())));
+        core.flush();
+        for (reader, name) in readers.iter().zip(&names) {
+            let expected = if *name == names[at] { vec![text.clone()] } else { vec![] };
+            assert_eq!(reader.read_all(&mut core), expected, "{name}");
+        }
+    }
+}
+
+#[test]
 fn an_identifier_is_not_given_twice_while_it_is_under_way() {
     let mut core = core();
     let client = Client::new(&mut core, "display", &["a"]);

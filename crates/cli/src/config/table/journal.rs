@@ -66,7 +66,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     limit(
         "journal.commit_interval_ms",
         Unit::Milliseconds,
-        "How long batches are gathered for a commit, or a fifth of it when none follow",
+        "How long batches are gathered for a commit",
         "They are committed and acknowledged",
         &Field(|v| &mut v.journal.commit_interval),
     )
