@@ -1,5 +1,6 @@
 //! The tree of commands, and one module for each. Each has its arguments, with the help that teaches them, and a `run`.
 
+pub(crate) mod alarms;
 pub(crate) mod audit;
 pub(crate) mod completions;
 pub(crate) mod config;
@@ -81,6 +82,9 @@ pub(crate) enum Command {
     /// Show and verify the log of who enrolled, re-keyed, revoked, erased and logged in
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Show, acknowledge, pause and adjust alarms; report how good they are
+    #[command(subcommand)]
+    Alarms(alarms::AlarmsCommand),
     /// Show what a device measured, out of the journal
     History(history::HistoryArgs),
     /// Show how the journal is; say that its clock is right
@@ -130,6 +134,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::User(command) => user::run(command, out),
         Command::Emqx(command) => emqx::run(command, out),
         Command::MasterKey(command) => master_key::run(command, out),
+        Command::Alarms(command) => alarms::run(command, out),
         Command::Audit(command) => audit::run(command, out),
         Command::History(args) => history::run(&args, out),
         Command::Journal(command) => journal::run(command, out),

@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 37] = [
+const PRINTING: [&str; 44] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device links --data {DATA}",
@@ -63,6 +63,13 @@ const PRINTING: [&str; 37] = [
     "patient list --all --json --data {DATA}",
     "patient move patient_01 --to patient_02 --json --data {DATA}",
     "patient discharge patient_02 --json --data {DATA}",
+    "alarms list --data {DATA}",
+    "alarms list --json --data {DATA}",
+    "alarms limits patient_01 --rate-high 130 --data {DATA}",
+    "alarms load --data {DATA}",
+    "alarms load --json --data {DATA}",
+    "alarms replay patient_01 --delay 0s --data {DATA}",
+    "alarms replay patient_01 --json --data {DATA}",
     "user list --data {DATA}",
     "user list --json --data {DATA}",
     "master-key rotate --data {DATA}",
@@ -87,7 +94,10 @@ const PRINTING: [&str; 37] = [
 ];
 
 /// Commands that have tests of their own below or elsewhere, or print nothing to standard output.
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 22] = [
+    "alarms ack",
+    "alarms pause",
+    "alarms watch",
     "device add",
     "device erase",
     "device provision",

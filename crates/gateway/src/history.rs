@@ -5,7 +5,9 @@
 mod error;
 mod fold;
 mod value;
+mod watched;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use vitalwire_registry::{StayId, Timeline};
 pub use self::error::HistoryError;
 use self::fold::Fold;
 pub use self::value::{Number, Page, Value};
+pub(crate) use self::watched::quantity;
 use crate::clock::{UNMAPPED_US_MIN, utc_us};
 use crate::data_folder::JOURNAL;
 use crate::profiles::Profiles;
@@ -82,6 +85,12 @@ impl History {
     #[must_use]
     pub fn of_stay(&self, stay: StayId, timeline: Timeline) -> Self {
         Self { only: Some(Only { stay, timeline: Arc::new(timeline) }), ..self.clone() }
+    }
+
+    /// The channels, of all profiles, by which alarms are decided.
+    #[must_use]
+    pub fn watched_channels(&self) -> BTreeSet<String> {
+        self.profiles.watched_channels()
     }
 
     /// Whether the journal holds, or held, anything of the device that was not erased.

@@ -6,9 +6,10 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use vitalwire_profile::{PROFILE_TEXT_LEN_MAX, Profile, ProfileError};
+use vitalwire_profile::{DERIVED, PROFILE_TEXT_LEN_MAX, Profile, ProfileError};
 
 use crate::data_folder::PROFILES;
+use crate::history::quantity;
 
 /// The profile of the paper's device, whose AES-CBC frames name none.
 pub(crate) const PICO: &str = "pico";
@@ -60,6 +61,14 @@ impl Profiles {
     /// The names of all channels of all profiles.
     pub(crate) fn channels(&self) -> BTreeSet<String> {
         self.0.values().flat_map(|profile| profile.channels()).map(|channel| channel.name.clone()).collect()
+    }
+
+    /// The names of those by which alarms are decided.
+    pub(crate) fn watched_channels(&self) -> BTreeSet<String> {
+        let devices = self.0.values().filter(|profile| profile.name() != DERIVED);
+        let watched =
+            devices.flat_map(|profile| profile.channels()).filter(|channel| quantity(channel).is_some());
+        watched.map(|channel| channel.name.clone()).collect()
     }
 
     /// The profile of devices that send the paper's frames.

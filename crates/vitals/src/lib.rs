@@ -10,5 +10,6 @@ pub mod alarm;
 pub mod load;
 mod math;
 pub mod monitor;
+pub mod replay;
 pub mod score;
 pub mod wave;

@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 use crate::alarm::{Condition, Priority};
 
 const US_PER_DAY: f64 = 86_400e6;
+/// Of less time no number a day is told.
+const WATCHED_US_MIN: i64 = 3_600_000_000;
 
 /// An alarm as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,8 +51,8 @@ pub struct PatientLoad<K> {
     pub patient: K,
     /// How many.
     pub alarms: usize,
-    /// How many a day, of the time for which the patient was watched.
-    pub a_day: f64,
+    /// How many a day, of the time for which the patient was watched; nothing when that was less than an hour.
+    pub a_day: Option<f64>,
     /// The condition of which there were most.
     pub most: Condition,
 }
@@ -88,8 +90,8 @@ pub fn load<K: Copy + Ord>(alarms: &[PastAlarm<K>], watched_us: &BTreeMap<K, i64
             let alarms = counts.values().sum();
             let most = counts.iter().max_by_key(|(_, count)| **count);
             let most = most.map_or(Condition::Asystole, |(condition, _)| *condition);
-            let days = watched_us.get(&patient).map_or(0.0, |us| to_f64(*us) / US_PER_DAY);
-            let a_day = if days > 0.0 { count_f64(alarms) / days } else { 0.0 };
+            let watched_us = watched_us.get(&patient).copied().filter(|us| *us >= WATCHED_US_MIN);
+            let a_day = watched_us.map(|us| count_f64(alarms) * US_PER_DAY / to_f64(us));
             PatientLoad { patient, alarms, a_day, most }
         })
         .collect();
@@ -162,16 +164,16 @@ mod tests {
             alarm(2, Condition::Battery, 1_000, None),
         ];
         alarms.push(PastAlarm { ended_us: None, ..alarm(2, Condition::RateHigh, 0, None) });
-        let watched = [(1, 2 * DAY), (2, DAY), (3, DAY)].into_iter().collect();
+        let watched = [(1, 2 * DAY), (2, DAY), (3, DAY / 48)].into_iter().collect();
         let load = load(&alarms, &watched, 15);
         assert_eq!((load.all.alarms, load.all.high, load.all.acknowledged, load.all.shorter), (6, 1, 4, 3));
         assert_eq!(load.all.acknowledged_median_s, Some(20.0));
         assert_eq!(load.all.acknowledged_p90_s, Some(100.0));
         let (condition, share) = load.conditions[0];
         assert_eq!((condition, share.alarms, share.shorter), (Condition::RateHigh, 4, 2));
-        let patients: Vec<(u8, usize, f64)> =
+        let patients: Vec<(u8, usize, Option<f64>)> =
             load.patients.iter().map(|patient| (patient.patient, patient.alarms, patient.a_day)).collect();
-        assert_eq!(patients, [(1, 4, 2.0), (2, 2, 2.0), (3, 0, 0.0)]);
+        assert_eq!(patients, [(1, 4, Some(2.0)), (2, 2, Some(2.0)), (3, 0, None)]);
         assert_eq!(load.patients[0].most, Condition::RateHigh);
         assert_eq!(load.top_tenth, Some(4.0 / 6.0));
     }

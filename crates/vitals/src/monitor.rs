@@ -117,6 +117,13 @@ impl PatientMonitor {
         Self { alarms, live: Watch::default(), late: None, sensors, is_online: false, wave_seen_us: None }
     }
 
+    /// For a replay: an alarm that ended is closed, as no one waits for it.
+    pub(crate) fn of_the_past(limits: Limits) -> Self {
+        let mut monitor = Self::new(limits, Timing::default(), Vec::new());
+        monitor.alarms = Alarms::of_the_past(limits);
+        monitor
+    }
+
     /// Values came.
     pub fn measured(
         &mut self,
@@ -148,6 +155,8 @@ impl PatientMonitor {
         self.is_online = is_online;
         self.wave_seen_us = self.wave_seen_us.map(|_| now_us);
         self.alarms.technical(Condition::DeviceOffline, now_us, !is_online, &mut step);
+        // What it told before it was away does not count towards a delay.
+        self.alarms.rate_unknown(now_us, &mut step);
         if !is_online {
             // Of a device that says nothing, no one knows how its signal is; that it is away says enough.
             self.sensors.forget_signal();

@@ -151,10 +151,12 @@ impl<S, F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()>> Fold<S, F> {
     fn hand_out(&mut self, upto_us: i64) {
         self.waiting.sort_by_key(|value| value.time_us);
         let ready = self.waiting.partition_point(|value| value.time_us < upto_us);
-        let channel = self.source.as_ref().and_then(|(profile, place)| profile.channels().get(*place));
-        if let Some(channel) = channel {
+        let source = self.source.as_ref();
+        let source =
+            source.and_then(|(profile, place)| Some((profile.name(), profile.channels().get(*place)?)));
+        if let Some((profile, channel)) = source {
             for values in self.waiting.get(..ready).unwrap_or_default().chunks(PAGE_VALUES) {
-                let page = Page { channel, interval_us: self.interval_us, values };
+                let page = Page { profile, channel, interval_us: self.interval_us, values };
                 if (self.step)(&mut self.state, &page).is_break() {
                     self.ended = true;
                     break;

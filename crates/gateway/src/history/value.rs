@@ -11,6 +11,8 @@ use crate::clock::UNMAPPED_US_MIN;
 /// Some values of the channel, in the order of time, all of one profile.
 #[derive(Debug)]
 pub struct Page<'a> {
+    /// The name of the profile of these readings.
+    pub profile: &'a str,
     /// What the device's profile says of the channel.
     pub channel: &'a ChannelProfile,
     /// The longest time from value to value that a batch has said so far, in microseconds.
