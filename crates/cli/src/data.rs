@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use vitalwire_gateway::{HistoryFile, journal_file};
 use vitalwire_registry::{DATABASE_FILE, Registry, master_key_path};
 
 use crate::args::DataArgs;
@@ -21,6 +22,17 @@ impl DataArgs {
     pub(crate) fn open(&self) -> anyhow::Result<Registry> {
         open(&self.data, self.master_key.as_deref())
     }
+
+    /// Opens the registry to enrol devices. To them belongs what the journal gets from now on.
+    ///
+    /// # Errors
+    /// When folder or key are missing, open to others, or do not belong together.
+    pub(crate) fn open_to_enrol(&self) -> anyhow::Result<Registry> {
+        let registry = self.open()?;
+        // Without a journal that can be read the time alone tells.
+        registry.note_journal_position(journal_position(&self.data).unwrap_or(0));
+        Ok(registry)
+    }
 }
 
 /// Opens the registry of a data folder.
@@ -37,6 +49,20 @@ pub(crate) fn open(data: &Path, master_key: Option<&Path>) -> anyhow::Result<Reg
         );
     }
     Registry::open_with_key_file(data, &master_key_path(data, master_key)).context("cannot open the registry")
+}
+
+/// How far the folder's journal is; 0 when there is none yet.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn journal_position(data: &Path) -> anyhow::Result<u64> {
+    let path = journal_file(data);
+    if !path.exists() {
+        return Ok(0);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().build().context("cannot start the event loop")?;
+    Ok(runtime.block_on(HistoryFile::open(&path)?.status())?.head)
 }
 
 /// Whether the folder was made by `vitalwire init`.

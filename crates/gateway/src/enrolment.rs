@@ -97,7 +97,8 @@ impl Enrolment {
         self.execute(move |registry| registry.erasure_done(&device, entries, &proof)).await.map(drop)
     }
 
-    async fn execute<T: Send + 'static>(
+    /// Asks the registry, or changes it, off the reactor.
+    pub(crate) async fn execute<T: Send + 'static>(
         &self,
         act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, RegistryError> {

@@ -39,6 +39,7 @@ mod publisher;
 mod reading;
 mod server;
 mod session;
+mod stays;
 mod stored;
 mod surveillance;
 mod ticket;

@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::profiles::{Profiles, ProfilesError};
 use crate::publisher::{BrokerChoice, JournalArchive, Publisher, PublisherError, Surroundings};
 use crate::session::Sessions;
+use crate::stays;
 use crate::surveillance::Desk;
 use crate::tls::Acceptor;
 use crate::{backfill, erasure, http, listener};
@@ -159,7 +160,10 @@ impl Server {
             limits: config.limits,
             stop: CancellationToken::new(),
         });
+        stays::begin(&context).await;
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
+        services
+            .spawn(stays::run(Arc::clone(&context), config.journal.age_max).instrument(error_span!("stays")));
         start_services(&services, &context, &directory, logins);
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
         if let Some(listener) = metrics_listener {

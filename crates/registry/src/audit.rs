@@ -16,7 +16,7 @@ mod verify;
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 pub(crate) use fold::{LoginFold, LoginRecord};
 pub use fold::{LoginKind, REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR};
@@ -27,6 +27,7 @@ pub use verify::{AuditFault, AuditReport};
 use crate::error::Result;
 use crate::hex;
 use crate::seal::{ChainKey, Sealer};
+use crate::time::unix_micros;
 
 /// The longest subject of a record, in bytes; a longer one is cut.
 const SUBJECT_LEN_MAX: usize = 128;
@@ -91,6 +92,8 @@ pub enum AuditKind {
     StayBegun,
     /// Stays ended so long ago that who it was is forgotten.
     PatientsForgotten,
+    /// The clock was set, or the journal began again: what arrives late from then on is of no stay that is known.
+    StaysDividedAnew,
     /// The limits of a patient's alarms were set.
     LimitsSet,
     /// An alarm was raised, or became more urgent.
@@ -141,6 +144,7 @@ impl AuditKind {
             Self::PatientDischarged => "patient-discharged",
             Self::StayBegun => "stay-begun",
             Self::PatientsForgotten => "patients-forgotten",
+            Self::StaysDividedAnew => "stays-divided-anew",
             Self::LimitsSet => "limits-set",
             Self::AlarmRaised => "alarm-raised",
             Self::AlarmEnded => "alarm-ended",
@@ -327,11 +331,6 @@ fn clean(text: &str, len_max: usize) -> String {
         clean.push(shown);
     }
     clean
-}
-
-fn unix_micros(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::link::{LinkId, PreviousLink};
 use crate::schema;
 use crate::seal::{FINGERPRINT_LEN, SEALED_LEN, Sealer};
 use crate::secret::{Secret, TlsSecret};
-use crate::time::{from_unix_seconds, unix_seconds};
+use crate::time::{from_unix_seconds, unix_micros, unix_seconds};
 
 /// A transaction that changes the registry, and the version it leads to.
 pub(crate) struct Change<'r> {
@@ -29,6 +29,8 @@ pub(crate) struct Change<'r> {
     /// Who makes the change, and where the audit log ends.
     pub(crate) actor: &'r str,
     pub(crate) tail: RefCell<Tail>,
+    /// The journal's newest position, for enrolments; 0 when it is not known.
+    pub(crate) enrolled_at: u64,
     /// Unix seconds. The clock stamps rows for people to read; it decides only when a replaced link ends.
     now: i64,
 }
@@ -59,7 +61,7 @@ impl<'r> Change<'r> {
             |row| Ok((row.get(0)?, Tail::read(row, 1, sealer)?)),
         )?;
         let (tail, now) = (RefCell::new(tail), unix_seconds(SystemTime::now()));
-        Ok(Self { transaction, version, sealer, actor, tail, now })
+        Ok(Self { transaction, version, sealer, actor, tail, enrolled_at: 0, now })
     }
 
     /// The same transaction, to be ended under another master key.
@@ -147,7 +149,7 @@ impl Change<'_> {
             self.version,
             secret.link().map(LinkId::bytes),
         ))?;
-        self.begin_at_enrolment(id, generation, self.now.saturating_mul(1_000_000))?;
+        self.begin_at_enrolment(id, generation, unix_micros(SystemTime::now()))?;
         self.record(AuditKind::DeviceEnrolled, id.as_str(), &describe(secret, generation))
     }
 

@@ -177,7 +177,7 @@ pub struct Stay {
 pub struct CurrentStay {
     /// Its number.
     pub id: StayId,
-    /// When it began on this device: UTC, microseconds since 1970.
+    /// When it first began on this device: UTC, microseconds since 1970.
     pub started_us: i64,
     /// The limits of the patient's alarms.
     pub limits: Limits,

@@ -58,7 +58,7 @@ impl Registry {
                 return Err(RegistryError::DeviceIsWorn(to.clone()));
             }
             change.begin_stay(from, moment)?;
-            change.begin_part(to, stay, moment)?;
+            change.begin_part(to, stay, moment, None)?;
             change.touch(stay)?;
             change.record(AuditKind::PatientMoved, from.as_str(), &format!("stay {stay}, to {to}"))?;
             Ok(stay)
@@ -153,6 +153,40 @@ impl Registry {
         Timeline::read(&self.connection, device)
     }
 
+    /// Whether borders between stays are ahead of the clock or of the journal: then the clock was set back, or the journal began again.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn borders_are_ahead(&self, moment: Moment) -> Result<bool> {
+        let sql = "SELECT 1 FROM stay_parts WHERE to_us IS NULL AND (border_us > ?1 OR border_position > ?2)";
+        let position = i64::try_from(moment.position).unwrap_or(i64::MAX);
+        Ok(self.connection.prepare_cached(sql)?.exists((moment.time_us, position))?)
+    }
+
+    /// Begins the borders of all devices again, for the times of readings no longer fit the borders of before, as the clock was set or the
+    /// journal began again. Each stay goes on with what is measured from now on. What arrives from now on and was
+    /// measured before is of a stay of no one known: whose it is cannot be told. Tells on how many devices.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn divide_anew(&self, moment: Moment, why: &str) -> Result<usize> {
+        let mut count = 0;
+        self.append_only(|change| {
+            let devices = change.divided_devices()?;
+            count = devices.len();
+            for device in &devices {
+                change.divide_anew(device, moment)?;
+            }
+            change.keep_single_borders(&devices, moment)?;
+            if count == 0 {
+                return Ok(());
+            }
+            let detail = format!("{why}; on {count} devices what comes late now is of no one known");
+            change.record(AuditKind::StaysDividedAnew, "", &detail)
+        })?;
+        Ok(count)
+    }
+
     /// Forgets who it was in stays that ended before this time (UTC, microseconds since 1970). When they were stays, so that what was
     /// measured in them is never taken for another patient's. Tells of how many.
     ///
@@ -220,20 +254,62 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// The first stay of an enrolment: of no one known.
-    pub(crate) fn begin_at_enrolment(&self, device: &DeviceId, generation: u32, time_us: i64) -> Result<()> {
-        let is_first = generation == 1;
-        let stay = self.begin_stay(device, Moment { time_us, position: 0 })?;
-        if is_first {
-            // All that the name ever sends is its own, also when the clock is set back.
-            let sql = "UPDATE stay_parts SET border_us = 0 WHERE stay = ?1";
-            self.transaction.execute(sql, [stay.stored()])?;
+    /// Devices of which readings could be taken for another patient's: someone was set, or they were enrolled more than once.
+    fn divided_devices(&self) -> Result<Vec<DeviceId>> {
+        let sql = "SELECT device FROM stay_parts JOIN stays ON stays.id = stay
+                   GROUP BY device HAVING count(*) > 1 OR max(patient IS NOT NULL) ORDER BY device";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let devices =
+            statement.query_map([], |row| Ok(row.get_ref(0)?.as_str().unwrap_or_default().parse()))?;
+        let devices = devices.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(devices.into_iter().flatten().collect())
+    }
+
+    /// A device with one stay of no one known has all that comes, also when the journal begins again.
+    fn keep_single_borders(&self, divided: &[DeviceId], moment: Moment) -> Result<()> {
+        let position = i64::try_from(moment.position).unwrap_or(i64::MAX);
+        let sql = "SELECT number, device FROM stay_parts
+                   WHERE to_us IS NULL AND (border_us > ?1 OR border_position > ?2)";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let ahead = statement.query_map((moment.time_us, position), |row| {
+            Ok((row.get(0)?, row.get_ref(1)?.as_str().unwrap_or_default().to_owned()))
+        })?;
+        let ahead = ahead.collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
+        for (number, _) in
+            ahead.iter().filter(|(_, name)| !divided.iter().any(|device| device.as_str() == name))
+        {
+            let sql =
+                "UPDATE stay_parts SET border_position = 0, border_us = min(border_us, ?2) WHERE number = ?1";
+            self.transaction.execute(sql, (number, moment.time_us))?;
         }
         Ok(())
     }
 
+    fn divide_anew(&self, device: &DeviceId, moment: Moment) -> Result<()> {
+        let Some(present) = find_open_part(&self.transaction, device)? else { return Ok(()) };
+        let unclear = self.new_stay()?;
+        self.begin_part(device, unclear, moment, Some(0))?;
+        self.begin_part(device, present.stay, moment, Some(moment.time_us))
+    }
+
+    /// The first stay of an enrolment: of no one known. A first enrolment has all that its name ever sends, also when the clock
+    /// is set back.
+    pub(crate) fn begin_at_enrolment(&self, device: &DeviceId, generation: u32, time_us: i64) -> Result<()> {
+        let stay = self.new_stay()?;
+        match generation {
+            1 => self.begin_part(device, stay, Moment { time_us, position: 0 }, Some(0)),
+            _ => self.begin_part(device, stay, Moment { time_us, position: self.enrolled_at }, None),
+        }
+    }
+
     /// Ends what goes on on a device, and begins a new stay there.
     fn begin_stay(&self, device: &DeviceId, moment: Moment) -> Result<StayId> {
+        let stay = self.new_stay()?;
+        self.begin_part(device, stay, moment, None)?;
+        Ok(stay)
+    }
+
+    fn new_stay(&self) -> Result<StayId> {
         let id: i64 = self.transaction.query_row(
             "UPDATE registry SET last_stay = last_stay + 1 RETURNING last_stay",
             [],
@@ -243,13 +319,18 @@ impl Change<'_> {
         self.transaction
             .prepare_cached("INSERT INTO stays (id, version) VALUES (?1, ?2)")?
             .execute((id, self.version))?;
-        self.begin_part(device, stay, moment)?;
         Ok(stay)
     }
 
     /// Ends what goes on on a device, and goes on there with this stay. For people it never begins before the one before it
     /// ended, however the clock was set.
-    fn begin_part(&self, device: &DeviceId, stay: StayId, moment: Moment) -> Result<()> {
+    fn begin_part(
+        &self,
+        device: &DeviceId,
+        stay: StayId,
+        moment: Moment,
+        border_us: Option<i64>,
+    ) -> Result<()> {
         let Moment { time_us, position } = moment;
         let mut from_us = time_us;
         if let Some(before) = find_open_part(&self.transaction, device)? {
@@ -258,9 +339,12 @@ impl Change<'_> {
                 .prepare_cached("UPDATE stay_parts SET to_us = ?2 WHERE number = ?1")?
                 .execute((before.number, from_us))?;
         }
-        // Without a position the time alone divides, and then no border may lie before an earlier one.
-        let border_us =
-            if position == 0 { from_us.max(latest_border(&self.transaction, device)?) } else { time_us };
+        let border_us = match border_us {
+            Some(border_us) => border_us,
+            None if position > 0 => time_us,
+            // Without a position the time alone divides, and then no border may lie before an earlier one.
+            None => from_us.max(latest_border(&self.transaction, device)?),
+        };
         let border_position = i64::try_from(position).unwrap_or(i64::MAX);
         let sql = "INSERT INTO stay_parts (stay, device, from_us, border_us, border_position)
                    VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -378,7 +462,7 @@ fn read_stay(connection: &Connection, sealer: &Sealer, id: StayId) -> Result<Opt
     let mut parts = Vec::new();
     while let Some(row) = rows.next()? {
         let Ok(device) = row.get_ref(0)?.as_str().unwrap_or_default().parse() else { continue };
-        parts.push(StayPart { device, from_us: row.get(1)?, to_us: row.get(2)? });
+        add_part(&mut parts, StayPart { device, from_us: row.get(1)?, to_us: row.get(2)? });
     }
     let (Some(first), Some(last)) = (parts.first(), parts.last()) else { return Ok(None) };
     let opened = read_patient(connection, sealer, id)?;
@@ -393,6 +477,16 @@ fn read_stay(connection: &Connection, sealer: &Sealer, id: StayId) -> Result<Opt
     }))
 }
 
+/// Where borders were divided anew, a stay has two parts for what is one to people.
+fn add_part(parts: &mut Vec<StayPart>, part: StayPart) {
+    match parts.last_mut() {
+        Some(last) if last.device == part.device && last.to_us == Some(part.from_us) => {
+            last.to_us = part.to_us
+        }
+        _ => parts.push(part),
+    }
+}
+
 /// What a server must know of a device's stay.
 pub(crate) type StayChange = (DeviceId, CurrentStay);
 
@@ -400,7 +494,10 @@ pub(crate) type StayChange = (DeviceId, CurrentStay);
 pub(crate) fn read_current(connection: &Connection, after: Option<i64>) -> Result<Vec<StayChange>> {
     let condition = if after.is_some() { "stays.version > ?1" } else { "?1 IS NULL" };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT device, stay, from_us, limits FROM stays JOIN stay_parts ON stay = stays.id JOIN devices ON devices.id = device
+        "SELECT device, stay, limits, (
+             SELECT min(from_us) FROM stay_parts AS part
+             WHERE part.stay = stay_parts.stay AND part.device = stay_parts.device
+         ) FROM stays JOIN stay_parts ON stay = stays.id JOIN devices ON devices.id = device
          WHERE {condition} AND to_us IS NULL AND sealed IS NOT NULL ORDER BY device"
     ))?;
     let mut rows = statement.query([after])?;
@@ -409,8 +506,8 @@ pub(crate) fn read_current(connection: &Connection, after: Option<i64>) -> Resul
         let device = row.get_ref(0)?.as_str().unwrap_or_default();
         // The device's own row is reported as broken.
         let Ok(id) = device.parse::<DeviceId>() else { continue };
-        let limits = read_limits(row.get_ref(3)?.as_str_or_null().unwrap_or(Some("")), device);
-        changes.push((id, CurrentStay { id: read_id(row, 1)?, started_us: row.get(2)?, limits }));
+        let limits = read_limits(row.get_ref(2)?.as_str_or_null().unwrap_or(Some("")), device);
+        changes.push((id, CurrentStay { id: read_id(row, 1)?, started_us: row.get(3)?, limits }));
     }
     Ok(changes)
 }

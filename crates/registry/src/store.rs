@@ -1,7 +1,7 @@
 //! The registry's store: making it, opening it, and changing it. Each change is one transaction. What is changed is the
 //! business of `device_store` and `user_store`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::Metadata;
 use std::io;
@@ -32,6 +32,8 @@ pub struct Registry {
     /// Who makes changes through this value, for the audit log.
     actor: String,
     pub(crate) logins: RefCell<LoginFold>,
+    /// How far the journal is; 0 when no one said so.
+    journal_position: Cell<u64>,
     place: Place,
     /// Device and inode of the file that was opened.
     identity: (u64, u64),
@@ -151,7 +153,8 @@ impl Registry {
             Ok((connection, sealer)) => (connection, sealer, false),
         };
         let identity = identity(&metadata);
-        Ok(Self { connection, sealer, actor, logins: RefCell::default(), place, identity, is_copy })
+        let (logins, journal_position) = (RefCell::default(), Cell::default());
+        Ok(Self { connection, sealer, actor, logins, journal_position, place, identity, is_copy })
     }
 
     pub(crate) fn owner(&self) -> u32 {
@@ -167,13 +170,20 @@ impl Registry {
         if self.is_copy { Err(RegistryError::DiskFull) } else { Ok(()) }
     }
 
+    /// Says how far the journal is. To a device that is enrolled from now on belongs what comes after, so that a name that is enrolled
+    /// again is not given what it sent before.
+    pub fn note_journal_position(&self, position: u64) {
+        self.journal_position.set(position);
+    }
+
     /// Runs one transaction that takes the write lock first, and stamps what it changes with the next version.
     pub(crate) fn change<T, E: From<RegistryError>>(
         &self,
         apply: impl FnOnce(&Change<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.check_room()?;
-        let change = Change::begin(&self.connection, &self.sealer, &self.actor)?;
+        let mut change = Change::begin(&self.connection, &self.sealer, &self.actor)?;
+        change.enrolled_at = self.journal_position.get();
         let result = apply(&change)?;
         change.commit()?;
         Ok(result)
@@ -226,6 +236,7 @@ impl Registry {
         };
         next.actor.clone_from(&self.actor);
         next.logins = RefCell::new(self.logins.take());
+        next.journal_position.set(self.journal_position.get());
         *self = next;
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! Unix seconds, as the registry stores times. No clock is read here.
+//! Unix seconds and microseconds, as the registry stores times. No clock is read here.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,6 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) fn unix_seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Microseconds of the same.
+pub(crate) fn unix_micros(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn from_unix_seconds(seconds: i64) -> SystemTime {

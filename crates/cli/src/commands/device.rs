@@ -189,7 +189,7 @@ pub(crate) fn run(command: DeviceCommand, out: &mut Output<'_>) -> anyhow::Resul
 
 fn import_file(import: &ImportDevices, out: &mut Output<'_>) -> anyhow::Result<()> {
     let path = import.file.display();
-    let registry = import.data.open()?;
+    let registry = import.data.open_to_enrol()?;
     let file = File::open(&import.file).with_context(|| format!("cannot open {path}"))?;
     let report = registry.import_paper_keys(file).with_context(|| path.to_string())?;
     writeln!(out, "{} added, {} unchanged", report.added, report.unchanged)?;

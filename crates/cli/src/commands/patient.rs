@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{HistoryFile, journal_file};
 use vitalwire_registry::{Moment, PatientChange, StayId};
 
 use crate::args::DataArgs;
+use crate::data;
 use crate::output::{Output, note};
 
 /// The commands of `vitalwire patient`.
@@ -228,19 +228,9 @@ fn done(
 }
 
 /// The time, and how far the journal is. In this order: what comes in between has an earlier time.
-fn now(data: &DataArgs) -> anyhow::Result<Moment> {
-    let position = journal_position(data)?;
+fn now(args: &DataArgs) -> anyhow::Result<Moment> {
+    let position = data::journal_position(&args.data)
+        .context("the journal cannot be asked how far it is, so that readings could be told apart")?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Ok(Moment { time_us: i64::try_from(since.as_micros()).unwrap_or(i64::MAX), position })
-}
-
-fn journal_position(data: &DataArgs) -> anyhow::Result<u64> {
-    let path = journal_file(&data.data);
-    if !path.exists() {
-        return Ok(0);
-    }
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().build().context("cannot start the event loop")?;
-    let read = || anyhow::Ok(runtime.block_on(HistoryFile::open(&path)?.status())?.head);
-    read().context("the journal cannot be asked how far it is, so that readings could be told apart")
 }

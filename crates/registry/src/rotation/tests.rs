@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use tempfile::TempDir;
 use vitalwire_access::Role;
+use vitalwire_vitals::alarm::{Condition, Priority};
 
 use super::*;
+use crate::alarm::{AlarmEvent, AlarmQuery, AlarmRecord, AlarmWrite, Raised};
 use crate::device::DeviceKey;
 use crate::limits::ROTATION_OVERLAP;
+use crate::stay::{PatientChange, Stay};
 use crate::store::DATABASE_FILE;
 
 /// Data folder and key file, as a disk holds them.
@@ -29,6 +32,22 @@ impl Disk {
         registry
             .add_user(&"ana".parse().unwrap(), Role::Admin, &SecretString::from("correct horse"))
             .unwrap();
+        let name = Some("Ana Canaria".to_owned());
+        let change = PatientChange { name, notes: Some("asthma".to_owned()), ..PatientChange::default() };
+        let stay = registry.set_patient(&id("tls"), &change, None).unwrap();
+        let raised = Raised {
+            condition: Condition::RateHigh,
+            priority: Priority::High,
+            since_us: 1,
+            delay_us: 2,
+            value: Some(134.5),
+            limit: Some(120.0),
+            is_late: false,
+        };
+        let seen = AlarmEvent::Acknowledged { by: "bob".to_owned(), reason: "she walked".to_owned() };
+        let write =
+            |event| AlarmWrite { number: 1, device: Some(id("tls")), stay: Some(stay), time_us: 3, event };
+        registry.write_alarms(&[write(AlarmEvent::Raised(raised)), write(seen)]).unwrap();
         disk
     }
 
@@ -64,15 +83,28 @@ impl Disk {
     }
 }
 
-fn keys(registry: &Registry) -> BTreeMap<String, DeviceKey> {
+/// All that is sealed, opened.
+#[derive(PartialEq)]
+struct Opened {
+    keys: BTreeMap<String, DeviceKey>,
+    stays: Vec<Stay>,
+    alarms: Vec<AlarmRecord>,
+}
+
+fn opened(registry: &Registry) -> Opened {
     let devices = &registry.directory().unwrap().devices;
-    devices.values().map(|device| (device.id.to_string(), device.key.clone())).collect()
+    let keys = devices.values().map(|device| (device.id.to_string(), device.key.clone())).collect();
+    let stays = registry.stays().unwrap();
+    let alarms = registry.alarms(&AlarmQuery::default()).unwrap();
+    assert!(stays.iter().any(|stay| stay.patient.is_some()) && !stays.iter().any(|stay| stay.is_broken));
+    assert!(alarms.len() == 1 && !alarms.iter().any(|alarm| alarm.is_broken));
+    Opened { keys, stays, alarms }
 }
 
 #[test]
 fn cut_off_after_any_step_registry_and_key_file_open_together() {
     let disk = Disk::new();
-    let before = keys(&disk.open().unwrap());
+    let before = opened(&disk.open().unwrap());
     let old_key = MasterKey::load(&disk.key_file()).unwrap();
     let mut cuts = Vec::new();
     disk.open().unwrap().rotate(&disk.key_file(), |step| cuts.push((step, disk.cut()))).unwrap();
@@ -91,7 +123,7 @@ fn cut_off_after_any_step_registry_and_key_file_open_together() {
     for (step, cut) in cuts {
         let is_rotated = [Step::Committed, Step::PresentKeyOverwritten, Step::Done].contains(&step);
         let registry = cut.open().unwrap();
-        assert!(keys(&registry) == before, "{step:?}");
+        assert!(opened(&registry) == before, "{step:?}");
         assert_eq!(registry.verify_audit(None).unwrap().fault, None, "{step:?}");
         assert_eq!(registry.directory().unwrap().users.len(), 1);
         drop(registry);
@@ -105,7 +137,7 @@ fn cut_off_after_any_step_registry_and_key_file_open_together() {
         assert_eq!(fs::metadata(cut.key_file()).unwrap().len(), 65, "{step:?}");
         assert!(matches!(again, MasterKeyRotation::Rotated { devices: 3, .. }), "{step:?} {again:?}");
         let registry = cut.open().unwrap();
-        assert!(keys(&registry) == before, "{step:?}");
+        assert!(opened(&registry) == before, "{step:?}");
         assert_eq!(registry.verify_audit(None).unwrap().fault, None, "{step:?}");
     }
 }
@@ -113,7 +145,7 @@ fn cut_off_after_any_step_registry_and_key_file_open_together() {
 #[test]
 fn the_next_rotation_completes_one_that_was_cut_off_and_makes_no_further_key() {
     let disk = Disk::new();
-    let before = keys(&disk.open().unwrap());
+    let before = opened(&disk.open().unwrap());
     let mut cut = None;
     let keep = |step| {
         if step == Step::Committed {
@@ -124,7 +156,7 @@ fn the_next_rotation_completes_one_that_was_cut_off_and_makes_no_further_key() {
     let cut = cut.unwrap();
     assert_eq!(cut.rotate(), MasterKeyRotation::Completed);
     assert_eq!(fs::read(cut.key_file()).unwrap(), fs::read(disk.key_file()).unwrap());
-    assert!(keys(&cut.open().unwrap()) == before);
+    assert!(opened(&cut.open().unwrap()) == before);
 }
 
 #[test]
@@ -136,5 +168,5 @@ fn what_fails_before_its_end_changes_nothing() {
     assert!(Registry::rotate_master_key(&disk.data(), &disk.key_file(), None).is_err());
     assert_eq!(fs::read(disk.key_file()).unwrap(), key);
     by_hand.execute_batch("ALTER TABLE hidden RENAME TO devices").unwrap();
-    assert_eq!(keys(&disk.open().unwrap()).len(), 3);
+    assert_eq!(opened(&disk.open().unwrap()).keys.len(), 3);
 }

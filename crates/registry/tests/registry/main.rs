@@ -6,6 +6,7 @@ mod auditing;
 mod devices;
 mod erasing;
 mod fixture;
+mod handovers;
 mod importing;
 mod links;
 mod opening;

@@ -271,3 +271,67 @@ fn a_clock_that_is_set_back_gives_no_ones_readings_to_another() {
         assert!(pair[0].started_us <= pair[0].ended_us.unwrap());
     }
 }
+
+#[test]
+fn a_name_that_is_enrolled_again_when_the_clock_was_ahead_has_its_own_readings() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    // By a clock that is years ahead.
+    registry.set_patient(&id("a"), &called("Bo"), Some(received(0, 100))).unwrap();
+    registry.revoke_device(&id("a")).unwrap();
+    registry.note_journal_position(200);
+    registry.add_tls_device(&id("a")).unwrap();
+    let stay = registry.current_stay(&id("a")).unwrap();
+    let timeline = registry.timeline(&id("a")).unwrap();
+    let now_us = timeline.borders.last().unwrap().time_us;
+    assert!(now_us < at(0).time_us);
+    assert_eq!(timeline.stay_at(now_us, 201), Some(stay.id));
+    assert_eq!(timeline.stay_at(at(50).time_us, 200).map(StayId::number), Some(2));
+}
+
+#[test]
+fn when_the_clock_was_set_what_comes_late_is_no_ones_and_each_stay_goes_on() {
+    let fixture = Fixture::new();
+    let registry = &fixture.registry;
+    registry.add_tls_device(&id("a")).unwrap();
+    registry.add_tls_device(&id("never_set")).unwrap();
+    let ana = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    let bo = registry.set_patient(&id("a"), &called("Bo"), Some(received(1_000, 100))).unwrap();
+    assert!(!registry.borders_are_ahead(received(1_001, 100)).unwrap());
+    assert!(registry.borders_are_ahead(received(999, 100)).unwrap(), "set back");
+    assert!(registry.borders_are_ahead(received(1_001, 99)).unwrap(), "another journal");
+    assert_eq!(registry.divide_anew(received(500, 200), "set back").unwrap(), 1);
+    assert!(!registry.borders_are_ahead(received(500, 200)).unwrap());
+    let timeline = registry.timeline(&id("a")).unwrap();
+    let of = |seconds: i64, position| timeline.stay_at(at(seconds).time_us, position);
+    assert_eq!(of(500, 201), Some(bo), "he goes on, though his stay began later by the clock of before");
+    assert_eq!((of(600, 150), of(1_100, 150)), (Some(ana), Some(bo)), "what was there stays whose it was");
+    let unclear = of(499, 201).unwrap();
+    assert!(unclear != ana && unclear != bo);
+    assert!(registry.stay(unclear).unwrap().patient.is_none());
+    // To people it is one stay.
+    let stay = registry.current_stay(&id("a")).unwrap();
+    assert_eq!((stay.id, stay.parts.len(), stay.ended_us), (bo, 1, None));
+    let directory = registry.directory().unwrap();
+    assert_eq!((directory.stays["a"].id, directory.stays["a"].started_us), (bo, stay.started_us));
+    assert!(told_texts(registry).last().unwrap().contains("set back; on 1 devices"));
+}
+
+#[test]
+fn a_journal_that_begins_again_hides_nothing_of_a_device_on_which_no_one_was_set() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    registry.revoke_device(&id("a")).unwrap();
+    registry.request_erasure(&id("a")).unwrap();
+    registry.erasure_done(&id("a"), 0, "").unwrap();
+    registry.note_journal_position(5_000);
+    registry.add_tls_device(&id("a")).unwrap();
+    let stay = registry.current_stay(&id("a")).unwrap();
+    let now_us = stay.started_us;
+    let begun_again = Moment { time_us: now_us, position: 7 };
+    assert!(registry.borders_are_ahead(begun_again).unwrap());
+    assert_eq!(registry.divide_anew(begun_again, "another journal").unwrap(), 0);
+    registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    assert_eq!(registry.timeline(&id("a")).unwrap().stay_at(now_us, 8), Some(stay.id));
+}

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use vitalwire_registry::{DATABASE_FILE, MasterKey, Protocol, ROTATION_OVERLAP, Registry, RegistryError};
+use vitalwire_registry::{
+    DATABASE_FILE, MasterKey, PatientChange, Protocol, ROTATION_OVERLAP, Registry, RegistryError, StayId,
+};
 
-use crate::fixture::{id, secret, secret_of, set_mode};
+use crate::fixture::{Fixture, id, secret, secret_of, set_mode};
 
 /// Version 1 of the schema as it was released, with two devices, one of them revoked, and a user. The master key is 32
 /// times the byte 7; sealed values are from Python `cryptography` (HKDF-SHA256, `aes_key_wrap`).
@@ -89,6 +91,7 @@ fn a_version_1_registry_keeps_its_devices_and_takes_new_kinds() {
     assert!(secret_of(device) == secret(b"1234567890123456", b"AAAAAAAAAAAAAAAA"));
     assert_eq!((device.protocol(), device.generation, directory.version), (Protocol::AesCbc, 2, 3));
     assert!(directory.broken.is_empty() && directory.devices.len() == 1);
+    assert_eq!(registry.current_stay(&id("iot_med_dev_01")).unwrap().started_us, 1_700_000_000_000_000);
     let link = registry.add_tls_device(&id("gone")).unwrap();
     registry.rotate_device(&id("iot_med_dev_01"), ROTATION_OVERLAP).unwrap();
     let next = directory.with(registry.changes_since(directory.version).unwrap());
@@ -114,4 +117,45 @@ fn two_processes_may_upgrade_at_once() {
     });
     assert_eq!(opened, [true; 4]);
     assert!(old.schema_version() > 1);
+}
+
+/// What schema version 6 brought, taken away again.
+const BACK_TO_5: &str = "
+DROP TABLE alarm_changes; DROP TABLE alarms; DROP TABLE stay_parts; DROP TABLE stays;
+ALTER TABLE registry DROP COLUMN last_stay;
+ALTER TABLE registry DROP COLUMN last_alarm;
+PRAGMA user_version = 5;
+";
+
+#[test]
+fn devices_of_version_5_begin_with_a_stay_of_no_one_known() {
+    let fixture = Fixture::new();
+    for device in ["first", "gone", "again"] {
+        fixture.registry.add_tls_device(&id(device)).unwrap();
+    }
+    fixture.registry.revoke_device(&id("gone")).unwrap();
+    fixture.registry.revoke_device(&id("again")).unwrap();
+    fixture.registry.add_tls_device(&id("again")).unwrap();
+    let head = fixture.registry.verify_audit(None).unwrap().head;
+    fixture.tamper(BACK_TO_5);
+    let registry = fixture.reopen();
+    let stays = registry.stays().unwrap();
+    let devices: Vec<_> = stays.iter().map(|stay| (stay.id.number(), stay.device.as_str())).collect();
+    assert_eq!(devices, [(1, "again"), (2, "first")]);
+    assert!(stays.iter().all(|stay| stay.patient.is_none() && stay.ended_us.is_none()));
+    let directory = registry.directory().unwrap();
+    assert_eq!((directory.stays.len(), directory.devices.len()), (2, 2));
+    // A first enrolment has all that its name ever sent; of a later one that is not known.
+    let began = |device: &str| directory.stays[device].started_us;
+    let at = |device: &str, time_us| registry.timeline(&id(device)).unwrap().stay_at(time_us, 1);
+    assert_eq!(at("first", 0).map(StayId::number), Some(2));
+    assert_eq!(at("again", began("again") - 1), None);
+    assert_eq!(at("again", began("again")).map(StayId::number), Some(1));
+    // Work goes on.
+    let change = PatientChange { name: Some("Ana".into()), ..PatientChange::default() };
+    registry.set_patient(&id("first"), &change, None).unwrap();
+    registry.add_tls_device(&id("gone")).unwrap();
+    assert_eq!(registry.current_stay(&id("gone")).unwrap().id.number(), 3);
+    assert_eq!(registry.next_alarm_number().unwrap(), 1);
+    assert_eq!(registry.verify_audit(Some(head)).unwrap().fault, None);
 }

@@ -42,7 +42,7 @@ pub(crate) struct RotateDevice {
 /// Shows a fresh key, then enrols the device with it.
 pub(super) fn add(add: AddDevice, out: &mut Output<'_>) -> anyhow::Result<()> {
     let OneDevice { id, data } = add.device;
-    let registry = data.open()?;
+    let registry = data.open_to_enrol()?;
     let fresh = FreshKey::generate(add.protocol.into())?;
     registry.check_enrol(&id, &fresh)?;
     let key = fresh.key();
