@@ -4,6 +4,7 @@
 mod affinity;
 mod away;
 mod bare;
+mod beats;
 mod enrolment;
 mod hold;
 mod link;
@@ -91,6 +92,8 @@ enum What {
     Absent,
     /// A reader that comes back to what was published while it was away.
     Return(comeback::ReturnArguments),
+    /// Beats, rates and alarms found in records and simulated signals, and what finding them costs.
+    Beats(beats::BeatsArguments),
     /// The subscriber's process.
     #[command(hide = true)]
     Subscriber(subscriber::SubscriberArguments),
@@ -118,6 +121,7 @@ fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::parse();
     let mut comeback = comeback::ReturnArguments::default();
     let measurements: &[Measurement] = match arguments.what.take().unwrap_or(What::All) {
+        What::Beats(it) => return beats::run(&it, arguments.quick).map(|()| ExitCode::SUCCESS),
         What::Subscriber(it) => return subscriber::serve(it).map(|()| ExitCode::SUCCESS),
         What::Load(it) => return load::serve(it).map(|()| ExitCode::SUCCESS),
         What::Away(it) => return away::serve(&it).map(|()| ExitCode::SUCCESS),

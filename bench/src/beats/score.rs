@@ -6,15 +6,6 @@ use vitalwire_vitals::wave::{Found, Second, Signal, WaveKind, WaveMonitor};
 const WINDOW_US: i64 = 150_000;
 /// Over so long a rate is compared.
 const RATE_US: i64 = 10_000_000;
-const SECOND_US: i64 = 1_000_000;
-/// Default limits and delays: medical.md, and the issue.
-const RATE_MIN: f64 = 50.0;
-const RATE_MAX: f64 = 120.0;
-const LIMIT_DELAY_S: usize = 15;
-const ASYSTOLE_US: u64 = 4_000_000;
-/// A reference this close to a limit makes no alarm false.
-const LIMIT_MARGIN: f64 = 2.0;
-
 /// All that was found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
@@ -22,15 +13,32 @@ pub(crate) struct Findings {
     pub(crate) seconds: Vec<Second>,
 }
 
-/// Steps a monitor through the whole signal, a second at a time, as batches come.
+/// Samples of a second, as a device sends them.
+pub(crate) struct Batch<'s> {
+    pub(crate) first_us: i64,
+    pub(crate) interval_us: u32,
+    /// When the last of them has been measured.
+    pub(crate) end_us: i64,
+    pub(crate) samples: &'s [f32],
+}
+
+pub(crate) fn batches(rate_hz: f64, samples: &[f32]) -> impl Iterator<Item = Batch<'_>> {
+    let len = rate_hz.round().max(1.0) as usize;
+    let time_us = move |sample: usize| (sample as f64 * 1e6 / rate_hz).round() as i64;
+    samples.chunks(len).enumerate().map(move |(number, samples)| Batch {
+        first_us: time_us(number * len),
+        interval_us: (1e6 / rate_hz).round() as u32,
+        end_us: time_us(number * len + samples.len()),
+        samples,
+    })
+}
+
+/// Steps a wave monitor through the whole signal.
 pub(crate) fn find(kind: WaveKind, rate_hz: f64, samples: &[f32]) -> Findings {
     let mut monitor = WaveMonitor::new(kind);
     let mut found = Vec::new();
-    let interval_us = (1e6 / rate_hz).round() as u32;
-    let batch = rate_hz.round().max(1.0) as usize;
-    for (number, samples) in samples.chunks(batch).enumerate() {
-        let first_us = ((number * batch) as f64 * 1e6 / rate_hz).round() as i64;
-        monitor.step(first_us, interval_us, samples, &mut found);
+    for batch in batches(rate_hz, samples) {
+        monitor.step(batch.first_us, batch.interval_us, batch.samples, &mut found);
     }
     let mut findings = Findings::default();
     for found in found {
@@ -54,14 +62,10 @@ pub(crate) struct Score {
     pub(crate) accepted: f64,
     /// Differences of the rates told from the true ones, the smallest first.
     pub(crate) errors: Vec<f64>,
-    /// Alarms that the true beats do not give, and all.
-    pub(crate) false_alarms: usize,
-    pub(crate) alarms: usize,
-    pub(crate) hours: f64,
 }
 
 impl Score {
-    pub(crate) fn of(findings: &Findings, truth_us: &[i64], seconds: f64) -> Self {
+    pub(crate) fn of(findings: &Findings, truth_us: &[i64]) -> Self {
         let accepted = accepted_windows(&findings.seconds);
         let inside = |time_us: &i64| accepted.iter().any(|(from, until)| (*from..*until).contains(time_us));
         let pairs = pair(truth_us, &findings.beats_us);
@@ -71,13 +75,14 @@ impl Score {
         let truth_inside = truth_us.iter().filter(|time| inside(time)).count();
         let found_inside = findings.beats_us.iter().filter(|time| inside(time)).count();
         let mut errors: Vec<f64> = (findings.seconds.iter())
-            .filter_map(|second| Some((f64::from(second.rate_per_min?) - true_rate(truth_us, second.time_us)?).abs()))
+            .filter_map(|second| {
+                Some((f64::from(second.rate_per_min?) - true_rate(truth_us, second.time_us)?).abs())
+            })
             .collect();
         errors.sort_by(f64::total_cmp);
         // A rate needs its window; before there is one nothing can be accepted.
         let full = findings.seconds.iter().skip(9);
         let told = full.clone().filter(|second| second.signal == Signal::Good).count();
-        let (alarms, false_alarms) = alarms(&findings.seconds, truth_us);
         Self {
             sensitivity: share(hits, truth),
             predictivity: share(hits, found),
@@ -85,9 +90,6 @@ impl Score {
             predictivity_accepted: share(hits_found_inside, found_inside),
             accepted: share(told, full.count()),
             errors,
-            false_alarms,
-            alarms,
-            hours: seconds / 3_600.0,
         }
     }
 
@@ -142,7 +144,7 @@ fn pair(truth_us: &[i64], found_us: &[i64]) -> Vec<(i64, i64)> {
 }
 
 /// Beats a minute of the true beats in the ten seconds before.
-fn true_rate(truth_us: &[i64], until_us: i64) -> Option<f64> {
+pub(crate) fn true_rate(truth_us: &[i64], until_us: i64) -> Option<f64> {
     let from = truth_us.partition_point(|time| *time < until_us - RATE_US);
     let until = truth_us.partition_point(|time| *time <= until_us);
     let window = truth_us.get(from..until)?;
@@ -150,32 +152,11 @@ fn true_rate(truth_us: &[i64], until_us: i64) -> Option<f64> {
     (first < last).then(|| 60e6 * (window.len() - 1) as f64 / (last - first) as f64)
 }
 
-/// Alarms of the defaults, and how many of them the true beats do not give: a rate beyond a limit for 15 s, or no beat for 4 s.
-fn alarms(seconds: &[Second], truth_us: &[i64]) -> (usize, usize) {
-    let (mut all, mut wrong) = (0, 0);
-    let mut count = |is_true: bool| {
-        all += 1;
-        wrong += usize::from(!is_true);
-    };
-    let (mut low, mut high, mut silent) = (0, 0, false);
-    for second in seconds {
-        let rate = second.rate_per_min.map(f64::from);
-        let truth = true_rate(truth_us, second.time_us);
-        low = if rate.is_some_and(|rate| rate < RATE_MIN) { low + 1 } else { 0 };
-        high = if rate.is_some_and(|rate| rate > RATE_MAX) { high + 1 } else { 0 };
-        if low == LIMIT_DELAY_S {
-            count(truth.is_none_or(|rate| rate < RATE_MIN + LIMIT_MARGIN));
-        }
-        if high == LIMIT_DELAY_S {
-            count(truth.is_some_and(|rate| rate > RATE_MAX - LIMIT_MARGIN));
-        }
-        let now_silent = second.without_beat_us >= ASYSTOLE_US;
-        if now_silent && !silent {
-            let from = second.time_us - 4 * SECOND_US + WINDOW_US;
-            let until = second.time_us - SECOND_US;
-            count(!truth_us.iter().any(|time| (from..until).contains(time)));
-        }
-        silent = now_silent;
+/// Of a share, with one decimal, or two from 99 on.
+pub(crate) fn percent(share: f64) -> String {
+    match 100.0 * share {
+        nothing if nothing.is_nan() => "—".into(),
+        most if (99.0..100.0).contains(&most) => format!("{most:.2}"),
+        other => format!("{other:.1}"),
     }
-    (all, wrong)
 }

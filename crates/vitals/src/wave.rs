@@ -65,7 +65,7 @@ pub enum Found {
 /// Over so many seconds a rate is told.
 const WINDOW_S: f64 = 10.0;
 /// More beats than a window has at the highest rate that is told.
-const BEATS_MAX: usize = 64;
+const BEATS_MAX: usize = 48;
 /// Rates of sampling, in Hz, from which beats can be told.
 const RATE_HZ_MIN: f64 = 15.0;
 const RATE_HZ_MAX: f64 = 2_000.0;

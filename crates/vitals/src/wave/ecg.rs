@@ -6,12 +6,14 @@
 
 use alloc::vec::Vec;
 
-use super::ring::{Average, Ring};
+use super::ring::{Average, Ring, Thinned};
 use super::{BEATS_MAX, Beat, WINDOW_S};
 use crate::math;
 
 /// Low-pass: a mean over six samples of 200 Hz, twice.
 const LOW_S: f64 = 0.030;
+/// What is left behind the low-pass needs no more samples than this at least.
+const QUALITY_HZ: f64 = 50.0;
 /// High-pass: what a mean over 32 samples of 200 Hz leaves.
 const HIGH_S: f64 = 0.160;
 /// The slope is taken over this.
@@ -57,7 +59,10 @@ struct Candidate {
 pub(super) struct Ecg {
     rate_hz: f64,
     low: [Average; 2],
-    signal: Ring,
+    /// What the high-pass needs of the low-passed signal.
+    recent: Ring,
+    /// The same for the quality, which needs longer and fewer.
+    signal: Thinned,
     /// Half the length of the high-pass.
     half: usize,
     band: Ring,
@@ -116,7 +121,8 @@ impl Ecg {
         Self {
             rate_hz,
             low: [low.clone(), low],
-            signal: Ring::new(samples(WINDOW_S + 1.2)),
+            recent: Ring::new(2 * half + 1),
+            signal: Thinned::new(samples(WINDOW_S + 0.8), math::floor(rate_hz / QUALITY_HZ)),
             half,
             band: Ring::new(samples(2.0 * REFRACTORY_S + ENERGY_S) + 8),
             slope: samples(SLOPE_S),
@@ -135,7 +141,7 @@ impl Ecg {
     }
 
     /// What the quality is told from.
-    pub(super) fn signal(&self) -> &Ring {
+    pub(super) fn signal(&self) -> &Thinned {
         &self.signal
     }
 
@@ -155,10 +161,11 @@ impl Ecg {
     pub(super) fn push(&mut self, value: f32) {
         let value = self.low.iter_mut().fold(value, |value, low| low.push(value));
         self.signal.push(value);
-        let end = self.signal.end();
+        self.recent.push(value);
+        let end = self.recent.end();
         let width = 2 * self.half + 1;
         let band =
-            if end < width { 0.0 } else { self.signal.at(end - 1 - self.half) - self.signal.mean(width) };
+            if end < width { 0.0 } else { self.recent.at(end - 1 - self.half) - self.recent.mean(width) };
         self.band.push(band);
         let steep = self.steepness(end - 1);
         let energy = self.energy.push(steep * steep);

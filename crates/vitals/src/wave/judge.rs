@@ -1,6 +1,6 @@
 //! Says of the last seconds whether their beats are beats, at which rate they come, and whether they have stopped.
 
-use super::ring::Ring;
+use super::ring::Thinned;
 use super::{Beat, Signal, WINDOW_S, WaveKind, quality};
 use crate::math;
 
@@ -77,7 +77,13 @@ impl Judge {
     }
 
     /// Judges what the beats until now, the end of the signal, are.
-    pub(super) fn judge(&mut self, signal: &Ring, beats: &[Beat], others: &[Beat], usable: bool) -> Verdict {
+    pub(super) fn judge(
+        &mut self,
+        signal: &Thinned,
+        beats: &[Beat],
+        others: &[Beat],
+        usable: bool,
+    ) -> Verdict {
         let now = signal.end() as f64;
         let mut strong = [Beat::default(); super::BEATS_MAX];
         let mut count = 0;
@@ -101,7 +107,7 @@ impl Judge {
         verdict
     }
 
-    fn window(&self, signal: &Ring, beats: &[Beat], others: &[Beat], usable: bool) -> Verdict {
+    fn window(&self, signal: &Thinned, beats: &[Beat], others: &[Beat], usable: bool) -> Verdict {
         let beats = self.stretch(beats, signal.end() as f64);
         let (Some(first), Some(last)) = (beats.first(), beats.last()) else { return Verdict::UNKNOWN };
         let span = last.at - first.at;
@@ -153,7 +159,7 @@ impl Judge {
     }
 
     /// No beat as high as the good ones: lower ones, a sensor that moved, or none.
-    fn pause(&self, signal: &Ring, beats: &[Beat], others: &[Beat], pause: f64, usable: bool) -> Verdict {
+    fn pause(&self, signal: &Thinned, beats: &[Beat], others: &[Beat], pause: f64, usable: bool) -> Verdict {
         let Some(good) = self.good else { return Verdict::UNKNOWN };
         let first = beats.iter().position(|beat| beat.at > good.last_beat).unwrap_or(beats.len());
         let lower = self.window(signal, beats.get(first..).unwrap_or_default(), others, usable);
@@ -168,7 +174,7 @@ impl Judge {
         Verdict { rate_per_min: None, quality: good.quality, signal: Signal::Good, without_beat: pause }
     }
 
-    fn learn(&mut self, signal: &Ring, verdict: &Verdict, beats: &[Beat]) {
+    fn learn(&mut self, signal: &Thinned, verdict: &Verdict, beats: &[Beat]) {
         if verdict.rate_per_min.is_none() {
             if let Some(good) = &mut self.good {
                 good.bad_s = if verdict.signal == Signal::Good { 0 } else { good.bad_s + 1 };

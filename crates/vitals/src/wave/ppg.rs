@@ -9,7 +9,7 @@
 
 use alloc::vec::Vec;
 
-use super::ring::Ring;
+use super::ring::Thinned;
 use super::{BEATS_MAX, Beat, WINDOW_S, quality};
 use crate::math;
 
@@ -28,7 +28,7 @@ const NEARLY: f32 = 0.9;
 #[derive(Clone, Debug)]
 pub(super) struct Ppg {
     rate_hz: f64,
-    signal: Ring,
+    signal: Thinned,
     /// Those of the last window.
     beats: Vec<Beat>,
 }
@@ -40,13 +40,13 @@ impl Ppg {
     pub(super) fn new(rate_hz: f64) -> Self {
         Self {
             rate_hz,
-            signal: Ring::new(math::round((WINDOW_S + 1.2) * rate_hz)),
+            signal: Thinned::new(math::round((WINDOW_S + 0.8) * rate_hz), 1),
             beats: Vec::with_capacity(BEATS_MAX),
         }
     }
 
     /// What the quality is told from.
-    pub(super) fn signal(&self) -> &Ring {
+    pub(super) fn signal(&self) -> &Thinned {
         &self.signal
     }
 
@@ -66,7 +66,7 @@ impl Ppg {
         let start = self.signal.end() - len;
         let Some(samples) = window.get_mut(..len) else { return };
         for (offset, slot) in samples.iter_mut().enumerate() {
-            *slot = self.signal.at(start + offset);
+            *slot = self.signal.kept().at(start + offset);
         }
         for _ in 0..math::round(self.rate_hz / 20.0).max(1) {
             smooth(samples);

@@ -6,7 +6,7 @@
 //! otherwise resemble itself, and gives all beats the same weight, so that one artefact does not become the template.
 
 use super::Beat;
-use super::ring::Ring;
+use super::ring::Thinned;
 use crate::math;
 
 /// How many points of a beat are compared. At 1 s, the most that is looked at of a beat, one each 25 ms.
@@ -31,7 +31,7 @@ pub(super) struct Likeness {
 }
 
 /// Compares the beats. With `alternating` they may also be of two shapes in turns, as in bigeminy.
-pub(super) fn likeness(signal: &Ring, beats: &[Beat], rate_hz: f64, alternating: bool) -> Likeness {
+pub(super) fn likeness(signal: &Thinned, beats: &[Beat], rate_hz: f64, alternating: bool) -> Likeness {
     let width = (median_interval(beats)).min(WIDTH_S_MAX * rate_hz);
     // The newest beat's other half may not be there yet.
     let last = signal.end() as f64 - 2.0 - width / 2.0;
@@ -58,7 +58,7 @@ pub(super) fn likeness(signal: &Ring, beats: &[Beat], rate_hz: f64, alternating:
 }
 
 fn one_shape<'a>(
-    signal: &Ring,
+    signal: &Thinned,
     beats: impl Iterator<Item = &'a Beat> + Clone,
     width: f64,
     is_odd: &mut [bool],
@@ -90,7 +90,7 @@ fn one_shape<'a>(
 }
 
 /// A beat without the straight line that fits it best, which is the baseline's, and with length 1; all 0 where the signal is flat.
-fn shape(signal: &Ring, beat: &Beat, width: f64) -> Shape {
+fn shape(signal: &Thinned, beat: &Beat, width: f64) -> Shape {
     let start = beat.at - width / 2.0;
     let step = width / (POINTS - 1) as f64;
     let mut shape: Shape = core::array::from_fn(|point| signal.between(start + step * point as f64));

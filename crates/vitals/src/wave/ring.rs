@@ -61,6 +61,49 @@ impl Ring {
     }
 }
 
+/// The last values of a signal that changes so slowly that some can be left out.
+#[derive(Clone, Debug)]
+pub(super) struct Thinned {
+    kept: Ring,
+    stride: usize,
+    end: usize,
+}
+
+impl Thinned {
+    /// Keeps one of `stride` values, and so many of the signal's.
+    pub(super) fn new(len: usize, stride: usize) -> Self {
+        let stride = stride.max(1);
+        Self { kept: Ring::new(len.div_ceil(stride)), stride, end: 0 }
+    }
+
+    pub(super) fn push(&mut self, value: f32) {
+        if self.end.is_multiple_of(self.stride) {
+            self.kept.push(value);
+        }
+        self.end += 1;
+    }
+
+    /// The number that the next value gets.
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// As [`Ring::between`], by the numbers of all values.
+    pub(super) fn between(&self, number: f64) -> f32 {
+        self.kept.between(number / self.stride as f64)
+    }
+
+    /// As [`Ring::mean`].
+    pub(super) fn mean(&self, count: usize) -> f32 {
+        self.kept.mean(count.div_ceil(self.stride))
+    }
+
+    /// Those that are kept.
+    pub(super) fn kept(&self) -> &Ring {
+        &self.kept
+    }
+}
+
 /// The mean of the last values. Summed again for each, so that no error of rounding stays.
 #[derive(Clone, Debug)]
 pub(super) struct Average {
@@ -100,6 +143,16 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5].map(|number| ring.at(number)), [0.0, 3.0, 4.0, 5.0, 0.0]);
         assert_eq!(ring.mean(2), 4.5);
         assert_eq!(ring.mean(9), 4.0);
+    }
+
+    #[test]
+    fn a_thinned_signal_is_found_by_the_numbers_of_all_its_values() {
+        let mut thinned = Thinned::new(12, 2);
+        for value in 0..12_u8 {
+            thinned.push(f32::from(value));
+        }
+        assert_eq!([4.0, 5.0, 5.5].map(|number| thinned.between(number)), [4.0, 5.0, 5.5]);
+        assert_eq!((thinned.end(), thinned.mean(4)), (12, 9.0));
     }
 
     #[test]
