@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, Row};
 use vitalwire_access::DeviceId;
+use vitalwire_vitals::alarm::{check_name, check_reason};
 
 use crate::alarm::{
     Acknowledgement, AlarmEvent, AlarmQuery, AlarmRecord, AlarmWrite, Raised, condition_named, priority_name,
@@ -14,7 +15,6 @@ use crate::seal::{AlarmRow, SealedRow, Sealer};
 use crate::sealed_row::{pack_reason, pack_values, unpack_reason, unpack_values};
 use crate::stay::StayId;
 use crate::store::Registry;
-use crate::text::{TextKind, checked};
 
 /// How many alarms are kept at most. Of more the oldest go; those that are open stay.
 pub const ALARMS_KEPT_MAX: u64 = 1_000_000;
@@ -237,7 +237,7 @@ impl Change<'_> {
         by: &str,
         reason: &str,
     ) -> Result<()> {
-        let (by, reason) = (checked(TextKind::By, by)?, checked(TextKind::Reason, reason)?);
+        check_words(by, reason)?;
         let sealed = (!reason.is_empty())
             .then(|| self.sealer.seal_row(SealedRow::AlarmReason(owner.row(number)), &pack_reason(reason)));
         let mut statement = self.transaction.prepare_cached(
@@ -257,7 +257,7 @@ impl Change<'_> {
 
     /// Written when it changes something.
     fn pause(&self, write: &AlarmWrite, until_us: Option<i64>, by: &str) -> Result<()> {
-        let by = checked(TextKind::By, by)?;
+        check_words(by, "")?;
         let Some(stay) = write.stay else { return Ok(()) };
         let sql = "UPDATE stays SET paused_until_us = ?2 WHERE id = ?1 AND paused_until_us IS NOT ?2";
         let changed = self.transaction.prepare_cached(sql)?.execute((stay.stored(), until_us))?;
@@ -289,6 +289,18 @@ impl Change<'_> {
         self.transaction.execute("DELETE FROM alarms WHERE device = ?1", [device.as_str()])?;
         Ok(())
     }
+}
+
+/// The same rules as where the words were taken: what was taken there must never fail here, for it would keep all alarms from
+/// being written. Without words nothing is wrong.
+fn check_words(by: &str, reason: &str) -> Result<()> {
+    if !by.is_empty() {
+        check_name(by)?;
+    }
+    if !reason.is_empty() {
+        check_reason(reason)?;
+    }
+    Ok(())
 }
 
 fn late(raised: &Raised) -> &'static str {

@@ -44,7 +44,9 @@ impl Registry {
     /// # Errors
     /// When the file cannot be read.
     pub fn links_ever(&self, id: &DeviceId) -> Result<BTreeSet<LinkId>> {
-        let mut statement = self.connection.prepare("SELECT detail FROM audit WHERE subject = ?1")?;
+        // Where an alarm was acknowledged a person's own words stand, which could look like a link.
+        let sql = "SELECT detail FROM audit WHERE subject = ?1 AND kind NOT LIKE 'alarm%'";
+        let mut statement = self.connection.prepare(sql)?;
         let details = statement.query_map([id.as_str()], |row| text(row, 0))?;
         let mut links = BTreeSet::new();
         for detail in details {

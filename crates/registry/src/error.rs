@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use vitalwire_access::{DeviceId, PasswordError, UserName};
+use vitalwire_vitals::alarm::WordsError;
 
 use crate::broken::BrokenCause;
 use crate::limits::{BUSY_TIMEOUT_MS, PROOF_LEN_MAX, ROTATION_OVERLAP_MAX};
@@ -131,6 +132,8 @@ pub enum RegistryError {
          write it in one line without them"
     )]
     TextControl { what: &'static str },
+    #[error("an alarm cannot be written: {0}")]
+    Words(#[from] WordsError),
     #[error("there is no stay {0}; `vitalwire patient list` shows those there are")]
     StayUnknown(StayId),
     #[error(

@@ -70,10 +70,7 @@ pub use setup::{ACCESS_POINT_PASSWORD_LEN, SETUP_KEY_LEN, SetupSecrets};
 pub use stay::{CurrentStay, Moment, ParseStayIdError, Patient, PatientChange, Stay, StayId, StayPart};
 pub use stay_store::STAYS_OF_DEVICE_MAX;
 pub use store::{DATABASE_FILE, Registry};
-pub use text::{
-    BED_LEN_MAX, BY_LEN_MAX, NOTES_LEN_MAX, PATIENT_NAME_LEN_MAX, REASON_LEN_MAX, TextKind,
-    checked as checked_text,
-};
+pub use text::{BED_LEN_MAX, NOTES_LEN_MAX, PATIENT_NAME_LEN_MAX};
 pub use timeline::{Border, Timeline};
 pub use user::User;
 pub use watch::{DirectoryWatch, POLL_INTERVAL, watch};

@@ -8,48 +8,34 @@ pub const PATIENT_NAME_LEN_MAX: usize = 128;
 pub const BED_LEN_MAX: usize = 64;
 /// The longest notes about a patient, in bytes; longer ones are refused.
 pub const NOTES_LEN_MAX: usize = 1_000;
-/// The longest name of who acknowledges or pauses an alarm, in bytes; a longer one is refused.
-pub const BY_LEN_MAX: usize = 64;
-/// The longest reason of an acknowledgement, in bytes; a longer one is refused.
-pub const REASON_LEN_MAX: usize = 256;
 
 /// Which text, and with that its longest length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextKind {
+pub(crate) enum TextKind {
     /// A patient's name.
     Name,
     /// A bed.
     Bed,
     /// Notes about a patient.
     Notes,
-    /// Who acknowledges or pauses.
-    By,
-    /// Why an alarm was acknowledged.
-    Reason,
 }
 
 impl TextKind {
     /// What it is called in messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Name => "name of a patient",
             Self::Bed => "bed",
             Self::Notes => "note",
-            Self::By => "name of who acts",
-            Self::Reason => "reason",
         }
     }
 
     /// The most bytes that it may have.
-    #[must_use]
-    pub fn len_max(self) -> usize {
+    pub(crate) fn len_max(self) -> usize {
         match self {
             Self::Name => PATIENT_NAME_LEN_MAX,
             Self::Bed => BED_LEN_MAX,
             Self::Notes => NOTES_LEN_MAX,
-            Self::By => BY_LEN_MAX,
-            Self::Reason => REASON_LEN_MAX,
         }
     }
 }
@@ -58,7 +44,7 @@ impl TextKind {
 ///
 /// # Errors
 /// When it is too long, or holds what is no visible character of one line. The error does not show it.
-pub fn checked(kind: TextKind, text: &str) -> Result<&str> {
+pub(crate) fn checked(kind: TextKind, text: &str) -> Result<&str> {
     let text = text.trim();
     let (len, limit) = (text.len(), kind.len_max());
     if len > limit {
@@ -84,8 +70,7 @@ fn is_refused(character: char) -> bool {
 mod tests {
     use super::*;
 
-    const KINDS: [TextKind; 5] =
-        [TextKind::Name, TextKind::Bed, TextKind::Notes, TextKind::By, TextKind::Reason];
+    const KINDS: [TextKind; 3] = [TextKind::Name, TextKind::Bed, TextKind::Notes];
 
     #[test]
     fn texts_are_bounded_in_bytes() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vitalwire_registry::{
-    AuditRecord, Moment, Patient, PatientChange, Registry, RegistryError, Stay, StayId,
+    AuditRecord, Moment, Patient, PatientChange, Registry, RegistryError, STAYS_OF_DEVICE_MAX, Stay, StayId,
 };
 use vitalwire_vitals::alarm::Limits;
 
@@ -334,4 +334,53 @@ fn a_journal_that_begins_again_hides_nothing_of_a_device_on_which_no_one_was_set
     assert_eq!(registry.divide_anew(begun_again, "another journal").unwrap(), 0);
     registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
     assert_eq!(registry.timeline(&id("a")).unwrap().stay_at(now_us, 8), Some(stay.id));
+}
+
+#[test]
+fn who_it_was_is_forgotten_and_that_it_was_someone_is_not() {
+    let fixture = Fixture::new();
+    let registry = &fixture.registry;
+    registry.add_tls_device(&id("a")).unwrap();
+    let ana = registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    let bo = registry.set_patient(&id("a"), &called("Bo"), Some(received(10, 100))).unwrap();
+    let cy = registry.set_patient(&id("a"), &called("Cy"), Some(received(20, 200))).unwrap();
+    assert_eq!(registry.forget_patients(at(10).time_us).unwrap(), 0, "half open");
+    assert_eq!(registry.forget_patients(at(10).time_us + 1).unwrap(), 1);
+    let names = |registry: &Registry| {
+        let stays = registry.stays().unwrap().into_iter();
+        stays.map(|stay| stay.patient.map(|patient| patient.name)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(registry), [None, Some("Bo".to_owned()), Some("Cy".to_owned())]);
+    assert_eq!(registry.forget_patients(i64::MAX).unwrap(), 1, "who is there is not forgotten");
+    assert_eq!(names(&fixture.reopen()), [None, None, Some("Cy".to_owned())]);
+    let timeline = registry.timeline(&id("a")).unwrap();
+    assert!(timeline.has_patients);
+    assert_eq!(timeline.stay_at(at(15).time_us, 150), Some(bo));
+    assert_eq!(timeline.stay_at(at(5).time_us, 150), Some(ana));
+    assert_eq!(registry.current_stay(&id("a")).unwrap().id, cy);
+    assert!(told_texts(registry).contains(&"patients-forgotten  of 1 stays".to_owned()));
+}
+
+#[test]
+fn of_very_many_stays_the_oldest_goes_and_its_readings_are_no_ones() {
+    let fixture = Fixture::new();
+    let registry = &fixture.registry;
+    registry.add_tls_device(&id("a")).unwrap();
+    fixture.tamper(
+        "UPDATE stay_parts SET to_us = from_us;
+         WITH RECURSIVE more (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM more WHERE n < 10000)
+         INSERT INTO stays (id, version) SELECT n, 1 FROM more;
+         INSERT INTO stay_parts (stay, device, from_us, to_us, border_us, border_position)
+         SELECT id, 'a', 3000000000000000 + id, CASE WHEN id < 10000 THEN 3000000000000001 + id END,
+             3000000000000000 + id, 0 FROM stays WHERE id > 1;
+         UPDATE registry SET last_stay = 10000",
+    );
+    assert_eq!(registry.stays_of(&id("a")).unwrap().len(), STAYS_OF_DEVICE_MAX);
+    let last = registry.set_patient(&id("a"), &called("Ana"), Some(at(0))).unwrap();
+    let stays = registry.stays_of(&id("a")).unwrap();
+    assert_eq!((stays.len(), stays[0].id.number()), (STAYS_OF_DEVICE_MAX, 2));
+    let timeline = registry.timeline(&id("a")).unwrap();
+    assert_eq!(timeline.stay_at(3_000_000_000_000_001, 1), None);
+    assert_eq!(timeline.stay_at(at(0).time_us, 1), Some(last));
+    assert!(matches!(registry.stay(StayId::new(1).unwrap()), Err(RegistryError::StayUnknown(_))));
 }
