@@ -56,7 +56,7 @@ pub use limits::Limits;
 pub use metrics::Stats;
 pub use profiles::ProfilesError;
 pub use publisher::{BrokerChoice, BrokerUrlError, ExternalBroker, PublisherError};
-pub use reading::{Reading, ReadingValue};
+pub use reading::{Reading, ReadingValue, Series};
 pub use server::{Addresses, DeviceState, Server, ServerConfig, ServerError, ServerHandle, ServerHealth};
 pub use vitalwire_broker::SessionInfo;
 pub use vitalwire_journal::{

@@ -4,13 +4,15 @@
 pub(crate) mod batch;
 mod body;
 mod sample;
+mod series;
 
 pub(crate) use batch::{BatchSpan, BatchValues, ChannelValues, channel_values};
 pub(crate) use body::{Body, SampleBody, batch_body, samples_body};
 pub(crate) use sample::{SampleText, number_at, text_at};
+pub use series::Series;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::Assurance;
-use vitalwire_profile::ChannelProfile;
+use vitalwire_profile::{ChannelProfile, Profile};
 
 use crate::topics::SourceRef;
 
@@ -84,6 +86,24 @@ impl Reading {
     #[must_use]
     pub fn assurance(&self) -> Assurance {
         self.assurance
+    }
+
+    /// What its channels are.
+    #[must_use]
+    pub fn profile(&self) -> &Profile {
+        &self.source.profile
+    }
+
+    /// Whether the server derived it: no device measured it.
+    #[must_use]
+    pub fn is_derived(&self) -> bool {
+        self.source.is_derived
+    }
+
+    /// Its values as they were sent, one channel after the other, undivided.
+    #[must_use]
+    pub fn series(&self) -> Vec<Series<'_>> {
+        series::of(self)
     }
 
     /// Its values, one channel after the other.

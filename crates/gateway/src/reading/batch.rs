@@ -149,6 +149,11 @@ impl<'a> ChannelValues<'a> {
         self.digits.len()
     }
 
+    /// Its values, and the power of ten that they are times.
+    pub(crate) fn digits(&self) -> (&'a [i32], i8) {
+        (self.digits, self.scale)
+    }
+
     /// Each value with its microseconds after the batch's `time_ms`.
     pub(crate) fn values(&self) -> impl Iterator<Item = (u64, Decimal)> + use<'a> {
         values(self.delay_us, self.interval_us, self.scale, self.digits.iter().copied())

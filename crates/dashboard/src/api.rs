@@ -1,0 +1,211 @@
+//! Bodies of `/api/v1` as types (PROTOCOL.md §6.2). It decides nothing.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use vitalwire_access::Role;
+use vitalwire_gateway::Bucket;
+use vitalwire_profile::{ChannelProfile, Wave};
+
+/// `POST session`: one of the two ways in.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Login {
+    /// A name and a password of the registry.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// The token of a login link.
+    Link {
+        /// It works once.
+        link: String,
+    },
+}
+
+/// What a role may do beside looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// To say that one knows of an alarm.
+    Acknowledge,
+    /// To pause a patient's alarms.
+    Pause,
+}
+
+impl Right {
+    /// Those of a role.
+    #[must_use]
+    pub fn of(role: &Role) -> &'static [Self] {
+        match role {
+            Role::Admin => &[Self::Acknowledge, Self::Pause],
+            Role::Reader { .. } => &[],
+        }
+    }
+}
+
+/// `GET session`: who is logged in.
+#[derive(Debug, Serialize)]
+pub struct Session {
+    /// The name.
+    pub user: String,
+    /// `admin` or `reader`.
+    pub role: &'static str,
+    /// What the page offers.
+    pub can: &'static [Right],
+}
+
+/// A device, as in the message of that name.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Device {
+    /// Stands for it in the messages of a live connection.
+    pub n: u16,
+    /// Its name.
+    pub id: String,
+    /// Who wears it, if that is known.
+    pub patient: Option<String>,
+    /// Where.
+    pub bed: Option<String>,
+    /// Known from its first reading on.
+    pub profile: Option<String>,
+    /// The channels of that profile.
+    pub channels: Vec<Channel>,
+    /// Whether it has a connection.
+    pub online: bool,
+    /// When the newest value was measured, in milliseconds since 1970.
+    pub last: Option<i64>,
+    /// As on the retained topic of its alarms; nothing when none is open and none is paused.
+    pub alarms: Option<Value>,
+}
+
+/// What a device measures.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Channel {
+    /// Its index in the profile, and in waves.
+    pub i: u8,
+    /// Its name, as in values and history.
+    pub name: String,
+    /// The same for people.
+    pub title: String,
+    /// UCUM.
+    pub unit: String,
+    /// `ppg`, `ecg` or `other` where it comes as waves.
+    pub wave: Option<&'static str>,
+    /// As the profile says; the waves have their own interval.
+    pub rate_hz: f64,
+}
+
+impl From<&ChannelProfile> for Channel {
+    fn from(channel: &ChannelProfile) -> Self {
+        Self {
+            i: channel.index,
+            name: channel.name.clone(),
+            title: channel.title.clone(),
+            unit: channel.unit.clone(),
+            wave: wave_name(channel),
+            rate_hz: channel.rate_hz,
+        }
+    }
+}
+
+/// How a channel's waves are called; nothing when it has none.
+pub(crate) fn wave_name(channel: &ChannelProfile) -> Option<&'static str> {
+    match channel.wave {
+        Some(Wave::Ppg) => Some("ppg"),
+        Some(Wave::Ecg) => Some("ecg"),
+        None => channel.waveform.then_some("other"),
+    }
+}
+
+/// `GET devices`.
+#[derive(Debug, Serialize)]
+pub struct Devices {
+    /// Those that the user sees.
+    pub devices: Vec<Device>,
+}
+
+/// What is asked of history: times in milliseconds since 1970.
+#[derive(Debug, Deserialize)]
+pub struct HistoryQuery {
+    /// The channel's name.
+    pub channel: String,
+    /// From this time on,
+    pub from: i64,
+    /// up to, but without, this one.
+    pub to: i64,
+    /// How many stretches at most.
+    pub points: u32,
+}
+
+/// `GET devices/{id}/history`: a column each, of the stretches that have samples.
+#[derive(Debug, Default, Serialize)]
+pub struct History {
+    /// Whose.
+    pub device: String,
+    /// What.
+    pub channel: String,
+    /// Its unit; nothing while it is not known, before the first reading since the start.
+    pub unit: Option<String>,
+    /// As asked.
+    pub from: i64,
+    /// As asked.
+    pub to: i64,
+    /// Of the first sample of each, in milliseconds since 1970.
+    pub time: Vec<i64>,
+    /// Its least value.
+    pub min: Vec<f64>,
+    /// Its greatest.
+    pub max: Vec<f64>,
+    /// Its mean.
+    pub mean: Vec<f64>,
+    /// 1: samples are missing before it, 2: within it, 3: both.
+    pub gap: Vec<u8>,
+}
+
+impl History {
+    /// Adds a stretch.
+    pub fn push(&mut self, bucket: &Bucket) {
+        self.time.push(bucket.first_us.div_euclid(1_000));
+        self.min.push(bucket.min);
+        self.max.push(bucket.max);
+        self.mean.push(bucket.mean);
+        self.gap.push(u8::from(bucket.gap_before) | (u8::from(bucket.gap_within) << 1));
+    }
+}
+
+/// `POST alarms/ack`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// Whose.
+    pub device: String,
+    /// Which; all open ones without it.
+    pub number: Option<u64>,
+    /// Why, in the person's words.
+    pub reason: Option<String>,
+}
+
+/// The answer to it.
+#[derive(Debug, Serialize)]
+pub struct Acknowledged {
+    /// For how many alarms it was news.
+    pub acknowledged: usize,
+}
+
+/// `POST alarms/pause`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Whose.
+    pub device: String,
+    /// How long; 0 ends a pause.
+    pub seconds: u16,
+}
+
+/// Why not, for people.
+#[derive(Debug, Serialize)]
+pub struct Failure {
+    /// What is wrong, and what to do.
+    pub error: String,
+}
