@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 
-/// Where our machines have records, if nothing else is said.
-const RECORDS: &str = "/work/shared/records";
+/// Where records are, if nothing else is said: beside the repository, for none are in it.
+const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/records");
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct BeatsArguments {

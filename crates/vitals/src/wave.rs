@@ -73,6 +73,8 @@ const RATE_HZ_MAX: f64 = 2_000.0;
 const VALUE_MAX: f32 = 1e12;
 /// Missing samples of so many microseconds are bridged; a longer gap is one.
 const BRIDGE_US: i64 = 100_000;
+/// Of a signal that lacks more, too much would be made up.
+const MISSING_SHARE_MAX: f32 = 0.1;
 /// Times may differ by this from what was expected, and by two samples: a clock is not exact, and what is sent does not come at once.
 const JITTER_US: i64 = 100_000;
 const SECOND_US: i64 = 1_000_000;
@@ -208,7 +210,7 @@ impl WaveMonitor {
         if self.contact.is_off() {
             self.segment = None;
         } else {
-            let missing = core::mem::take(&mut self.missing);
+            let missing = if self.segment.is_some() { self.missing } else { 0 };
             let new = || Segment::new(self.kind, self.interval_us, sample).map(Box::new);
             let segment = self.segment.take().or_else(new);
             self.segment = segment.map(|mut segment| {
@@ -229,7 +231,10 @@ impl WaveMonitor {
         self.missing += 1;
         self.missing_share += 1.0 / (5.0 * self.rate_hz());
         let bridged = self.missing * i64::from(self.interval_us) <= BRIDGE_US;
-        if !bridged || self.missing_share > 0.1 {
+        if !bridged {
+            self.missing_share = 0.0;
+        }
+        if !bridged || self.missing_share > MISSING_SHARE_MAX {
             self.segment = None;
         }
     }

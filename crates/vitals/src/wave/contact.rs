@@ -28,6 +28,10 @@ impl Contact {
         if self.last == Some(value) {
             self.same_us = self.same_us.saturating_add(interval_us);
         } else {
+            if self.same_us >= SAME_US {
+                // What is in the window from now on is another signal.
+                self.clipped = 0;
+            }
             self.same_us = 0;
         }
         self.last = Some(value);
@@ -47,7 +51,11 @@ impl Contact {
         let share = self.low.1.max(self.high.1) as f32 / self.count.max(1) as f32;
         // Of a few samples, many are the highest or lowest.
         let enough = self.count >= 10;
+        let was_off = self.is_off();
         self.rails = if enough && share > RAIL_SHARE { self.rails.saturating_add(1) } else { 0 };
+        if was_off && !self.is_off() {
+            self.clipped = 0;
+        }
         self.clipped =
             (self.clipped << 1 | u16::from(enough && share > CLIPPED_SHARE)) & ((1 << WINDOW_SECONDS) - 1);
         self.count = 0;
