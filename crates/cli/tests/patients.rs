@@ -19,6 +19,10 @@ impl Ward {
         let data = Data::new();
         data.must(&["device", "add", "bed_07"]);
         data.must(&["device", "add", "bed_12"]);
+        Self::start(data)
+    }
+
+    fn start(data: Data) -> Self {
         let serve = Serve::start(&data.folder());
         Self { data, serve }
     }
@@ -146,6 +150,29 @@ fn erased(ward: &Ward, number: &str) {
 }
 
 #[test]
+fn a_clock_that_was_ahead_when_a_stay_began_keeps_nothing_from_it() {
+    let data = Data::new();
+    data.must(&["device", "add", "bed_07"]);
+    data.must(&["patient", "set", "bed_07", "--name", "Ana Canaria"]);
+    data.must(&["patient", "set", "bed_07", "--new", "--name", "Bo Borealis"]);
+    // As it stands when that was said by a clock that was years ahead.
+    let registry = rusqlite::Connection::open(data.folder().join("registry.db")).unwrap();
+    let ahead =
+        "UPDATE stay_parts SET from_us = 4000000000000000, border_us = 4000000000000000 WHERE stay = 2";
+    assert_eq!(registry.execute(ahead, []).unwrap(), 1);
+    drop(registry);
+    let ward = Ward::start(data);
+    let sent = ward.send("bed_07");
+    assert_eq!(ward.history(&["bed_07"]).0.len() as u64, sent, "he is who wears it");
+    assert_eq!(ward.history(&["--stay", "1"]).0.len(), 0, "and she does not");
+    assert_eq!(ward.history(&["--stay", "2"]).0.len() as u64, sent);
+    let audit = ward.data.must(&["audit", "show"]);
+    assert_eq!(audit.matches("stays-divided-anew").count(), 1, "{audit}");
+    let shown = ward.data.must(&["patient", "show", "bed_07"]);
+    assert!(shown.contains("has what came late when the clock had been set"), "{shown}");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_words() {
     let data = Data::new();
     data.must(&["device", "add", "bed_07"]);
@@ -168,6 +195,20 @@ fn what_makes_no_sense_is_refused_with_words() {
         let told = refused(arguments);
         assert!(told.contains(words) && !told.contains("xxx"), "{told}");
     }
+    // A line of standard input each, in order; what is too long is refused there, too.
+    let set = ["patient", "set", "bed_07", "--notes", "-", "--name", "-", "--data", data.path()];
+    assert!(!support::run_with_stdin(&set, &"x".repeat(10_240)).status.success());
+    let none = support::run_with_stdin(&set, "Ana M.\n");
+    assert!(stderr(&none).contains("has no line"), "{}", stderr(&none));
+    let told = support::run_with_stdin(&set, "Ana M.\nasthma\n");
+    assert!(told.status.success() && stderr(&told).contains("measured since"), "{}", stderr(&told));
+    assert!(!stderr(&told).contains("Ana"), "{}", stderr(&told));
+    let shown = data.must(&["patient", "show", "bed_07"]);
+    assert!(shown.contains("patient     Ana M.\n") && shown.contains("notes       asthma\n"), "{shown}");
+    let doctor = run(&["doctor", "--data", data.path(), "--json"]);
+    assert!(stdout(&doctor).contains("1 wear a device and are known"), "{}", stdout(&doctor));
+    assert!(!stdout(&doctor).contains("Ana"));
+    data.must(&["patient", "set", "bed_07", "--name", "", "--notes", "", "--correct"]);
     let nothing = run(&["patient", "list", "--data", data.path()]);
     assert!(nothing.status.success() && stderr(&nothing).contains("vitalwire patient set DEVICE"));
 }

@@ -2,6 +2,7 @@
 
 mod listing;
 
+use std::io::{BufRead, Read};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,9 @@ use vitalwire_registry::{Moment, PatientChange, StayId};
 use crate::args::DataArgs;
 use crate::data;
 use crate::output::{Output, note};
+
+/// Of a line of standard input; what is longer is refused.
+const LINE_LEN_MAX: u64 = 4_096;
 
 /// The commands of `vitalwire patient`.
 #[derive(Debug, Subcommand)]
@@ -31,8 +35,14 @@ begins one of which no name is known; `set` names it. For another patient say
 before stays that of the one before. A name that is there is replaced only with
 --correct (it was wrong) or --new (it is someone else).
 
-What is not given stays as it is; an empty text ('') takes it away. Name, bed
-and notes are sealed in the registry. No topic, log or metric ever has them.")]
+What is not given stays as it is; an empty text ('') takes it away. A dash (-)
+is read from standard input, one line each in the order name, bed, notes: what
+stands in a command can be seen by others on the machine, and stays in the
+shell's history:
+  vitalwire patient set bed_07 --name - --bed 7 --data ./data < name.txt
+
+Name, bed and notes are sealed in the registry. No topic, log or metric ever has
+them.")]
     Set(SetPatient),
     /// Show the stays of a device, the present one last
     #[command(after_help = "\
@@ -194,22 +204,46 @@ pub(crate) fn run(command: PatientCommand, out: &mut Output<'_>) -> anyhow::Resu
 
 fn set(args: &SetPatient, out: &mut Output<'_>) -> anyhow::Result<()> {
     let change = PatientChange {
-        name: args.name.clone(),
-        bed: args.bed.clone(),
-        notes: args.notes.clone(),
+        name: given(args.name.as_deref())?,
+        bed: given(args.bed.as_deref())?,
+        notes: given(args.notes.as_deref())?,
         corrects_name: args.correct,
     };
     if change.is_empty() && !args.new {
         bail!("nothing to set: give --name, --bed or --notes; or --new for another patient");
     }
     let registry = args.data.open()?;
-    let moment = if args.new { Some(now(&args.data)?) } else { None };
-    let stay = registry.set_patient(&args.device, &change, moment)?;
     let device = &args.device;
-    match args.new {
-        true => done(stay, args.json, format_args!("stay {stay} begins on {device}"), out),
-        false => done(stay, args.json, format_args!("set for stay {stay} on {device}"), out),
+    if args.new {
+        let stay = registry.set_patient(device, &change, Some(now(&args.data)?))?;
+        return done(stay, args.json, format_args!("stay {stay} begins on {device}"), out);
     }
+    let before = registry.current_stay(device)?;
+    let stay = registry.set_patient(device, &change, None)?;
+    done(stay, args.json, format_args!("set for stay {stay} on {device}"), out)?;
+    if before.patient.is_none() && !before.is_broken {
+        let since = listing::time(before.started_us);
+        note!("What {device} measured since {since} now counts as this patient's. If someone else wore it");
+        note!("before, take the name away and begin a new stay:");
+        let flags = args.data.flags();
+        note!("  vitalwire patient set {device} --name '' --bed '' --notes '' --correct{flags}");
+        note!("  vitalwire patient set {device} --new --name …{flags}");
+    }
+    Ok(())
+}
+
+/// A text of the command line, or a line of standard input for a dash.
+fn given(text: Option<&str>) -> anyhow::Result<Option<String>> {
+    if text != Some("-") {
+        return Ok(text.map(str::to_owned));
+    }
+    let mut line = String::new();
+    // One byte more than the longest text is enough to refuse it.
+    let mut input = std::io::stdin().lock().take(LINE_LEN_MAX);
+    if input.read_line(&mut line).context("cannot read standard input")? == 0 {
+        bail!("standard input has no line for a text that was given as '-'");
+    }
+    Ok(Some(line))
 }
 
 /// Not with a name: who looks over a shoulder or into a script's log need not see it.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use vitalwire_broker::{TlsIdentity, bind_advice};
 use vitalwire_gateway::{free_bytes, journal_file, server_lock};
-use vitalwire_registry::{Directory, RegistryError};
+use vitalwire_registry::{Directory, Registry, RegistryError};
 
 use super::{Finding, fail, ok, warn};
 use crate::args::quoted;
@@ -143,7 +143,10 @@ pub(super) fn data_folder(folder: &Path, master_key: Option<&Path>) -> Vec<Findi
     let mut findings =
         vec![ok("data", format!("{}: permissions are right, the master key opens it", folder.display()))];
     match registry.directory() {
-        Ok(directory) => findings.extend(contents(&directory, folder)),
+        Ok(directory) => {
+            findings.extend(contents(&directory, folder));
+            findings.extend(patients(&registry));
+        }
         Err(error) => findings.push(broken(&error)),
     }
     findings
@@ -173,6 +176,22 @@ fn contents(directory: &Directory, folder: &Path) -> Vec<Finding> {
         fail("registry", format!("{row} cannot be used: {cause}; remove and add it again"))
     }));
     findings
+}
+
+/// Whether what is known of patients can be read. Says nothing as long as no one was set.
+fn patients(registry: &Registry) -> Vec<Finding> {
+    let stays = match registry.stays() {
+        Ok(stays) => stays,
+        Err(error) => return vec![broken(&error)],
+    };
+    let present = stays.iter().filter(|stay| stay.ended_us.is_none() && stay.patient.is_some()).count();
+    let broken = stays.iter().filter(|stay| stay.is_broken).map(|stay| {
+        let (stay, device) = (stay.id, &stay.device);
+        let set = "say again who it is: vitalwire patient set, with --correct";
+        warn("patients", format!("what is known of stay {stay} ({device}) does not open; {set}"))
+    });
+    let known = (present > 0).then(|| ok("patients", format!("{present} wear a device and are known")));
+    known.into_iter().chain(broken).collect()
 }
 
 /// How long MQTT over TLS still works.

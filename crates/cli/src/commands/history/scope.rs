@@ -73,6 +73,11 @@ async fn of_device(
         return Ok(View { history: history.clone(), query, stay: None });
     };
     let present = last.stay;
+    let known_since = timeline.borders.first().map_or(0, |border| border.time_us);
+    if known_since > 0 && query.from < utc(known_since) {
+        let since = humantime::format_rfc3339_seconds(utc(known_since));
+        note!("Who wore {device} before {since} is not known: what it measured then is not shown.");
+    }
     tell_what_is_left_out(args, registry, &query, present)?;
     Ok(View { history: history.of_stay(present, timeline), query, stay: None })
 }
@@ -87,8 +92,12 @@ fn of_stay(
     let stay = registry.stay(id)?;
     let end = stay.ended_us.map_or_else(SystemTime::now, utc);
     let to = args.to.unwrap_or(if args.last.is_some() { SystemTime::now() } else { end });
-    let from =
-        if args.from.is_none() && args.last.is_none() { utc(stay.started_us) } else { from(args, to)? };
+    // One that began by a clock that was ahead has no beginning that could be shown.
+    let begun = Some(utc(stay.started_us)).filter(|begun| *begun < to);
+    let from = match begun.filter(|_| args.from.is_none() && args.last.is_none()) {
+        Some(begun) => begun,
+        None => from(args, to)?,
+    };
     let mut devices: Vec<&DeviceId> = Vec::new();
     for part in &stay.parts {
         if !devices.contains(&&part.device) {
@@ -97,7 +106,7 @@ fn of_stay(
     }
     let view = |device: &DeviceId| {
         let timeline = registry.timeline(device)?;
-        let query = HistoryQuery { from, ..query(args, device, to.max(from + Duration::from_micros(1))) };
+        let query = HistoryQuery { from, ..query(args, device, to) };
         Ok(View { history: history.of_stay(id, timeline), query, stay: Some(id) })
     };
     devices.into_iter().map(view).collect()

@@ -88,6 +88,9 @@ pub(super) fn show(
             None if stay.is_broken => {
                 writeln!(out, "patient     does not open: the row was changed by hand")?
             }
+            None if stay.ended_us == Some(stay.started_us) => {
+                writeln!(out, "patient     not known: has what came late when the clock had been set")?;
+            }
             None => writeln!(out, "patient     not known")?,
             Some(Patient { name, bed, notes }) => {
                 for (field, text) in [("patient", name), ("bed", bed), ("notes", notes)] {
