@@ -106,8 +106,10 @@ pub enum AlarmError {
     /// A name or a reason that cannot be kept, or a pause that is too long.
     #[error("{0}")]
     Refused(String),
-    #[error("it cannot be written ({0}): nothing was changed; look at the disk, and try again")]
-    NotRecorded(String),
+    #[error(
+        "it counts, but it is not on the disk: a server that ends now does not know it; look at the disk of the data folder"
+    )]
+    NotRecorded,
     #[error("the server stops")]
     Stopped,
 }

@@ -11,6 +11,7 @@ use vitalwire_access::Proxies;
 use vitalwire_broker::BrokerStats;
 
 use crate::admission::Admissions;
+use crate::alarms::AlarmChange;
 use crate::enrolment::Enrolment;
 use crate::escalation::WebHooks;
 use crate::event::{DeviceEvent, Event, ServerEvent, Status};
@@ -101,6 +102,11 @@ impl Context {
     /// Tells those who watch that something happened to the server.
     pub(crate) fn tell_server(&self, what: ServerEvent) {
         self.tell_event(Event::Server { time: SystemTime::now(), what });
+    }
+
+    /// Tells those who watch that an alarm changed.
+    pub(crate) fn tell_alarm(&self, change: AlarmChange) {
+        self.tell_event(Event::Alarm(change));
     }
 
     fn tell_event(&self, event: Event) {

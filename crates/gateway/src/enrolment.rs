@@ -8,10 +8,33 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use vitalwire_access::DeviceId;
-use vitalwire_registry::{LinkId, Login, LoginKind, Registry, RegistryError};
+use vitalwire_registry::{
+    AlarmQuery, AlarmRecord, AlarmWrite, LinkId, Login, LoginKind, Registry, RegistryError, StayId,
+};
 
 /// How often the counts of repeated logins are written.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What is known of alarms at a start.
+pub(crate) struct KeptAlarms {
+    pub(crate) next_number: u64,
+    pub(crate) open: Vec<AlarmRecord>,
+    pub(crate) paused: Vec<StayId>,
+    pub(crate) lately: BTreeSet<DeviceId>,
+}
+
+/// Whether the same may succeed later: the disk, or another process, was in the way.
+fn may_pass(error: &RegistryError) -> bool {
+    matches!(
+        error,
+        RegistryError::Busy { .. }
+            | RegistryError::DiskFull
+            | RegistryError::Database(_)
+            | RegistryError::File { .. }
+            | RegistryError::Random(_)
+            | RegistryError::MasterKeyRotated { .. }
+    )
+}
 
 /// The registry, opened for writing; what waits for the disk leaves the reactor.
 #[derive(Clone)]
@@ -79,6 +102,41 @@ impl Enrolment {
                 Err(error) => tracing::error!(%device, %error, "the end of the old key could not be written"),
             }
         });
+    }
+
+    /// Writes changes of alarms with their audit records, all of them or none. One that the registry can never keep is left out, so
+    /// that it holds up no other.
+    pub(crate) async fn write_alarms(&self, writes: Vec<AlarmWrite>) -> Result<(), RegistryError> {
+        self.execute(move |registry| match registry.write_alarms(&writes) {
+            Err(error) if !may_pass(&error) => {
+                for write in &writes {
+                    match registry.write_alarms(std::slice::from_ref(write)) {
+                        Err(error) if !may_pass(&error) => {
+                            tracing::error!(number = write.number, %error, "a change of an alarm is not kept");
+                        }
+                        written => written?,
+                    }
+                }
+                Ok(())
+            }
+            written => written,
+        })
+        .await
+    }
+
+    /// What the registry knows of alarms: the open ones, and of which devices some were raised since `since_us`.
+    pub(crate) async fn kept_alarms(&self, since_us: i64) -> Result<KeptAlarms, RegistryError> {
+        self.execute(move |registry| {
+            let open = registry.open_alarms()?;
+            let lately = registry.alarms(&AlarmQuery { from_us: Some(since_us), ..AlarmQuery::default() })?;
+            Ok(KeptAlarms {
+                next_number: registry.next_alarm_number()?,
+                open,
+                paused: registry.alarm_pauses()?.into_iter().map(|(stay, _)| stay).collect(),
+                lately: lately.into_iter().filter_map(|record| record.device).collect(),
+            })
+        })
+        .await
     }
 
     /// All links that devices of this name ever had.

@@ -70,6 +70,8 @@ async fn erase(context: &Context, device: &DeviceId, directory: &Directory) -> R
     if !context.sessions.ended(device, RETRY).await {
         return Err(ErasureError::StillConnected);
     }
+    // What was derived of it waits for the journal.
+    context.surveillance.forget(device.clone()).await;
     let (mut entries, mut rounds) = (0, 0);
     loop {
         entries += context.intake.erase(device).await?;

@@ -91,6 +91,25 @@ pub(crate) enum WhenFull {
     Wait,
 }
 
+/// What a reader is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Reads,
+    /// The publisher: it answers for each reading.
+    Answers,
+    /// See [`Feed::subscribe_for_looks`].
+    Looks,
+}
+
+fn is_of_devices(item: &FeedItem) -> bool {
+    match item {
+        FeedItem::Reading(reading) => !reading.source.is_derived,
+        FeedItem::Status(_) => true,
+        FeedItem::Event(event) => !matches!(**event, Event::Alarm(_)),
+        FeedItem::Alarms(_) | FeedItem::Ward(_) | FeedItem::Escalation(_) => false,
+    }
+}
+
 /// See the module. Clones are the same feed.
 #[derive(Clone)]
 pub struct Feed(Arc<Shared>);
@@ -106,8 +125,7 @@ struct Queue {
     name: Box<str>,
     bytes_max: usize,
     when_full: WhenFull,
-    /// Whether it is the publisher's.
-    answers: bool,
+    role: Role,
     state: Mutex<State>,
     /// Told when something is there; only the reader waits for it.
     arrived: Notify,
@@ -137,20 +155,26 @@ impl Feed {
     /// Reads along from now on. `name` says in the metrics who missed something; give each kind of reader one.
     #[must_use]
     pub fn subscribe(&self, name: &str) -> FeedReader {
-        self.attach(name, READER_BYTES_MAX, WhenFull::DropOldest, false)
+        self.attach_as(name, READER_BYTES_MAX, WhenFull::DropOldest, Role::Reads)
+    }
+
+    /// The subscription of one who looks now and then what is there, and is not woken: that costs who tells next to nothing. It gets
+    /// what devices and the server do, and nothing that is derived of it.
+    pub(crate) fn subscribe_for_looks(&self, name: &str) -> FeedReader {
+        self.attach_as(name, READER_BYTES_MAX, WhenFull::DropOldest, Role::Looks)
     }
 
     /// The subscription of the publisher, which answers for each reading by its [`Promise`]. There is one at most.
     pub(crate) fn subscribe_publisher(&self, bytes_max: usize, when_full: WhenFull) -> FeedReader {
-        self.attach("publisher", bytes_max, when_full, true)
+        self.attach_as("publisher", bytes_max, when_full, Role::Answers)
     }
 
-    fn attach(&self, name: &str, bytes_max: usize, when_full: WhenFull, answers: bool) -> FeedReader {
+    fn attach_as(&self, name: &str, bytes_max: usize, when_full: WhenFull, role: Role) -> FeedReader {
         let queue = Arc::new(Queue {
             name: name.into(),
             bytes_max,
             when_full,
-            answers,
+            role,
             state: Mutex::default(),
             arrived: Notify::new(),
             room: Notify::new(),
@@ -199,8 +223,8 @@ impl Feed {
     fn tell(&self, item: &FeedItem, mut promise: Option<Promise>) -> bool {
         let size = item.size();
         let mut is_full = false;
-        for queue in self.readers().iter() {
-            let delivery = if queue.answers { promise.take() } else { None };
+        for queue in self.readers().iter().filter(|queue| queue.role != Role::Looks || is_of_devices(item)) {
+            let delivery = if queue.role == Role::Answers { promise.take() } else { None };
             is_full |= queue.push(Queued { item: item.clone(), delivery }, size);
         }
         is_full
@@ -259,7 +283,9 @@ impl Queue {
             }
         }
         drop(state);
-        self.arrived.notify_one();
+        if self.role != Role::Looks {
+            self.arrived.notify_one();
+        }
         is_full && self.when_full == WhenFull::Wait
     }
 
@@ -407,7 +433,7 @@ mod tests {
         let metrics = Metrics::new();
         let feed = Feed::new(metrics.clone());
         let size = FeedItem::Reading(Arc::new(measurement_of("d", 1).reading)).size();
-        let mut slow = feed.attach("slow", 2 * size, WhenFull::DropOldest, true);
+        let mut slow = feed.attach_as("slow", 2 * size, WhenFull::DropOldest, Role::Answers);
         let mut quick = feed.subscribe("quick");
         let mut tickets = Vec::new();
         for sequence in 1..=5 {

@@ -98,6 +98,11 @@ async fn ready(State(context): State<Arc<Context>>) -> impl IntoResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             "the journal takes no entries (see the log); nothing is acknowledged\n",
         )
+    } else if context.metrics.alarms_recorded.get() == 0 {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "alarms cannot be written to the registry (see the log): they are told all the same\n",
+        )
     } else {
         (StatusCode::OK, "ready\n")
     }

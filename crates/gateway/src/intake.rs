@@ -57,6 +57,15 @@ pub(crate) struct Receipt {
     number: BatchNumber,
     receipt: JournalReceipt,
     ticket: Arc<Ticket>,
+    source: Source,
+}
+
+/// Where an entry comes from, to be counted.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Device,
+    /// What the server derives.
+    Server,
 }
 
 impl Future for Receipt {
@@ -64,7 +73,7 @@ impl Future for Receipt {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = std::task::ready!(Pin::new(&mut self.receipt).poll(context));
-        self.intake.settle(&self.number, &self.ticket, &outcome);
+        self.intake.settle(&self.number, &self.ticket, &outcome, self.source);
         Poll::Ready((self.number.sequence, outcome))
     }
 }
@@ -104,7 +113,7 @@ impl Intake {
                 ticket
             }
         };
-        self.append(number, entry, ticket).await
+        self.append(number, entry, ticket, Source::Device).await
     }
 
     /// Takes a sample of a device that is told nothing: tells the feed, and adds it to its connection's group.
@@ -123,21 +132,32 @@ impl Intake {
     /// Hands a group to the journal. Its device is told nothing, so no one waits for the commit.
     pub(crate) async fn journal_group(self: &Arc<Self>, group: &mut Group) {
         let Some((entry, ticket)) = group.take() else { return };
-        self.journal_unacknowledged(entry, ticket).await;
+        self.journal_unacknowledged(entry, ticket, Source::Device).await;
     }
 
-    async fn journal_unacknowledged(self: &Arc<Self>, entry: Entry, ticket: Arc<Ticket>) {
+    async fn journal_unacknowledged(self: &Arc<Self>, entry: Entry, ticket: Arc<Ticket>, source: Source) {
         let number = BatchNumber { device: entry.device.clone(), boot: entry.boot, sequence: entry.sequence };
-        tokio::spawn(self.append(number, entry, ticket).await);
+        tokio::spawn(self.append(number, entry, ticket, source).await);
     }
 
-    /// Takes what was derived of one second: tells the feed, and adds it to its patient's entry.
-    pub(crate) async fn take_derived(self: &Arc<Self>, derived: &mut Derived, moment: Moment, now_us: i64) {
+    /// Takes what was derived of one second: adds it to its patient's entry, and tells the feed unless it is of a backlog. That the
+    /// backfill publishes when the entry is there.
+    pub(crate) async fn take_derived(
+        self: &Arc<Self>,
+        derived: &mut Derived,
+        moment: Moment,
+        is_live: bool,
+        now_us: i64,
+    ) {
         if !derived.takes(&moment) {
             self.journal_derived(derived).await;
         }
         let reading = derived.add(moment, now_us);
-        self.publish(reading, derived.ticket()).await;
+        if is_live {
+            self.publish(reading, derived.ticket()).await;
+        } else {
+            drop(derived.ticket().share());
+        }
         if derived.is_full() {
             self.journal_derived(derived).await;
         }
@@ -146,7 +166,7 @@ impl Intake {
     /// Hands what waits of a patient to the journal. Nothing is promised of it, so no one waits for the commit.
     pub(crate) async fn journal_derived(self: &Arc<Self>, derived: &mut Derived) {
         let Some((entry, ticket)) = derived.take() else { return };
-        self.journal_unacknowledged(entry, ticket).await;
+        self.journal_unacknowledged(entry, ticket, Source::Server).await;
     }
 
     async fn publish(&self, reading: Reading, ticket: &Arc<Ticket>) {
@@ -160,21 +180,32 @@ impl Intake {
         }
     }
 
-    async fn append(self: &Arc<Self>, number: BatchNumber, entry: Entry, ticket: Arc<Ticket>) -> Receipt {
+    async fn append(
+        self: &Arc<Self>,
+        number: BatchNumber,
+        entry: Entry,
+        ticket: Arc<Ticket>,
+        source: Source,
+    ) -> Receipt {
         self.under_way().entry(number.clone()).or_insert_with(|| Arc::clone(&ticket));
         let receipt = self.journal.append(entry).await;
-        Receipt { intake: Arc::clone(self), number, receipt, ticket }
+        Receipt { intake: Arc::clone(self), number, receipt, ticket, source }
     }
 
     /// Notes an entry's fate and lets the backfill know who published it.
-    fn settle(&self, number: &BatchNumber, ticket: &Arc<Ticket>, outcome: &Outcome) {
+    fn settle(&self, number: &BatchNumber, ticket: &Arc<Ticket>, outcome: &Outcome, source: Source) {
+        let metrics = &self.metrics;
+        let [journaled, unjournaled] = match source {
+            Source::Device => [&metrics.journaled, &metrics.unjournaled],
+            Source::Server => [&metrics.journaled_derived, &metrics.unjournaled_derived],
+        };
         match outcome {
             Outcome::Committed { position } => {
                 ticket.place().settle(*position);
                 if ticket.state() != Delivery::Dropped {
                     self.claims.claim(*position, Arc::clone(ticket));
                 }
-                self.metrics.journaled.inc();
+                journaled.inc();
             }
             Outcome::Duplicate => {
                 ticket.place().give_up();
@@ -182,7 +213,7 @@ impl Intake {
             }
             Outcome::Refused(refusal) => {
                 ticket.place().give_up();
-                self.metrics.unjournaled.inc();
+                unjournaled.inc();
                 tracing::debug!(refusal = refusal.label(), "the journal refused an entry");
                 if ticket.state() != Delivery::Delivered {
                     self.memory.note_refused(number, ticket);
@@ -353,7 +384,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::clock::Mapped;
-    use crate::topics::{DeviceTopics, Source};
+    use crate::topics::{self, DeviceTopics};
 
     /// An intake whose feed no one reads yet.
     pub(crate) fn intake_with_feed(folder: &tempfile::TempDir) -> (Arc<Intake>, Feed) {
@@ -372,7 +403,7 @@ pub(crate) mod tests {
         /// Takes a measurement that its broker has.
         pub(crate) async fn take_as_published(self: &Arc<Self>, measurement: Measurement) {
             let (number, entry) = (number_of(&measurement), measurement.entry());
-            let (_, outcome) = self.append(number, entry, Ticket::delivered()).await.await;
+            let (_, outcome) = self.append(number, entry, Ticket::delivered(), Source::Device).await.await;
             assert!(matches!(outcome, Outcome::Committed { .. }));
         }
     }
@@ -393,14 +424,13 @@ pub(crate) mod tests {
         let ticket = Ticket::new();
         let share = ticket.share();
         intake.memory.note_live(&number);
-        let receipt = intake.append(number.clone(), entry(BODY_BYTES_MAX + 1), ticket).await;
+        let receipt = intake.append(number.clone(), entry(BODY_BYTES_MAX + 1), ticket, Source::Device).await;
         assert!(matches!(receipt.await.1, Outcome::Refused(_)));
         drop(share);
         assert_eq!(intake.memory.liveness(&number, true), Liveness::Published);
         let again = intake.memory.ticket_again(&number);
-        let Outcome::Committed { position } = intake.append(number, entry(1), again).await.await.1 else {
-            panic!("not taken")
-        };
+        let appended = intake.append(number, entry(1), again, Source::Device).await.await.1;
+        let Outcome::Committed { position } = appended else { panic!("not taken") };
         let stored = Stored { position, entry: entry(1) };
         assert!(intake.take_ticket(&stored).is_none(), "the backfill is to publish it");
     }
@@ -408,7 +438,7 @@ pub(crate) mod tests {
     /// A batch of one temperature, measured when it was received.
     pub(crate) fn measurement_of(device: &str, sequence: u64) -> Measurement {
         let topics = Arc::new(DeviceTopics::new(&device.parse().unwrap()));
-        let source = Arc::new(Source::new(&topics, &Arc::new(Profile::builtin("pico").unwrap())));
+        let source = Arc::new(topics::Source::new(&topics, &Arc::new(Profile::builtin("pico").unwrap())));
         let samples = Samples { index: 0, interval_us: 50_000, delay_us: 0, scale: -3, values: &[36_600] };
         let mut message = [0; 64];
         let len = encode_batch(sequence, 1_000, None, &[samples], &mut message).unwrap();

@@ -6,8 +6,6 @@
 //! take, the `backfill` reads from there. Each step is a module of that name. The gateway never trusts a byte before
 //! identification, never acknowledges before the disk has it, and never logs a patient's values.
 
-#![allow(dead_code, reason = "the surveillance lands in parts")]
-
 mod admission;
 mod alarms;
 mod arrival;
@@ -20,6 +18,7 @@ mod control;
 mod data_folder;
 mod enrolment;
 mod erasure;
+#[allow(dead_code, reason = "its web hooks land next")]
 mod escalation;
 mod event;
 mod feed;

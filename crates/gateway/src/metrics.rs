@@ -8,6 +8,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use vitalwire_vitals::alarm::{Alarm, Change};
+
+use crate::alarms::WardSummary;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct EndLabel {
@@ -25,6 +28,13 @@ pub(crate) struct ReaderLabel {
 pub(crate) struct SessionLabel {
     pub(crate) client: String,
     pub(crate) user: String,
+}
+
+/// What an alarm is, never whose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct AlarmLabel {
+    condition: &'static str,
+    priority: &'static str,
 }
 
 type Level = Gauge<u64, AtomicU64>;
@@ -60,9 +70,11 @@ metrics! {
     readings: Counter = "readings", "Readings taken from devices: samples, or moments of a batch";
     batches: Counter = "batches", "Batches taken from devices on the secure link";
     acknowledgements: Counter = "acknowledgements", "Acknowledgements sent; each stands for all batches before it";
-    journaled: Counter = "journal_entries", "Entries committed to the journal";
+    journaled: Counter = "journal_entries", "Entries of devices committed to the journal";
+    journaled_derived: Counter = "journal_derived_entries", "Entries of what the server derives, committed to the journal";
     duplicates: Counter = "journal_duplicates", "Batches that devices sent again and the journal had";
-    unjournaled: Counter = "journal_refusals", "Entries that the journal refused (disk full, mostly)";
+    unjournaled: Counter = "journal_refusals", "Entries of devices that the journal refused (disk full, mostly)";
+    unjournaled_derived: Counter = "journal_derived_refusals", "Entries of what the server derives that the journal refused";
     journal_healthy: Level = "journal_healthy", "1 while the journal takes entries";
     removed_by_age: Counter = "journal_removed_by_age", "Entries that the journal removed because they were old";
     removed_by_size: Counter = "journal_removed_by_size", "Entries that the journal removed to make room";
@@ -90,7 +102,21 @@ metrics! {
     mqtt_not_retained: Counter = "mqtt_messages_not_retained", "Messages of MQTT that were to be retained and were not, because of a limit";
     mqtt_failed_logins: Counter = "mqtt_logins_failed", "MQTT logins with a wrong name or password";
     mqtt_refused: Counter = "mqtt_connections_refused", "MQTT connections refused because there were too many";
+    patients: Level = "patients_watched", "Patients under watch";
+    alarms_open: Family<AlarmLabel, Level> = "alarms_open", "Open alarms, by condition and priority";
+    alarms_raised: Family<AlarmLabel, Counter> = "alarms_raised", "Alarms raised, by condition and priority";
+    alarms_acknowledged: Counter = "alarms_acknowledged", "Alarms that someone acknowledged";
+    alarms_escalated: Counter = "alarms_escalated", "Alarms that no one acknowledged, handed to others";
+    alarms_recorded: Level = "alarms_recorded", "1 while the registry takes alarms before they are told";
+    alarms_waiting: Level = "alarms_unwritten", "Changes of alarms that wait for the registry";
+    surveillance_turn_us: Level = "surveillance_turn_microseconds", "How long the last look at what came of patients took";
     mqtt_evicted: Counter = "mqtt_connections_evicted", "MQTT connections that said nothing and made room";
+}
+
+impl AlarmLabel {
+    fn of(alarm: &Alarm) -> Self {
+        Self { condition: alarm.condition.name(), priority: alarm.priority.name() }
+    }
 }
 
 /// Counts of a running server.
@@ -132,6 +158,28 @@ impl Metrics {
     /// Counts the end of a connection, by the label of its cause.
     pub(crate) fn ended(&self, end: &'static str) {
         self.ends.get_or_create(&EndLabel { end }).inc();
+    }
+
+    /// Counts what became of an alarm.
+    pub(crate) fn note_alarm(&self, change: &Change) {
+        match change {
+            Change::Raised(alarm) => drop(self.alarms_raised.get_or_create(&AlarmLabel::of(alarm)).inc()),
+            Change::Acknowledged(_) => drop(self.alarms_acknowledged.inc()),
+            Change::Escalated(_) => drop(self.alarms_escalated.inc()),
+            _ => {}
+        }
+    }
+
+    /// Notes how many alarms are open.
+    pub(crate) fn note_ward(&self, ward: &WardSummary) {
+        self.alarms_open.clear();
+        for (condition, priority, count) in &ward.counts {
+            let label = AlarmLabel { condition: condition.name(), priority: priority.name() };
+            self.alarms_open.get_or_create(&label).set(*count as u64);
+        }
+        for alarm in &ward.server {
+            self.alarms_open.get_or_create(&AlarmLabel::of(alarm)).inc();
+        }
     }
 
     /// What the readers of the feed of this name missed.

@@ -159,6 +159,14 @@ impl Publisher {
         }
     }
 
+    /// Devices for which a list of alarms stands at the broker that is not empty, as far as that is known.
+    pub(crate) fn devices_with_alarms(&self) -> Vec<DeviceId> {
+        match &self.0 {
+            Kind::Embedded(embedded) => embedded.devices_with_alarms(),
+            Kind::External(_) => Vec::new(),
+        }
+    }
+
     /// Says that all of the journal's entries up to here were published.
     pub(crate) fn note_published(&self, through: u64) {
         match &self.0 {

@@ -34,10 +34,9 @@ use crate::metrics::Metrics;
 use crate::profiles::{Profiles, ProfilesError};
 use crate::publisher::{BrokerChoice, JournalArchive, Publisher, PublisherError, Surroundings};
 use crate::session::Sessions;
-use crate::stays;
-use crate::surveillance::Desk;
+use crate::surveillance::Surveillance;
 use crate::tls::Acceptor;
-use crate::{backfill, erasure, http, listener};
+use crate::{backfill, erasure, http, listener, stays, surveillance};
 
 pub use self::addresses::Addresses;
 pub use self::handle::{DeviceState, ServerHandle, ServerHealth};
@@ -107,6 +106,7 @@ pub struct Server {
     services: TaskTracker,
     watch: DirectoryWatch,
     stale_sessions: JoinHandle<()>,
+    surveillance: Surveillance,
 }
 
 impl Server {
@@ -139,6 +139,8 @@ impl Server {
             archive,
         };
         let publisher = Publisher::start(config.broker, surroundings).await?;
+        // Before devices connect: it misses nothing of them.
+        let (desk, prepared) = surveillance::prepare(&enrolment, &feed).await?;
         let devices_at = devices.local_addr().unwrap_or(config.device_listen);
         let addresses = Addresses::new(devices_at, publisher.addresses(), metrics_listener.as_ref());
         let context = Arc::new(Context {
@@ -155,23 +157,22 @@ impl Server {
             web_hooks: WebHooks::new().0,
             feed,
             publisher,
-            surveillance: Desk::new().0,
+            surveillance: desk,
             metrics,
             limits: config.limits,
             stop: CancellationToken::new(),
         });
         stays::begin(&context).await;
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
-        services
-            .spawn(stays::run(Arc::clone(&context), config.journal.age_max).instrument(error_span!("stays")));
+        let stays = stays::run(Arc::clone(&context), config.journal.age_max);
+        services.spawn(stays.instrument(error_span!("stays")));
+        let surveillance = Surveillance::start(prepared, directory.clone(), Arc::clone(&context));
         start_services(&services, &context, &directory, logins);
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
-        if let Some(listener) = metrics_listener {
-            services.spawn(http::run(listener, Arc::clone(&context)));
-        }
+        metrics_listener.map(|listener| services.spawn(http::run(listener, Arc::clone(&context))));
         let stale_sessions = tokio::spawn(end_stale_sessions(directory, Arc::clone(&context.sessions)));
         let handle = ServerHandle::new(Arc::clone(&context), addresses);
-        Ok(Self { context, handle, connections, services, watch, stale_sessions })
+        Ok(Self { context, handle, connections, services, watch, stale_sessions, surveillance })
     }
 
     /// Asks it, also from elsewhere.
@@ -183,7 +184,7 @@ impl Server {
     /// Stops: accepts no more, takes what devices have sent already, publishes that they are offline, and
     /// lets the broker hand on what it holds. Takes at most 2 s.
     pub async fn stop(self) {
-        let Self { context, connections, services, watch, stale_sessions, .. } = self;
+        let Self { context, connections, services, watch, stale_sessions, surveillance, .. } = self;
         context.stop.cancel();
         connections.close();
         services.close();
@@ -196,6 +197,7 @@ impl Server {
             tracing::warn!(left = connections.len(), "stopped before all connections had ended");
         }
         stale_sessions.abort();
+        surveillance.finish(patience).await;
         drop(watch);
         // First the broker: what it has on the disk, or elsewhere, the next start need not publish.
         context.feed.close();

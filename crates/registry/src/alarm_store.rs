@@ -24,6 +24,17 @@ const REMOVED_AT_ONCE: i64 = 10_000;
 const ALARM_COLUMNS: &str = "number, device, stay, condition, priority, since_us, delay_us, raised_us, late, sealed, ended_us, \
      acknowledged_us, acknowledged_by, sealed_reason, reannounced_us, escalated_us, closed_us";
 
+/// An alarm that is there is raised anew. Who knew of it has not seen that it came back, or is more urgent (`?8`).
+const RAISE_AGAIN: &str = "UPDATE alarms
+    SET priority = ?5, sealed = ?6, raised_us = ?7, ended_us = NULL, closed_us = NULL,
+        (acknowledged_us, acknowledged_by, sealed_reason) = (
+            SELECT acknowledged_us, acknowledged_by, sealed_reason
+            WHERE ended_us IS NULL AND ?8 <= CASE priority WHEN 'low' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END),
+        escalated_us = (
+            SELECT escalated_us
+            WHERE ?8 <= CASE priority WHEN 'low' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END)
+    WHERE number = ?1 AND device = ?2 AND stay = ?3 AND condition = ?4";
+
 impl Registry {
     /// Writes changes of alarms in their order, with a record in the audit log each, in one transaction. What was written before
     /// is left out, so that it may be given again after a failure. A change of an alarm, stay or device that is not known,
@@ -184,12 +195,18 @@ impl Change<'_> {
             return Ok(());
         }
         if inserted == 0 {
-            let mut statement = self.transaction.prepare_cached(
-                "UPDATE alarms SET priority = ?5, sealed = ?6, raised_us = ?7, ended_us = NULL, closed_us = NULL
-                 WHERE number = ?1 AND device = ?2 AND stay = ?3 AND condition = ?4",
-            )?;
-            let updated =
-                statement.execute((number, device, stay, condition, priority, &sealed, write.time_us))?;
+            let rank = raised.priority as i64;
+            let mut statement = self.transaction.prepare_cached(RAISE_AGAIN)?;
+            let updated = statement.execute((
+                number,
+                device,
+                stay,
+                condition,
+                priority,
+                &sealed,
+                write.time_us,
+                rank,
+            ))?;
             if updated == 0 {
                 tracing::error!(number, device, condition, "another alarm has this number; not written");
                 return Ok(());

@@ -102,9 +102,6 @@ fn words(alarm: &Alarm) -> String {
     let mut words = format!("alarm {}: {}, {}", alarm.number, alarm.condition, alarm.priority);
     if let Some(acknowledged) = &alarm.acknowledged {
         words += &format!(", acknowledged by {}", acknowledged.by);
-        if let Some(reason) = &acknowledged.reason {
-            words += &format!(" ({reason})");
-        }
     }
     words
 }

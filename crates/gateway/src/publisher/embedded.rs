@@ -91,6 +91,13 @@ impl Embedded {
         self.broker.erase(|topic: &str| topic.starts_with(&ours) || topic.starts_with(&papers)).await
     }
 
+    pub(super) fn devices_with_alarms(&self) -> Vec<DeviceId> {
+        let device =
+            |topic: &str| topic.strip_prefix(ROOT)?.strip_prefix('/')?.strip_suffix("/alarm")?.parse().ok();
+        let standing = self.broker.retained(&format!("{ROOT}/+/alarm"));
+        standing.into_iter().filter_map(|(topic, _)| device(&topic)).collect()
+    }
+
     pub(super) fn note_published(&self, through: u64) {
         self.broker.note_published(through);
     }

@@ -21,7 +21,7 @@ use crate::feed::{Feed, Promise, WhenFull};
 use crate::metrics::Metrics;
 use crate::reading::Reading;
 use crate::ticket::Share;
-use crate::topics::ROOT;
+use crate::topics::{DeviceTopics, ROOT};
 
 /// The largest message we send is a waveform of a whole channel: 5,000 values of at most 20 characters and a comma. One that
 /// did not fit would end each connection again, and nothing would be published any more.
@@ -149,6 +149,7 @@ impl External {
     pub(super) fn erase(&self, device: &DeviceId) {
         self.feed.forget(device);
         self.shared.queue().erase(device);
+        self.shared.take_away(&DeviceTopics::new(device).alarm);
         let (ours, papers) = (format!("{ROOT}/{device}/"), format!("Pico/{device}/"));
         self.shared.flight.erase(|topic| topic.starts_with(&ours) || topic.starts_with(&papers));
     }

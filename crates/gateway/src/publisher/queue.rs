@@ -143,6 +143,14 @@ impl Shared {
         }
     }
 
+    /// What stands at this topic goes, also where it was sent before.
+    pub(super) fn take_away(&self, topic: &Arc<str>) {
+        if self.queue().standing.contains_key(topic) {
+            self.enqueue_standing(Message::retained(topic, Bytes::new()));
+            self.queued.notify_one();
+        }
+    }
+
     /// Says again what stands: the broker may have lost it, and has missed what changed while it was away.
     pub(super) fn say_what_stands(&self) {
         let standing: Vec<_> = {

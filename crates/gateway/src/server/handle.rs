@@ -36,6 +36,8 @@ pub struct ServerHealth {
     pub journal: Health,
     /// Whether the MQTT broker takes messages. While it is away, readings wait in the journal.
     pub is_broker_connected: bool,
+    /// Whether alarms are in the registry before they are told. While they are not, they are told all the same.
+    pub are_alarms_recorded: bool,
     /// Whether it stops, or has stopped.
     pub is_stopping: bool,
 }
@@ -71,6 +73,7 @@ impl ServerHandle {
         ServerHealth {
             journal: self.context.intake.health().borrow().clone(),
             is_broker_connected: self.context.publisher.is_connected(),
+            are_alarms_recorded: self.context.metrics.alarms_recorded.get() == 1,
             is_stopping: self.context.stop.is_cancelled(),
         }
     }

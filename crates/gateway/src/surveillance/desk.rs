@@ -92,6 +92,11 @@ impl Desk {
 }
 
 impl View {
+    /// The lists that are not empty.
+    pub(super) fn lists(&self) -> Vec<Arc<AlarmList>> {
+        self.told().lists.values().cloned().collect()
+    }
+
     pub(super) fn show(&self, list: &Arc<AlarmList>) {
         let mut told = self.told();
         if list.is_withdrawn || list.is_empty() {

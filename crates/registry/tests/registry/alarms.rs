@@ -93,6 +93,26 @@ fn the_life_of_an_alarm_is_kept_and_told() {
 }
 
 #[test]
+fn who_knew_of_an_alarm_has_not_seen_that_it_is_more_urgent_or_came_back() {
+    let fixture = ward();
+    let registry = &fixture.registry;
+    let of = |priority| match raised(150.0) {
+        AlarmEvent::Raised(raised) => AlarmEvent::Raised(Raised { priority, ..raised }),
+        other => other,
+    };
+    let known = || one(registry).acknowledged.is_some();
+    registry.write_alarms(&[write(1, 1_000, raised(130.0)), write(1, 2_000, seen("ana", "walks"))]).unwrap();
+    registry.write_alarms(&[write(1, 3_000, of(Priority::High))]).unwrap();
+    assert!(!known(), "it is more urgent");
+    let later = [write(1, 4_000, AlarmEvent::Escalated), write(1, 5_000, seen("ana", ""))];
+    registry.write_alarms(&later).unwrap();
+    registry.write_alarms(&[write(1, 6_000, of(Priority::Medium))]).unwrap();
+    assert!(known() && one(registry).escalated_us.is_some(), "it is less urgent");
+    registry.write_alarms(&[write(1, 7_000, AlarmEvent::Ended), write(1, 8_000, raised(130.0))]).unwrap();
+    assert!(!known(), "it came back");
+}
+
+#[test]
 fn what_is_given_again_is_written_once() {
     let fixture = ward();
     let registry = &fixture.registry;

@@ -49,7 +49,7 @@ fn check(what: &'static str, words: &str, len_max: usize) -> Result<(), WordsErr
 /// Control characters, line and paragraph separators, and marks that turn the direction of what follows.
 fn hides(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
 }
 
 #[cfg(test)]
