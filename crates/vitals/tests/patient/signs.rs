@@ -173,3 +173,40 @@ fn gaps_new_rates_and_jumps_of_the_clock_raise_nothing() {
     let rates = bed.rates();
     assert!(rates.last().unwrap().is_some_and(|rate| (rate - 75.0).abs() <= 2.0), "{rates:?}");
 }
+
+/// Seconds of an ECG at 250 Hz: a QRS complex each `beat_s`, T waves, some noise; with no beats the noise alone.
+fn ecg(bed: &mut Bed, seconds: u32, beat_s: Option<f64>) {
+    let mut random = 7_u64;
+    for second in 0..seconds {
+        let values: Vec<f64> = (0..250)
+            .map(|sample| {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let noise = f64::from(u32::try_from(random >> 40).unwrap()) / f64::from(1 << 24) - 0.5;
+                let at = f64::from(second) + f64::from(sample) / 250.0;
+                let bump = |centre: f64, width: f64| {
+                    beat_s.map_or(0.0, |beat_s| (-((at % beat_s - centre) / width).powi(2)).exp())
+                };
+                1.5 + 1.2 * bump(0.2, 0.012) - 0.2 * bump(0.225, 0.01) + 0.3 * bump(0.45, 0.05) + 0.02 * noise
+            })
+            .collect();
+        bed.give(Quantity::Wave(WaveKind::Ecg), 4_000, &values);
+    }
+}
+
+#[test]
+fn a_heart_that_stands_still_is_a_high_alarm_within_seconds_and_latched() {
+    let mut bed = Bed::new("");
+    ecg(&mut bed, 30, Some(0.8));
+    assert_eq!(bed.said(), [""; 0]);
+    // The four seconds that make it one, and a second and a half to tell it.
+    ecg(&mut bed, 6, None);
+    assert_eq!(bed.said(), ["raised asystole"]);
+    let alarm = bed.monitor.alarms().open().next().unwrap();
+    assert_eq!((alarm.priority, alarm.delay_s, alarm.text().as_str()), (Priority::High, 0, "*** Asystole"));
+    ecg(&mut bed, 30, Some(0.8));
+    assert_eq!(bed.said(), ["ended asystole"]);
+    assert_eq!(
+        (bed.open(), bed.monitor.alarms().audible()),
+        (vec![Condition::Asystole], Some(Priority::High))
+    );
+}

@@ -1,11 +1,14 @@
 //! `vitalwire alarms list`: out of the registry, where each alarm was before anyone was told.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Args;
 use vitalwire_access::DeviceId;
 use vitalwire_gateway::server_lock;
+use vitalwire_registry::Registry;
+use vitalwire_vitals::alarm::{AlarmState, Signals};
 
 use super::shown::{self, Row, Shown};
 use crate::args::DataArgs;
@@ -20,8 +23,9 @@ Examples:
 *** is high priority, ** medium, * low. An alarm stays in the list as long as it
 lasts; one of high priority that ended also until someone acknowledges it, and
 one of medium priority as a notice. STATE: for how long it has lasted, or how
-long ago it ended; who knows; whether it was escalated. It shows patients'
-values: mind where you pipe it.";
+long ago it ended; who knows; whether it was escalated. Below stand patients
+whose alarms are paused or off. It shows patients' values: mind where you pipe
+it.";
 
 /// Which alarms.
 #[derive(Debug, Args)]
@@ -52,7 +56,30 @@ pub(super) fn run(args: &ListAlarms, out: &mut Output<'_>) -> anyhow::Result<Exi
         let rows: Vec<Row> = alarms.iter().map(Row::from).collect();
         writeln!(out, "{}", serde_json::to_string(&rows)?)?;
     } else {
-        write!(out, "{}", shown::table(&alarms, shown::utc_us(SystemTime::now())))?;
+        let now_us = shown::utc_us(SystemTime::now());
+        write!(out, "{}", shown::table(&alarms, now_us))?;
+        for line in silences(&registry, args.device.as_ref(), now_us)? {
+            writeln!(out, "{line}")?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whose alarms are paused or off: a list without alarms does not say so.
+fn silences(registry: &Registry, device: Option<&DeviceId>, now_us: i64) -> anyhow::Result<Vec<String>> {
+    let pauses: BTreeMap<_, _> = registry.alarm_pauses()?.into_iter().collect();
+    let directory = registry.directory()?;
+    let wanted = directory.stays.iter().filter(|(of, _)| device.is_none_or(|device| device == *of));
+    Ok(wanted
+        .filter_map(|(device, stay)| {
+            let until_us = pauses.get(&stay.id).copied().filter(|until_us| *until_us > now_us);
+            let state = match (stay.limits.signals, until_us) {
+                (Signals::AlarmOff, _) => AlarmState::AlarmOff,
+                (_, Some(_)) => AlarmState::AlarmPaused,
+                (Signals::AudioOff, None) => AlarmState::AudioOff,
+                (Signals::On, None) => AlarmState::On,
+            };
+            shown::silence(device.as_str(), state, until_us, now_us)
+        })
+        .collect())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use vitalwire_registry::AlarmRecord;
-use vitalwire_vitals::alarm::{Acknowledgement, Alarm};
+use vitalwire_vitals::alarm::{Acknowledgement, Alarm, AlarmState};
 
 /// An alarm, and whose it is; no device when it is the server's own.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,6 +128,22 @@ pub(super) fn table(alarms: &[Shown], now_us: i64) -> String {
     std::iter::once(&head).chain(&rows).map(line).collect()
 }
 
+/// Whether a patient's alarms are told, for people; nothing when they are. `until_us` is the end of a pause.
+pub(super) fn silence(device: &str, state: AlarmState, until_us: Option<i64>, now_us: i64) -> Option<String> {
+    let left = until_us.map(|until_us| span_left(until_us.saturating_sub(now_us))).unwrap_or_default();
+    match state {
+        AlarmState::On => None,
+        AlarmState::AlarmPaused => Some(format!("{device}: alarms paused{left}")),
+        AlarmState::AudioPaused => Some(format!("{device}: audio paused{left}")),
+        AlarmState::AlarmOff => Some(format!("{device}: alarm off, none is raised")),
+        AlarmState::AudioOff => Some(format!("{device}: audio off, none sounds")),
+    }
+}
+
+fn span_left(us: i64) -> String {
+    format!(", {} s left", us.max(0) / 1_000_000)
+}
+
 /// How it stands, in a few words.
 fn state(alarm: &Alarm, now_us: i64) -> String {
     let age = |since_us: i64| span(now_us.saturating_sub(since_us));
@@ -216,6 +232,14 @@ pub(super) mod tests {
         assert!(text.contains("ended 1 m ago, escalated"), "{text}");
         assert!(text.contains("for 1 m, known to a very long"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+
+    #[test]
+    fn a_pause_counts_down() {
+        let paused = silence("bed_07", AlarmState::AlarmPaused, Some(90_500_000), 1_000_000);
+        assert_eq!(paused.as_deref(), Some("bed_07: alarms paused, 89 s left"));
+        assert_eq!(silence("bed_07", AlarmState::On, None, 0), None);
+        assert!(silence("bed_07", AlarmState::AudioPaused, Some(0), 9).unwrap().ends_with("0 s left"));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use serde::Serialize;
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{Alarms, ControlError};
+use vitalwire_gateway::{AlarmList, Alarms, ControlError};
+use vitalwire_vitals::alarm::{AlarmState, Priority};
 
 use super::shown::{self, Row, Shown, time, utc_us};
 use crate::output::{Output, note};
@@ -31,8 +32,9 @@ Examples:
 
 On a terminal a table that stays up to date; q leaves. Elsewhere, or with
 --lines, a line for what is open, and one a change: raised, heightened,
-returned, acknowledged, escalated, ended, closed. While the server is away it
-says so and goes on asking. It shows patients' values: mind where you pipe it.";
+returned, acknowledged, escalated, ended, closed; and pauses. While the server
+is away it says so and goes on asking. It shows patients' values: mind where
+you pipe it.";
 
 /// How often the server is asked.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -75,37 +77,54 @@ pub(super) fn run(args: &WatchAlarms, out: &mut Output<'_>) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the server says is open.
-fn ask(args: &WatchAlarms) -> Result<Vec<Shown>, ControlError> {
+/// What the server says.
+struct Answer {
+    open: Vec<Shown>,
+    /// Of those whose alarms are paused or off.
+    silences: Silences,
+    is_recorded: bool,
+}
+
+fn ask(args: &WatchAlarms) -> Result<Answer, ControlError> {
     Ok(of(vitalwire_gateway::alarms(&args.data)?, args.device.as_ref()))
 }
 
-fn of(alarms: Alarms, device: Option<&DeviceId>) -> Vec<Shown> {
-    let wanted =
-        alarms.patients.into_iter().filter(|list| device.is_none_or(|device| *device == list.device));
-    let patients = wanted.flat_map(|list| {
-        let device = Some(list.device.to_string());
-        list.alarms.into_iter().map(move |alarm| Shown { device: device.clone(), alarm })
-    });
+fn of(alarms: Alarms, device: Option<&DeviceId>) -> Answer {
+    let wanted = |list: &AlarmList| device.is_none_or(|device| *device == list.device);
+    let (mut open, mut silences) = (Vec::new(), BTreeMap::new());
+    for list in alarms.patients.into_iter().filter(wanted) {
+        let device = list.device.to_string();
+        let shown = |alarm| Shown { device: Some(device.clone()), alarm };
+        open.extend(list.alarms.into_iter().map(shown));
+        if list.state != AlarmState::On {
+            silences.insert(device, (list.state, list.until_us));
+        }
+    }
     let server = alarms.ward.server.into_iter().filter(|_| device.is_none());
-    let mut all: Vec<Shown> = patients.chain(server.map(|alarm| Shown { device: None, alarm })).collect();
-    shown::sort(&mut all);
-    all
+    open.extend(server.map(|alarm| Shown { device: None, alarm }));
+    shown::sort(&mut open);
+    Answer { open, silences, is_recorded: alarms.ward.is_recorded }
 }
 
 fn print_lines(args: &WatchAlarms, stop: &AtomicBool, out: &mut Output<'_>) -> anyhow::Result<()> {
     let mut known: Option<BTreeMap<u64, Shown>> = None;
-    let mut is_away = false;
+    let mut silences = BTreeMap::new();
+    let (mut is_away, mut was_recorded) = (false, true);
     while !stop.load(Ordering::Relaxed) {
         match ask(args) {
-            Ok(alarms) => {
+            Ok(answer) => {
                 let now: BTreeMap<u64, Shown> =
-                    alarms.into_iter().map(|shown| (shown.alarm.number, shown)).collect();
+                    answer.open.into_iter().map(|shown| (shown.alarm.number, shown)).collect();
                 for (change, shown) in changes(known.as_ref(), &now) {
                     print_line(args.json, change, shown, out)?;
                 }
+                print_silences(args.json, &silences, &answer.silences, out)?;
+                if was_recorded && !answer.is_recorded {
+                    note!("the server cannot write alarms down: look at its disk");
+                }
                 out.flush()?;
-                (known, is_away) = (Some(now), false);
+                (known, silences) = (Some(now), answer.silences);
+                (is_away, was_recorded) = (false, answer.is_recorded);
             }
             Err(ControlError::NoServer(_)) => {
                 if !is_away {
@@ -116,6 +135,33 @@ fn print_lines(args: &WatchAlarms, stop: &AtomicBool, out: &mut Output<'_>) -> a
             Err(error) => return Err(error.into()),
         }
         pause(stop);
+    }
+    Ok(())
+}
+
+type Silences = BTreeMap<String, (AlarmState, Option<i64>)>;
+
+/// Whose alarms are silenced in another way than before.
+fn print_silences(
+    is_json: bool,
+    before: &Silences,
+    now: &Silences,
+    out: &mut Output<'_>,
+) -> anyhow::Result<()> {
+    let on = (AlarmState::On, None);
+    let over = before.keys().filter(|device| !now.contains_key(*device)).map(|device| (device, on));
+    let silenced = now.iter().filter(|(device, state)| before.get(*device) != Some(*state));
+    for (device, (state, until_us)) in over.chain(silenced.map(|(device, state)| (device, *state))) {
+        let now_us = utc_us(SystemTime::now());
+        let at = time(now_us);
+        if is_json {
+            let (state, until) = (state.name(), until_us.map(time));
+            let told = serde_json::json!({"time": at, "change": "state", "device": device, "state": state, "until": until});
+            writeln!(out, "{told}")?;
+        } else {
+            let words = shown::silence(device, state, until_us, now_us);
+            writeln!(out, "{at}  {}", words.unwrap_or_else(|| format!("{device}: alarms are told again")))?;
+        }
     }
     Ok(())
 }
@@ -201,7 +247,7 @@ fn show_table(args: &WatchAlarms, stop: &AtomicBool) -> anyhow::Result<()> {
     let mut screen = Screen::take()?;
     let mut asked = Instant::now();
     while !stop.load(Ordering::Relaxed) {
-        screen.terminal.draw(|frame| draw(frame, answer.as_deref()))?;
+        screen.terminal.draw(|frame| draw(frame, answer.as_ref()))?;
         if event::poll(KEY_WAIT)?
             && let Event::Key(key) = event::read()?
             && terminal::is_quit(&key)
@@ -211,7 +257,7 @@ fn show_table(args: &WatchAlarms, stop: &AtomicBool) -> anyhow::Result<()> {
         if asked.elapsed() >= INTERVAL {
             asked = Instant::now();
             answer = match ask(args) {
-                Ok(alarms) => Some(alarms),
+                Ok(answer) => Some(answer),
                 Err(ControlError::NoServer(_)) => None,
                 Err(error) => return Err(error.into()),
             };
@@ -220,28 +266,32 @@ fn show_table(args: &WatchAlarms, stop: &AtomicBool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn draw(frame: &mut Frame<'_>, answer: Option<&[Shown]>) {
+fn draw(frame: &mut Frame<'_>, answer: Option<&Answer>) {
     let [body, foot] = Layout::vertical([Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
-    let Some(alarms) = answer else {
+    let Some(answer) = answer else {
         frame.render_widget(
             Paragraph::new("No server watches: no alarm will be shown until it runs again."),
             body,
         );
         return frame.render_widget(Paragraph::new("q leaves"), foot);
     };
-    let text = shown::table(alarms, utc_us(SystemTime::now()));
+    let now_us = utc_us(SystemTime::now());
+    let text = shown::table(&answer.open, now_us);
     // The line of an alarm is the one behind the head and those before it.
-    let colours = std::iter::once(Style::new()).chain(alarms.iter().map(style));
-    let lines: Vec<Line<'_>> =
-        text.lines().zip(colours).map(|(line, style)| Line::styled(line, style)).collect();
-    frame.render_widget(Paragraph::new(lines), body);
-    let time = time(utc_us(SystemTime::now()));
-    frame.render_widget(Paragraph::new(format!("{time}  {} open, q leaves", alarms.len())), foot);
+    let colours = std::iter::once(Style::new()).chain(answer.open.iter().map(style));
+    let alarms = text.lines().zip(colours).map(|(line, style)| Line::styled(line.to_owned(), style));
+    let silences = answer.silences.iter().filter_map(|(device, (state, until_us))| {
+        shown::silence(device, *state, *until_us, now_us).map(Line::raw)
+    });
+    let disk = "The server cannot write alarms down: look at its disk.";
+    let warning = (!answer.is_recorded).then(|| Line::styled(disk, Style::new().fg(Color::Red)));
+    frame.render_widget(Paragraph::new(alarms.chain(silences).chain(warning).collect::<Vec<_>>()), body);
+    let foot_text = format!("{}  {} open, q leaves", time(now_us), answer.open.len());
+    frame.render_widget(Paragraph::new(foot_text), foot);
 }
 
 /// Red, yellow and cyan, as IEC 60601-1-8 has them; the marks say the same.
 fn style(shown: &Shown) -> Style {
-    use vitalwire_vitals::alarm::Priority;
     let colour = match shown.alarm.priority {
         _ if !shown.alarm.is_calling() => return Style::new(),
         Priority::High => Color::Red,
@@ -253,7 +303,7 @@ fn style(shown: &Shown) -> Style {
 
 #[cfg(test)]
 mod tests {
-    use vitalwire_vitals::alarm::{Acknowledgement, Condition, Priority};
+    use vitalwire_vitals::alarm::{Acknowledgement, Condition};
 
     use super::super::shown::tests::alarm;
     use super::*;
