@@ -35,6 +35,7 @@ mod sealed_row;
 mod secret;
 mod setup;
 mod stay;
+mod stay_change;
 mod stay_store;
 mod store;
 mod text;
