@@ -95,3 +95,37 @@ fn noise_has_no_rate() {
         );
     }
 }
+
+#[test]
+fn a_very_fast_pulse_is_counted_and_never_missed_for_asystole() {
+    for (rate_hz, seed) in
+        [20.0, 50.0, 125.0, 250.0].into_iter().flat_map(|rate| (0..5).map(move |seed| (rate, seed)))
+    {
+        let watched =
+            watch(&Wave { per_min: 222.0, noise: Noise::White(25.0), ..Wave::new(Kind::Ppg, rate_hz, seed) });
+        let good = watched.seconds.iter().filter(|second| second.rate_per_min.is_some()).count();
+        assert!(good >= 48, "{rate_hz} Hz, seed {seed}: {good} of 60");
+        assert!(
+            watched.seconds.iter().all(|second| second.without_beat_us == 0),
+            "{rate_hz} Hz, seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn silence_is_counted_from_the_last_beat() {
+    for (kind, rate_hz, seed) in [(Kind::Ppg, 20.0, 1), (Kind::Ppg, 250.0, 2), (Kind::Ecg, 250.0, 3)] {
+        let rhythm = Rhythm::Pause(30.0, 50.0);
+        let wave = Wave { rhythm, noise: Noise::White(20.0), ..Wave::new(kind, rate_hz, seed) };
+        let last_s = wave.make().beats_s.into_iter().rfind(|at_s| *at_s < 31.0).unwrap();
+        let last_us = START_US + (last_s * 1e6) as i64;
+        let seconds = watch(&wave).seconds;
+        for second in
+            seconds.iter().filter(|second| (5_000_000..18_000_000).contains(&(second.time_us - last_us)))
+        {
+            let since_us = second.time_us - last_us;
+            let differs = since_us.abs_diff(second.without_beat_us.cast_signed());
+            assert!(differs <= WINDOW_US.unsigned_abs(), "{kind:?}: {since_us} {second:?}");
+        }
+    }
+}

@@ -25,6 +25,8 @@ const EVEN_MAX: f32 = 2.0;
 const WEAK: f32 = 0.2;
 /// In a pause the signal stays within so many heights of its beats around where it was; else it is the sensor that moved.
 const DRIFT_HEIGHTS_MAX: f32 = 4.0;
+/// And in a second it moves by no more than this part of them.
+const STILL: f32 = 0.6;
 /// For so many seconds bad, what was good before is no measure any more.
 const FORGET_S: u32 = 10;
 
@@ -103,7 +105,7 @@ impl Judge {
         } else {
             self.window(signal, strong, others, usable)
         };
-        self.learn(signal, &verdict, beats);
+        self.learn(signal, &verdict, if pause > GAP_S_MAX * self.rate_hz { beats } else { strong });
         verdict
     }
 
@@ -166,12 +168,30 @@ impl Judge {
         if lower.signal == Signal::Good && lower.quality >= 0.9 {
             return lower;
         }
-        let drift = (signal.mean(math::round(self.rate_hz)) - good.level).abs();
-        let moved = self.kind == WaveKind::Ppg && drift > DRIFT_HEIGHTS_MAX * good.height;
-        if !usable || moved || self.is_coarse() {
+        let shows_beats = match self.kind {
+            WaveKind::Ecg => !self.is_coarse(),
+            WaveKind::Ppg => self.is_quiet(signal, &good),
+        };
+        if !usable || !shows_beats {
             return Verdict::UNKNOWN;
         }
         Verdict { rate_per_min: None, quality: good.quality, signal: Signal::Good, without_beat: pause }
+    }
+
+    /// Whether a pulse wave is where it was, and what moves in it is less than a pulse.
+    fn is_quiet(&self, signal: &Thinned, good: &Good) -> bool {
+        let second = math::round(self.rate_hz);
+        let drift = (signal.mean(second) - good.level).abs();
+        let end = signal.end();
+        let is_still = |back: usize| {
+            let values =
+                (end.saturating_sub(back + second)..end.saturating_sub(back)).map(|at| signal.kept().at(at));
+            let (low, high) = values.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), value| {
+                (low.min(value), high.max(value))
+            });
+            high - low <= STILL * good.height
+        };
+        drift <= DRIFT_HEIGHTS_MAX * good.height && is_still(0) && is_still(second)
     }
 
     fn learn(&mut self, signal: &Thinned, verdict: &Verdict, beats: &[Beat]) {

@@ -22,7 +22,7 @@ const WEAK: f32 = 0.35;
 /// Samples of a window at the highest rate, 40 Hz.
 const SAMPLES_MAX: usize = 404;
 /// Of the scales that are odd parts of each other, a smaller one may have so much less of peaks.
-const NEARLY: f32 = 0.9;
+const NEARLY: f32 = 0.85;
 
 /// Finds beats in a signal of `rate_hz`, 40 at most.
 #[derive(Clone, Debug)]
@@ -71,11 +71,21 @@ impl Ppg {
         for _ in 0..math::round(self.rate_hz / 20.0).max(1) {
             smooth(samples);
         }
+        let mut copy: Window = [0.0; SAMPLES_MAX];
+        let Some(as_it_was) = copy.get_mut(..len) else { return };
+        as_it_was.copy_from_slice(samples);
         quality::detrend(samples);
         level(samples, math::round(LEVEL_S / 2.0 * self.rate_hz));
         let Some(scale) = scale(samples, math::round(SCALE_S_MAX * self.rate_hz)) else { return };
         self.peaks(samples, scale, start);
         self.weak_peaks(samples, scale, start);
+        // Behind the last beat the mean falls, which lifts the noise there: that is no height.
+        for beat in &mut self.beats {
+            let place = math::round(beat.at).saturating_sub(start);
+            let here = as_it_was.get(place).copied().unwrap_or(0.0);
+            beat.height =
+                beat.height.min(here - lowest(as_it_was, place.saturating_sub(scale), place)).max(0.0);
+        }
     }
 
     fn peaks(&mut self, samples: &[f32], scale: usize, start: usize) {
@@ -179,8 +189,9 @@ fn scale(samples: &[f32], scale_max: usize) -> Option<usize> {
     }
     let at = |scale: usize| shares.get(scale).copied().unwrap_or(0.0);
     let best = (1..=scale_max).rev().max_by(|a, b| at(*a).total_cmp(&at(*b)))?;
-    // An interval and a half has as many peaks as half an interval, when the beats are regular; so have two and a half.
-    for part in [5, 3] {
+    // An interval and a half has as many peaks as half an interval, when the beats are regular; so have
+    // two and a half, and so on up to the longest scale of the fastest heart.
+    for part in [9, 7, 5, 3] {
         let near = (best / part).max(1)..=(best / part + 1);
         let smaller = near.max_by(|a, b| at(*a).total_cmp(&at(*b)))?;
         if smaller < best && at(smaller) >= NEARLY * at(best) {
