@@ -15,6 +15,7 @@ use crate::seal::{AlarmRow, SealedRow, Sealer};
 use crate::sealed_row::{pack_reason, pack_values, unpack_reason, unpack_values};
 use crate::stay::StayId;
 use crate::store::Registry;
+use crate::timeline::Timeline;
 
 /// How many alarms are kept at most. Of more the oldest go; those that are open stay.
 pub const ALARMS_KEPT_MAX: u64 = 1_000_000;
@@ -160,7 +161,7 @@ impl Change<'_> {
     fn raise(&self, write: &AlarmWrite, number: i64, raised: &Raised) -> Result<()> {
         let owner = Owner {
             device: write.device.as_ref().map_or(String::new(), DeviceId::to_string),
-            stay: write.stay.map_or(0, StayId::stored),
+            stay: self.stay_of(write, raised)?,
             condition: raised.condition.name().to_owned(),
         };
         if !self.is_known(&owner)? {
@@ -213,6 +214,14 @@ impl Change<'_> {
             }
         }
         self.record_alarm(write, &format!("alarm {number}: {condition}, {priority}{}", late(raised)))
+    }
+
+    /// Whose an alarm is. One that was found in what came late is of who wore the device then.
+    fn stay_of(&self, write: &AlarmWrite, raised: &Raised) -> Result<i64> {
+        let stay = write.stay.map_or(0, StayId::stored);
+        let Some(device) = write.device.as_ref().filter(|_| raised.is_late) else { return Ok(stay) };
+        let timeline = Timeline::read(&self.transaction, device)?;
+        Ok(timeline.stay_at(raised.since_us, u64::MAX).map_or(0, StayId::stored))
     }
 
     /// Whether what the alarm is of is still there.

@@ -179,9 +179,6 @@ pub struct CurrentStay {
     pub id: StayId,
     /// When it first began on this device: UTC, microseconds since 1970.
     pub started_us: i64,
-    /// What was measured before this time and comes late is of an earlier stay. By the clock as it is now, also when it was set since
-    /// the stay began.
-    pub since_us: i64,
     /// The limits of the patient's alarms.
     pub limits: Limits,
 }

@@ -89,8 +89,7 @@ impl Change<'_> {
         let Some(present) = find_open_part(&self.transaction, device)? else { return Ok(()) };
         let unclear = self.new_stay()?;
         self.begin_part(device, unclear, moment, Some(0))?;
-        self.begin_part(device, present.stay, moment, Some(moment.time_us))?;
-        self.touch(present.stay)
+        self.begin_part(device, present.stay, moment, Some(moment.time_us))
     }
 
     /// The first stay of an enrolment: of no one known. A first enrolment has all that its name ever sends, also when the clock

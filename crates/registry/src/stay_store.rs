@@ -291,7 +291,7 @@ pub(crate) type StayChange = (DeviceId, CurrentStay);
 pub(crate) fn read_current(connection: &Connection, after: Option<i64>) -> Result<Vec<StayChange>> {
     let condition = if after.is_some() { "stays.version > ?1" } else { "?1 IS NULL" };
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT device, stay, limits, border_us, (
+        "SELECT device, stay, limits, (
              SELECT min(from_us) FROM stay_parts AS part
              WHERE part.stay = stay_parts.stay AND part.device = stay_parts.device
          ) FROM stays JOIN stay_parts ON stay = stays.id JOIN devices ON devices.id = device
@@ -304,8 +304,7 @@ pub(crate) fn read_current(connection: &Connection, after: Option<i64>) -> Resul
         // The device's own row is reported as broken.
         let Ok(id) = device.parse::<DeviceId>() else { continue };
         let limits = read_limits(row.get_ref(2)?.as_str_or_null().unwrap_or(Some("")), device);
-        let stay = read_id(row, 1)?;
-        changes.push((id, CurrentStay { id: stay, started_us: row.get(4)?, since_us: row.get(3)?, limits }));
+        changes.push((id, CurrentStay { id: read_id(row, 1)?, started_us: row.get(3)?, limits }));
     }
     Ok(changes)
 }

@@ -319,3 +319,28 @@ fn what_someone_wrote_is_no_link_of_the_device() {
     assert!(told(&fixture.registry)[1].contains(by));
     assert_eq!(fixture.registry.links_ever(&id("a")).unwrap(), before);
 }
+
+#[test]
+fn what_is_found_late_is_of_who_wore_the_device_then() {
+    let fixture = ward();
+    let registry = &fixture.registry;
+    let ana = PatientChange { name: Some("Ana".into()), ..PatientChange::default() };
+    let first = registry.set_patient(&id("a"), &ana, None).unwrap();
+    let moment = Moment { time_us: 4_000_000_000_000_000, position: 9 };
+    let bo = PatientChange { name: Some("Bo".into()), ..PatientChange::default() };
+    let second = registry.set_patient(&id("a"), &bo, Some(moment)).unwrap();
+    let AlarmEvent::Raised(medium) = raised(134.5) else { unreachable!() };
+    for (number, since_us, is_late, expected) in [
+        (1, moment.time_us - 1, true, first),
+        (2, moment.time_us, true, second),
+        // The server says whose a live one is.
+        (3, moment.time_us - 1, false, second),
+    ] {
+        let event = AlarmEvent::Raised(Raised { since_us, is_late, ..medium });
+        let late = AlarmWrite { stay: Some(second), ..write(number, moment.time_us + 5, event) };
+        registry.write_alarms(&[late]).unwrap();
+        let query = AlarmQuery { stay: Some(expected), ..AlarmQuery::default() };
+        let found = registry.alarms(&query).unwrap();
+        assert!(found.iter().any(|alarm| alarm.number == number && !alarm.is_broken), "alarm {number}");
+    }
+}
