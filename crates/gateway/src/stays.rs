@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vitalwire_journal::{Clock, Moment as Clocks, system_clock};
-use vitalwire_registry::{Moment, Registry, RegistryError};
+use vitalwire_registry::{Moment, RegistryError};
 
 use crate::context::Context;
 
@@ -70,26 +70,30 @@ fn tell(divided: Result<Option<usize>, RegistryError>, why: &str) {
     }
 }
 
-/// While the journal trusts no clock, nothing is too old.
+/// While the journal trusts no clock, nothing is too old; of alarms there are at most so many all the same.
 async fn forget(context: &Context, now: Clocks, age_max: Option<Duration>) {
-    let Some(age) = age_max.filter(|_| context.intake.journal_stats().suspension.is_none()) else { return };
-    let before_us = now.wall_us.saturating_sub_unsigned(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
-    let forgotten = context.enrolment.execute(move |registry| clear(registry, before_us));
-    match forgotten.await {
+    let age_max = age_max.filter(|_| context.intake.journal_stats().suspension.is_none());
+    let before_us = age_max.map_or(i64::MIN, |age| {
+        now.wall_us.saturating_sub_unsigned(u64::try_from(age.as_micros()).unwrap_or(u64::MAX))
+    });
+    match clear(context, before_us).await {
         Ok((0, 0)) => {}
         Ok((alarms, patients)) => tracing::info!(alarms, patients, "old alarms and patients are forgotten"),
         Err(error) => tracing::error!(%error, "old alarms and patients could not be forgotten"),
     }
 }
 
-fn clear(registry: &Registry, before_us: i64) -> Result<(usize, usize), RegistryError> {
+/// Some alarms at a time: those that are raised meanwhile go in between.
+async fn clear(context: &Context, before_us: i64) -> Result<(usize, usize), RegistryError> {
     let mut alarms = 0;
     loop {
-        match registry.prune_alarms(before_us)? {
-            0 => return Ok((alarms, registry.forget_patients(before_us)?)),
+        match context.enrolment.execute(move |registry| registry.prune_alarms(before_us)).await? {
+            0 => break,
             some => alarms += some,
         }
     }
+    let patients = context.enrolment.execute(move |registry| registry.forget_patients(before_us)).await?;
+    Ok((alarms, patients))
 }
 
 /// Finds out when the clock is set.

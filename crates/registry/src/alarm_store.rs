@@ -19,8 +19,8 @@ use crate::timeline::Timeline;
 
 /// How many alarms are kept at most. Of more the oldest go; those that are open stay.
 pub const ALARMS_KEPT_MAX: u64 = 1_000_000;
-/// How many are removed in one transaction.
-const REMOVED_AT_ONCE: i64 = 10_000;
+/// How many are removed in one transaction: who writes alarms must not wait for long.
+const REMOVED_AT_ONCE: i64 = 1_000;
 
 const ALARM_COLUMNS: &str = "number, device, stay, condition, priority, since_us, delay_us, raised_us, late, sealed, ended_us, \
      acknowledged_us, acknowledged_by, sealed_reason, reannounced_us, escalated_us, closed_us";

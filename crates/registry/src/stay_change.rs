@@ -163,18 +163,22 @@ impl Change<'_> {
         let sql = "SELECT number FROM stay_parts WHERE device = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let over: Option<i64> = statement.query_row((device.as_str(), limit), |row| row.get(0)).optional()?;
-        if let Some(number) = over {
-            let sql = "DELETE FROM stay_parts WHERE device = ?1 AND number <= ?2";
-            self.transaction.execute(sql, (device.as_str(), number))?;
-            self.drop_empty_stays()?;
-        }
-        Ok(())
+        over.map_or(Ok(()), |number| self.drop_parts(device, number))
     }
 
-    /// Stays of which no part is left.
-    fn drop_empty_stays(&self) -> Result<()> {
-        let sql = "DELETE FROM stays WHERE NOT EXISTS (SELECT 1 FROM stay_parts WHERE stay = id)";
-        self.transaction.execute(sql, [])?;
+    /// The parts of a device up to this one, and stays of which no part is left.
+    fn drop_parts(&self, device: &DeviceId, up_to: i64) -> Result<()> {
+        let parameters = (device.as_str(), up_to);
+        let sql = "SELECT DISTINCT stay FROM stay_parts WHERE device = ?1 AND number <= ?2";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let stays = statement.query_map(parameters, |row| row.get(0))?;
+        let stays = stays.collect::<rusqlite::Result<Vec<i64>>>()?;
+        self.transaction.execute("DELETE FROM stay_parts WHERE device = ?1 AND number <= ?2", parameters)?;
+        let sql = "DELETE FROM stays WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM stay_parts WHERE stay = ?1)";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        for stay in stays {
+            statement.execute([stay])?;
+        }
         Ok(())
     }
 
@@ -187,9 +191,7 @@ impl Change<'_> {
 
     /// What is known of who wore the device, and of when. A patient who was moved keeps what was on other devices.
     pub(crate) fn erase_stays(&self, device: &DeviceId) -> Result<()> {
-        let erased =
-            self.transaction.execute("DELETE FROM stay_parts WHERE device = ?1", [device.as_str()])?;
-        if erased > 0 { self.drop_empty_stays() } else { Ok(()) }
+        self.drop_parts(device, i64::MAX)
     }
 }
 
