@@ -4,9 +4,14 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
 use serde_json::Value;
-use support::{Data, run, stderr, stdout};
+use support::{Data, Serve, run, stderr, stdout, vitalwire};
 use vitalwire_registry::{AlarmEvent, AlarmWrite, Raised, Registry, master_key_path};
+use vitalwire_testing::program::{Running, until, wait};
 use vitalwire_vitals::alarm::Condition;
 
 fn registry(data: &Data) -> Registry {
@@ -196,4 +201,116 @@ fn a_replay_tells_what_other_limits_would_have_raised_and_changes_nothing() {
     let crossed = ["alarms", "replay", "patient_01", "--rate-low", "200"];
     assert!(refused(&data, &crossed).contains("is not below"));
     assert!(refused(&data, &["alarms", "replay", "bed_99"]).contains("no device bed_99"));
+}
+
+/// A device on the secure link that measures until the test ends.
+fn device(data: &Data, serve: &Serve) -> Running {
+    let links = data.file("links", &data.must(&["device", "links"]));
+    std::fs::set_permissions(&links, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let fleet = ["simulate", "fleet", "--protocol", "tls", "--links", links.to_str().unwrap()];
+    let mut command = vitalwire();
+    command.args(fleet).args(["--target", serve.address("devices"), "--seconds", "600"]);
+    Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}
+
+fn open(data: &Data) -> Vec<Value> {
+    json(&data.must(&["alarms", "list", "--json"])).as_array().unwrap().clone()
+}
+
+/// Limits under which every body has a fever at once, and nothing else is an alarm.
+const FEVERISH: [&str; 8] = [
+    "--temperature-high",
+    "36",
+    "--temperature-low",
+    "30",
+    "--delay",
+    "0s",
+    "--off",
+    "rate-high,rate-low,asystole,sensor-off,bad-signal,implausible,device-offline,clock,battery",
+];
+
+#[test]
+fn an_alarm_of_a_running_server_is_watched_acknowledged_and_paused() {
+    let data = Data::new();
+    data.must(&["device", "add", "bed_07"]);
+    data.must(&[&["alarms", "limits", "bed_07"][..], &FEVERISH].concat());
+    let serve = Serve::start(&data.folder());
+    let mut watch = Running(
+        vitalwire()
+            .args(["alarms", "watch", "--json", "--data", data.path()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap(),
+    );
+    let (sender, lines) = std::sync::mpsc::channel();
+    let output = BufReader::new(watch.0.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        output.lines().map_while(Result::ok).try_for_each(|line| sender.send(json(&line)))
+    });
+    let told = |change: &str| {
+        let mut found = None;
+        until(change, || {
+            found = lines.try_iter().find(|line| line["change"] == change);
+            found.is_some()
+        });
+        found.unwrap()
+    };
+    let _device = device(&data, &serve);
+    let raised = told("raised");
+    assert_eq!((&raised["condition"], &raised["device"]), (&"temperature-high".into(), &"bed_07".into()));
+    let number = raised["number"].to_string();
+    assert_eq!(open(&data)[0]["number"], raised["number"], "told is written");
+    let answer = data.must(&["alarms", "ack", &number, "--reason", "fever is known", "--name", "Ana"]);
+    assert_eq!(answer, format!("Acknowledged alarm {number}.\n"));
+    let known = told("acknowledged");
+    assert!(known["acknowledged"]["by"].as_str().unwrap().starts_with("Ana, as "), "{known}");
+    assert_eq!(known["acknowledged"]["reason"], "fever is known");
+    let again = data.must(&["alarms", "ack", &number]);
+    assert_eq!(again, format!("Alarm {number} was acknowledged before.\n"));
+    assert_eq!(data.must(&["alarms", "ack", "bed_07"]), "bed_07 has no alarm that no one acknowledged.\n");
+    assert!(refused(&data, &["alarms", "ack", "999999"]).contains("999999"));
+    assert!(refused(&data, &["alarms", "ack", "bed_99"]).contains("bed_99"));
+    let paused = data.must(&["alarms", "pause", "bed_07", "--for", "90s"]);
+    assert_eq!(paused, "Alarms of bed_07 are paused for 90 s.\n");
+    assert_eq!(told("state")["state"], "alarm-paused");
+    assert!(data.must(&["alarms", "list"]).contains("bed_07: alarms paused, "));
+    data.must(&["alarms", "pause", "bed_07", "--end"]);
+    assert_eq!(told("state")["state"], "on");
+    // It hides nothing: the alarm stands until it is over.
+    assert_eq!(open(&data).len(), 1);
+    data.must(&["alarms", "limits", "bed_07", "--temperature-high", "45"]);
+    assert_eq!(told("closed")["number"], raised["number"]);
+    until("the list is empty", || open(&data).is_empty());
+    let audit = data.must(&["audit", "show"]);
+    for kind in ["alarm-raised", "alarm-acknowledged", "alarm-closed", "alarms-paused", "alarms-resumed"] {
+        assert!(audit.contains(kind), "{kind}: {audit}");
+    }
+    vitalwire_testing::program::signal(&watch.0, "INT");
+    assert!(wait(&mut watch.0).success(), "Ctrl-C ends it well");
+}
+
+#[test]
+fn an_open_alarm_stands_again_after_a_kill_with_the_same_number() {
+    let data = Data::new();
+    data.must(&["device", "add", "bed_07"]);
+    data.must(&[&["alarms", "limits", "bed_07"][..], &FEVERISH].concat());
+    let serve = Serve::start(&data.folder());
+    let first = device(&data, &serve);
+    until("the fever is an alarm", || !open(&data).is_empty());
+    let before = open(&data);
+    let (_, status) = serve.ended_by("KILL");
+    assert!(!status.success());
+    drop(first);
+    assert_eq!(open(&data), before, "also while no server runs");
+    let serve = Serve::start(&data.folder());
+    until("it stands in the server", || {
+        run(&["alarms", "ack", &before[0]["number"].to_string(), "--data", data.path()]).status.success()
+    });
+    let _device = device(&data, &serve);
+    let load = || json(&data.must(&["alarms", "load", "--json"]));
+    assert_eq!(load()["all"]["alarms"], 1);
+    data.must(&["alarms", "limits", "bed_07", "--temperature-high", "45"]);
+    until("what lasted ends, and closes", || open(&data).is_empty());
+    assert_eq!(load()["all"]["alarms"], 1, "it was not raised again");
 }

@@ -152,7 +152,11 @@ fn state(alarm: &Alarm, now_us: i64) -> String {
         Some(ended_us) => format!("ended {} ago", age(ended_us)),
     };
     match &alarm.acknowledged {
-        Some(known) => cut(&format!("{lasts}, known to {}", known.by), 30),
+        Some(known) => {
+            // The name is enough here; the audit log also has the system's user.
+            let name = known.by.split_once(", as ").map_or(known.by.as_str(), |(name, _)| name);
+            cut(&format!("{lasts}, known to {name}"), 30)
+        }
         None if alarm.escalated_us.is_some() => format!("{lasts}, escalated"),
         None => lasts,
     }

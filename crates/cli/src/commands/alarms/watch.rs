@@ -103,7 +103,9 @@ fn of(alarms: Alarms, device: Option<&DeviceId>) -> Answer {
     let server = alarms.ward.server.into_iter().filter(|_| device.is_none());
     open.extend(server.map(|alarm| Shown { device: None, alarm }));
     shown::sort(&mut open);
-    Answer { open, silences, is_recorded: alarms.ward.is_recorded }
+    // A server that has just started has told nothing yet.
+    let is_recorded = alarms.ward.is_recorded || alarms.ward.time_us == 0;
+    Answer { open, silences, is_recorded }
 }
 
 fn print_lines(args: &WatchAlarms, stop: &AtomicBool, out: &mut Output<'_>) -> anyhow::Result<()> {
