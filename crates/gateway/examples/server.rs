@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         limits: Limits::default(),
         journal: JournalLimits::default(),
         batch_ms: None,
+        web_hooks: None,
     };
     let server = Server::start(config).await?;
     let psk: String = link.psk.bytes().iter().map(|byte| format!("{byte:02x}")).collect();

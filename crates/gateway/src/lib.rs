@@ -48,6 +48,10 @@ mod topics;
 pub use alarms::{AlarmChange, AlarmError, AlarmList, Alarms, Silence, WardSummary, WhichAlarms};
 pub use control::{ControlError, acknowledge, alarms, end_mqtt_session, mqtt_sessions, silence};
 pub use data_folder::{journal_file, server_lock};
+pub use escalation::{
+    HookSecret, HookSecretError, WebHookConfig, WebHookError, WebHookFailure, WebHookUrl, WebHookUrlError,
+    test_web_hooks,
+};
 pub use event::{DeviceEvent, Event, ServerEvent, Status};
 pub use feed::{Feed, FeedItem, FeedReader};
 pub use history::{History, HistoryError, HistoryQuery, Number, Page, Value, is_unmapped};

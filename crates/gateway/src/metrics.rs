@@ -90,6 +90,10 @@ metrics! {
     dropped: Counter = "publisher_dropped", "Readings let go because that memory was full; the backfill publishes those that the journal has";
     lost: Counter = "publisher_lost", "Of these, readings that the journal may not have";
     broker_connected: Level = "broker_connected", "1 while the MQTT broker takes messages";
+    web_hooks_delivered: Counter = "web_hooks_delivered", "Escalations that a web hook took";
+    web_hooks_failed: Counter = "web_hook_attempts_failed", "Attempts at a web hook that failed";
+    web_hooks_given_up: Counter = "web_hooks_given_up", "Escalations that a web hook did not take in time";
+    web_hooks_dropped: Counter = "web_hooks_dropped", "Escalations dropped because too many waited for a web hook";
     mqtt_clients: Level = "mqtt_clients", "Clients of the embedded broker";
     mqtt_sessions: Level = "mqtt_sessions", "MQTT sessions, connected or stored";
     mqtt_behind: Level = "mqtt_sessions_behind", "MQTT sessions that have not had all messages of QoS 1 and 2";

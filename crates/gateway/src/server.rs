@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::control::Control;
 use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
-use crate::escalation::WebHooks;
+use crate::escalation::{WebHookConfig, WebHookError, WebHooks};
 use crate::event::ServerEvent;
 use crate::feed::Feed;
 use crate::identify::Identifier;
@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub journal: JournalLimits,
     /// Milliseconds of values in a batch, asked of every device on the secure link; what they are set to when absent.
     pub batch_ms: Option<u32>,
+    /// Who is told of alarms that no one acknowledges; no one when absent.
+    pub web_hooks: Option<WebHookConfig>,
 }
 
 /// Why a server did not start.
@@ -85,6 +87,8 @@ pub enum ServerError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Profiles(#[from] ProfilesError),
+    #[error(transparent)]
+    WebHooks(#[from] WebHookError),
     #[error("the TLS library does not start: {0}")]
     Tls(String),
     #[error("cannot listen for {what} on {address} ({flag}): {cause}; {}", bind_advice(cause))]
@@ -126,6 +130,7 @@ impl Server {
         let acceptor =
             Acceptor::new(directory.clone()).map_err(|error| ServerError::Tls(error.to_string()))?;
         let metrics = Metrics::new();
+        let (web_hooks, hook_jobs) = WebHooks::new(config.web_hooks.as_ref(), &metrics)?;
         let journal = Journal::open(&config.data.join(JOURNAL), &config.journal)?;
         let logins = Arc::new(Logins::new(directory.clone(), config.limits.logins.clone()));
         let feed = Feed::new(metrics.clone());
@@ -154,7 +159,7 @@ impl Server {
             device_proxies: config.device_proxies,
             data: config.data,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
-            web_hooks: WebHooks::new().0,
+            web_hooks,
             feed,
             publisher,
             surveillance: desk,
@@ -168,6 +173,9 @@ impl Server {
         services.spawn(stays.instrument(error_span!("stays")));
         let surveillance = Surveillance::start(prepared, directory.clone(), Arc::clone(&context));
         start_services(&services, &context, &directory, logins);
+        for job in hook_jobs {
+            services.spawn(job.run(context.stop.clone()).instrument(error_span!("web hook")));
+        }
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
         metrics_listener.map(|listener| services.spawn(http::run(listener, Arc::clone(&context))));
         let stale_sessions = tokio::spawn(end_stale_sessions(directory, Arc::clone(&context.sessions)));

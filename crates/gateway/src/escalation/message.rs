@@ -11,6 +11,7 @@ use crate::clock::rfc3339_millis;
 
 const ALARM: &str = "alarm-escalated";
 const MANY_OFFLINE: &str = "many-offline";
+const TEST: &str = "test";
 
 /// Whether a patient's values are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,21 @@ impl Escalation {
                 condition: None,
                 priority: Priority::Medium.name(),
                 text: format!("{} {devices} devices offline", Priority::Medium.marks()),
+                value: None,
+                limit: None,
+                unit: None,
+            },
+            Self::Test { time_us } => Fields {
+                time: time(*time_us),
+                kind: TEST,
+                device: None,
+                devices: None,
+                since: None,
+                raised: None,
+                number: None,
+                condition: None,
+                priority: Priority::Low.name(),
+                text: format!("{} This is a test", Priority::Low.marks()),
                 value: None,
                 limit: None,
                 unit: None,
