@@ -8,6 +8,7 @@ mod table;
 mod template;
 mod value;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,8 +20,10 @@ pub(crate) use table::{Names, settings};
 pub(crate) use template::{lowercase, template, wrap};
 use vitalwire_access::{Networks, Origins, Proxies};
 use vitalwire_broker::BrokerLimits;
-use vitalwire_gateway::{JournalLimits, Limits};
+use vitalwire_gateway::{JournalLimits, Limits, WebHookUrl};
+use vitalwire_vitals::alarm::Timing;
 
+use self::value::Hosts;
 use crate::listen::Listen;
 use crate::mqtt::MqttUrl;
 
@@ -48,6 +51,12 @@ pub(crate) struct Values {
     mqtt_ca: Option<PathBuf>,
     mqtt_password_file: Option<PathBuf>,
     metrics_listen: Listen,
+    alarm_timing: Timing,
+    web_hooks: Option<Vec<WebHookUrl>>,
+    web_hook_secret_file: Option<PathBuf>,
+    web_hook_values: Option<bool>,
+    web_hook_allowed_hosts: Option<Hosts>,
+    web_hook_ca: Option<PathBuf>,
     limits: Limits,
     broker: BrokerLimits,
     journal: JournalLimits,
@@ -74,6 +83,12 @@ impl Default for Values {
             mqtt_ca: None,
             mqtt_password_file: None,
             metrics_listen: Listen::At(loopback(9090)),
+            alarm_timing: Timing::default(),
+            web_hooks: None,
+            web_hook_secret_file: None,
+            web_hook_values: None,
+            web_hook_allowed_hosts: None,
+            web_hook_ca: None,
             limits: Limits::default(),
             broker: BrokerLimits::default(),
             journal: JournalLimits::default(),
@@ -112,6 +127,8 @@ pub(crate) struct Settings {
     pub(crate) metrics: Option<SocketAddr>,
     /// Asked of devices on the secure link: milliseconds of values in a batch.
     pub(crate) batch_ms: Option<u32>,
+    pub(crate) alarm_timing: Timing,
+    pub(crate) web_hooks: Option<WebHookSettings>,
     pub(crate) limits: Limits,
     pub(crate) journal: JournalLimits,
 }
@@ -145,6 +162,16 @@ pub(crate) struct TrustSettings {
     pub(crate) origins: Origins,
 }
 
+/// Who is told of escalations by HTTP.
+#[derive(Debug)]
+pub(crate) struct WebHookSettings {
+    pub(crate) urls: Vec<WebHookUrl>,
+    pub(crate) secret_file: PathBuf,
+    pub(crate) tells_values: bool,
+    pub(crate) allowed_hosts: BTreeSet<String>,
+    pub(crate) ca: Option<PathBuf>,
+}
+
 /// MQTT over TLS.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TlsSettings {
@@ -173,6 +200,11 @@ pub(crate) enum ConfigError {
     NoCertificate(SocketAddr),
     #[error("--tls-cert and --tls-key belong together: {0} is missing")]
     HalfIdentity(&'static str),
+    #[error(
+        "web hooks need a secret that signs what they are told: \
+         (umask 077; echo \"whsec_$(openssl rand -base64 32)\" > FILE) and --webhook-secret-file FILE"
+    )]
+    NoHookSecret,
     #[error("the URL of the external broker names no user: write mqtts://USER@HOST:PORT")]
     NoUser,
 }
@@ -318,6 +350,17 @@ impl Layers {
             websocket_proxies: values.mqtt_websocket_proxies.unwrap_or_default(),
             origins: values.mqtt_origins.unwrap_or_default(),
         };
+        let web_hooks = match (values.web_hooks, values.web_hook_secret_file) {
+            (None, _) => None,
+            (Some(_), None) => return Err(ConfigError::NoHookSecret),
+            (Some(urls), Some(secret_file)) => Some(WebHookSettings {
+                urls,
+                secret_file,
+                tells_values: values.web_hook_values.unwrap_or_default(),
+                allowed_hosts: values.web_hook_allowed_hosts.unwrap_or_default().0,
+                ca: values.web_hook_ca,
+            }),
+        };
         Ok(Settings {
             trust,
             data,
@@ -326,6 +369,8 @@ impl Layers {
             broker,
             metrics: values.metrics_listen.address(),
             batch_ms: values.batch_ms,
+            alarm_timing: values.alarm_timing,
+            web_hooks,
             limits: values.limits,
             journal: values.journal,
         })

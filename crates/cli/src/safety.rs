@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use vitalwire_access::Networks;
 
-use crate::config::{BrokerSettings, Settings};
+use crate::config::{BrokerSettings, Settings, WebHookSettings};
 use crate::listen::is_loopback;
 use crate::mqtt::MqttUrl;
 
@@ -36,6 +36,11 @@ pub(crate) enum Refusal {
          address in a network in which no one listens in: --allow-plain-mqtt CIDR"
     )]
     PlainBroker(String),
+    #[error(
+        "the web hook {origin} would be told of alarms readable over the network. Use https://, or allow its host by \
+         name where no one listens in: --webhook-allowed-hosts {host}"
+    )]
+    PlainWebHook { origin: String, host: String },
     #[error("{path} can be read by others (mode {mode:04o}): chmod 600 {path}")]
     OpenFile { path: String, mode: u32 },
     #[error("cannot read {path}: {reason}")]
@@ -62,6 +67,16 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<Refusal> {
             found.extend(password_file.as_ref().and_then(|path| check_secret_file(path).err()));
         }
     }
+    found.extend(settings.web_hooks.iter().flat_map(web_hook_refusals));
+    found
+}
+
+/// All that is unsafe in the settings of web hooks.
+pub(crate) fn web_hook_refusals(hooks: &WebHookSettings) -> Vec<Refusal> {
+    let mut found: Vec<_> = check_secret_file(&hooks.secret_file).err().into_iter().collect();
+    let plain = hooks.urls.iter().filter(|url| !url.is_tls() && !hooks.allowed_hosts.contains(url.host()));
+    found
+        .extend(plain.map(|url| Refusal::PlainWebHook { origin: url.origin(), host: url.host().to_owned() }));
     found
 }
 
@@ -91,6 +106,8 @@ mod tests {
     fn settings(broker: BrokerSettings) -> Settings {
         Settings {
             batch_ms: None,
+            alarm_timing: Default::default(),
+            web_hooks: None,
             limits: Default::default(),
             journal: Default::default(),
             data: PathBuf::from("data"),
@@ -118,6 +135,29 @@ mod tests {
         all.metrics = Some(open);
         let expected = [Refusal::Metrics(open), Refusal::PlainMqtt(open), Refusal::PlainWebSocket(open)];
         assert_eq!(refusals(&all), expected);
+    }
+
+    #[test]
+    fn refuses_a_web_hook_that_others_can_read_and_a_secret_that_they_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret_file = folder.path().join("secret");
+        std::fs::write(&secret_file, "whsec_…").unwrap();
+        std::fs::set_permissions(&secret_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut all = settings(embedded(None, None));
+        let urls = ["http://pager.ward/hook?key=1", "https://ward.example/hook"];
+        all.web_hooks = Some(WebHookSettings {
+            urls: urls.map(|url| url.parse().unwrap()).into(),
+            secret_file: secret_file.clone(),
+            tells_values: false,
+            allowed_hosts: Default::default(),
+            ca: None,
+        });
+        let (origin, host) = ("http://pager.ward".to_owned(), "pager.ward".to_owned());
+        assert_eq!(refusals(&all), [Refusal::PlainWebHook { origin, host }]);
+        all.web_hooks.as_mut().unwrap().allowed_hosts.insert("pager.ward".to_owned());
+        assert_eq!(refusals(&all), []);
+        std::fs::set_permissions(&secret_file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(refusals(&all)[..], [Refusal::OpenFile { .. }]));
     }
 
     #[test]

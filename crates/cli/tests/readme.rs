@@ -123,6 +123,10 @@ const LINES: &[Line] = &[
     // No one need be connected. There is no such session: tests/mqtt_sessions.rs has one.
     ("vitalwire mqtt sessions --data ./data", &[], Run("")),
     ("vitalwire mqtt end-session old-display --data ./data", &[], Leave),
+    // `web_hooks.rs` runs them, and has someone who receives.
+    ("[alarms]", &[], Leave),
+    (r#"webhooks = "https://ward.example/hooks/vitalwire""#, &[], Leave),
+    (r#"webhook_secret_file = "/etc/vitalwire/webhook-secret""#, &[], Leave),
     (
         "vitalwire history bed_07 --channel Temperature --last 8h --data ./data",
         &[],

@@ -31,6 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         limits: Limits::default(),
         journal: JournalLimits::default(),
         batch_ms: None,
+        alarm_timing: Default::default(),
         web_hooks: None,
     };
     let server = Server::start(config).await?;

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::Proxies;
 use vitalwire_broker::BrokerStats;
+use vitalwire_vitals::alarm::Timing;
 
 use crate::admission::Admissions;
 use crate::alarms::AlarmChange;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) feed: Feed,
     pub(crate) web_hooks: WebHooks,
+    /// When people are told again of an alarm that no one acknowledges.
+    pub(crate) alarm_timing: Timing,
     pub(crate) publisher: Publisher,
     pub(crate) intake: Arc<Intake>,
     pub(crate) surveillance: Desk,

@@ -18,13 +18,14 @@ use vitalwire_access::Proxies;
 use vitalwire_broker::bind_advice;
 use vitalwire_journal::{Health, Journal, JournalError, JournalLimits};
 use vitalwire_registry::{Directory, DirectoryWatch, Logins, Registry, RegistryError};
+use vitalwire_vitals::alarm::Timing;
 
 use crate::admission::Admissions;
 use crate::context::Context;
 use crate::control::Control;
 use crate::data_folder::JOURNAL;
 use crate::enrolment::Enrolment;
-use crate::escalation::{WebHookConfig, WebHookError, WebHooks};
+use crate::escalation::{Target, WebHookConfig, WebHookError, WebHooks};
 use crate::event::ServerEvent;
 use crate::feed::Feed;
 use crate::identify::Identifier;
@@ -69,6 +70,8 @@ pub struct ServerConfig {
     pub journal: JournalLimits,
     /// Milliseconds of values in a batch, asked of every device on the secure link; what they are set to when absent.
     pub batch_ms: Option<u32>,
+    /// When people are told again of an alarm that no one acknowledges, and when others are.
+    pub alarm_timing: Timing,
     /// Who is told of alarms that no one acknowledges; no one when absent.
     pub web_hooks: Option<WebHookConfig>,
 }
@@ -160,6 +163,7 @@ impl Server {
             data: config.data,
             sessions: Arc::new(Sessions::new(config.limits.takeover_silence)),
             web_hooks,
+            alarm_timing: config.alarm_timing,
             feed,
             publisher,
             surveillance: desk,
@@ -169,13 +173,8 @@ impl Server {
         });
         stays::begin(&context).await;
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
-        let stays = stays::run(Arc::clone(&context), config.journal.age_max);
-        services.spawn(stays.instrument(error_span!("stays")));
         let surveillance = Surveillance::start(prepared, directory.clone(), Arc::clone(&context));
-        start_services(&services, &context, &directory, logins);
-        for job in hook_jobs {
-            services.spawn(job.run(context.stop.clone()).instrument(error_span!("web hook")));
-        }
+        start_services(&services, &context, &directory, logins, (hook_jobs, config.journal.age_max));
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
         metrics_listener.map(|listener| services.spawn(http::run(listener, Arc::clone(&context))));
         let stale_sessions = tokio::spawn(end_stale_sessions(directory, Arc::clone(&context.sessions)));
@@ -236,6 +235,7 @@ fn start_services(
     context: &Arc<Context>,
     directory: &watch::Receiver<Arc<Directory>>,
     logins: Arc<Logins>,
+    (hooks, age_max): (Vec<Target>, Option<Duration>),
 ) {
     let context = || Arc::clone(context);
     services.spawn(backfill::run(context()).instrument(error_span!("backfill")));
@@ -243,6 +243,10 @@ fn start_services(
     services.spawn(erasure::run(directory.clone(), context()).instrument(error_span!("erasure")));
     if let Some(control) = Control::open(&context().data) {
         services.spawn(control.run(context()).instrument(error_span!("control")));
+    }
+    services.spawn(stays::run(context(), age_max).instrument(error_span!("stays")));
+    for hook in hooks {
+        services.spawn(hook.run(context().stop.clone()).instrument(error_span!("web hook")));
     }
     services.spawn(record_logins(logins, context()).instrument(error_span!("logins")));
 }

@@ -103,7 +103,7 @@ async fn run(
 ) {
     let Prepared { restored, lately, view, wishes, feed } = prepared;
     let now_us = now_us();
-    let mut core = Core::new(Arc::clone(&directory.borrow()), restored, now_us);
+    let mut core = Core::new(Arc::clone(&directory.borrow()), restored, context.alarm_timing, now_us);
     core.journal(context.intake.is_healthy(), now_us);
     let missed = feed.missed();
     let derived_profile = Arc::new(Profile::builtin(DERIVED).expect("it is built in"));

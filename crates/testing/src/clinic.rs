@@ -108,6 +108,7 @@ impl Clinic {
         let config = ServerConfig {
             journal,
             batch_ms: self.batch_ms,
+            alarm_timing: Default::default(),
             web_hooks: None,
             data: self.data(),
             master_key: self.folder.path().join("master-key"),

@@ -8,6 +8,7 @@ mod load;
 mod replay;
 mod setting;
 mod shown;
+mod test_hook;
 mod watch;
 
 use std::process::ExitCode;
@@ -40,6 +41,9 @@ pub(crate) enum AlarmsCommand {
     /// Tell what other limits or delays would have raised, from the journal
     #[command(after_help = replay::HELP)]
     Replay(replay::ReplayArgs),
+    /// Send a test message to the web hooks, and say what came of it
+    #[command(after_help = test_hook::HELP)]
+    TestHook(test_hook::TestHookArgs),
 }
 
 /// Runs `vitalwire alarms`.
@@ -55,5 +59,6 @@ pub(crate) fn run(command: AlarmsCommand, out: &mut Output<'_>) -> anyhow::Resul
         AlarmsCommand::Limits(args) => limits::run(&args, out),
         AlarmsCommand::Load(args) => load::run(&args, out),
         AlarmsCommand::Replay(args) => replay::run(&args, out),
+        AlarmsCommand::TestHook(args) => test_hook::run(&args, out),
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use secrecy::ExposeSecret as _;
 use vitalwire_broker::{BrokerConfig, TlsIdentity};
-use vitalwire_gateway::{Addresses, BrokerChoice, ExternalBroker, Server, ServerConfig};
+use vitalwire_gateway::{Addresses, BrokerChoice, ExternalBroker, Server, ServerConfig, WebHookConfig};
 use vitalwire_registry::master_key_path;
 
 use crate::args::LogFormat;
-use crate::config::{BrokerSettings, Layers, SettingArgs, Settings};
+use crate::config::{BrokerSettings, Layers, SettingArgs, Settings, WebHookSettings};
 use crate::listen::is_loopback;
 use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::signals::Signals;
@@ -116,7 +117,20 @@ fn server_config(settings: Settings) -> anyhow::Result<ServerConfig> {
         limits: settings.limits,
         journal: settings.journal,
         batch_ms: settings.batch_ms,
+        alarm_timing: settings.alarm_timing,
+        web_hooks: settings.web_hooks.map(web_hooks).transpose()?,
     })
+}
+
+/// With their secret, which must be readable for no one else.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn web_hooks(settings: WebHookSettings) -> anyhow::Result<WebHookConfig> {
+    let WebHookSettings { urls, secret_file, tells_values, allowed_hosts, ca } = settings;
+    let secret = secrets::from_file(&secret_file)?;
+    let secret = secret.expose_secret().parse().with_context(|| secret_file.display().to_string())?;
+    Ok(WebHookConfig { urls, secret, tells_values, allowed_hosts, ca })
 }
 
 async fn serve(

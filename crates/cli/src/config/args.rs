@@ -74,11 +74,23 @@ fn value_name(setting: &Setting) -> &'static str {
         (Unit::Mebibytes, _) => "MIB",
         (Unit::None, "data") => "DIR",
         (Unit::None, "url") => "URL",
-        (Unit::None, "master_key" | "tls_cert" | "tls_key" | "ca" | "password_file") => "FILE",
+        (
+            Unit::None,
+            "master_key"
+            | "tls_cert"
+            | "tls_key"
+            | "ca"
+            | "password_file"
+            | "webhook_secret_file"
+            | "webhook_ca",
+        ) => "FILE",
         (Unit::None, "allow_plain") => "CIDR",
         (Unit::None, name) if name.ends_with("listen") => "ADDR",
         (Unit::None, name) if name.ends_with("proxies") => "ADDRS",
         (Unit::None, "origins") => "SITES",
+        (Unit::None, "webhooks") => "URLS",
+        (Unit::None, "webhook_values") => "true|false",
+        (Unit::None, "webhook_allowed_hosts") => "HOSTS",
         (Unit::None, _) => "N",
     }
 }

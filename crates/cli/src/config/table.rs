@@ -1,6 +1,7 @@
 //! Every setting of `serve`, each described once: flag, variable, key in the file, help, `config show` and the commented
 //! vitalwire.toml all come from here. A new setting is a field and a row.
 
+mod alarms;
 mod devices;
 mod journal;
 mod mqtt;
@@ -32,5 +33,5 @@ pub(crate) fn settings() -> impl Iterator<Item = (&'static Setting, &'static Nam
 
 /// Sections stay together: the file is written in this order.
 fn rows() -> impl Iterator<Item = &'static Setting> {
-    devices::SETTINGS.iter().chain(mqtt::SETTINGS).chain(journal::SETTINGS)
+    devices::SETTINGS.iter().chain(mqtt::SETTINGS).chain(alarms::SETTINGS).chain(journal::SETTINGS)
 }

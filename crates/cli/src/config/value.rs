@@ -1,10 +1,12 @@
 //! How the value of a setting is read from text and shown again. Knows no setting.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitalwire_access::{Networks, Origins, Proxies};
+use vitalwire_gateway::{WebHookUrl, WebHookUrlError};
 
 use super::Values;
 use crate::listen::Listen;
@@ -249,6 +251,62 @@ impl Value for Origins {
 
     fn show(&self, _: Unit) -> Option<String> {
         Some(self.to_string())
+    }
+}
+
+impl Value for bool {
+    const IS_TEXT: bool = false;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        text.parse().map_err(|_| "want true or false".to_owned())
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// Most web hooks: each has a job of its own.
+const WEB_HOOKS_MAX: usize = 8;
+
+/// Addresses of web hooks.
+impl Value for Vec<WebHookUrl> {
+    const IS_TEXT: bool = true;
+    const IS_LIST: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        let read = |url: &str| url.trim().parse().map_err(|error: WebHookUrlError| error.to_string());
+        let urls = text.split(',').map(read).collect::<Result<Self, _>>()?;
+        if urls.len() > WEB_HOOKS_MAX { Err(format!("want {WEB_HOOKS_MAX} at most")) } else { Ok(urls) }
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Names and addresses of hosts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Hosts(pub(crate) BTreeSet<String>);
+
+impl Value for Hosts {
+    const IS_TEXT: bool = true;
+    const IS_LIST: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        let host = |host: &str| {
+            let host = host.trim().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+            let is_host = !host.is_empty() && !host.contains(|sign: char| " /@*?#".contains(sign));
+            is_host.then_some(host)
+        };
+        let hosts = text.split(',').map(host).collect::<Option<BTreeSet<_>>>();
+        hosts
+            .map(Self)
+            .ok_or_else(|| "want hosts with commas between them, as they stand in the address".to_owned())
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.0.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
     }
 }
 

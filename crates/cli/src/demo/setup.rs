@@ -98,6 +98,7 @@ impl Setup {
             limits,
             journal: JournalLimits::default(),
             batch_ms: None,
+            alarm_timing: Default::default(),
             web_hooks: None,
         })
     }

@@ -150,11 +150,12 @@ impl Queue {
     }
 }
 
-/// Half of the time at least: with none a receiver that is away would be called all the time. `max` and `min` also bring NaN into the range.
+/// Half of the time at least: with none a receiver that is away would be called all the time.
 fn again_after(pace: Pace, tries: u32, jitter: f64) -> Duration {
     let doubled =
         pace.again_after_min.saturating_mul(1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX));
-    doubled.min(pace.again_after_max).mul_f64(0.5 + 0.5 * jitter.max(0.0).min(1.0))
+    let jitter = if jitter.is_nan() { 0.0 } else { jitter.clamp(0.0, 1.0) };
+    doubled.min(pace.again_after_max).mul_f64(0.5 + 0.5 * jitter)
 }
 
 #[cfg(test)]

@@ -41,6 +41,8 @@ pub(super) struct Core {
     gathering: Vec<usize>,
     /// What was derived since the last turn, with whose it is, and whether it is live.
     pub(super) derived: Vec<(usize, Moment, bool)>,
+    /// When people are told again of an alarm that no one acknowledges, and when others are.
+    timing: Timing,
 }
 
 /// What the registry knew when the server started.
@@ -53,11 +55,11 @@ pub(super) struct Restored {
 
 impl Core {
     /// With the alarms that were open when the server ended. What has no patient any more is closed.
-    pub(super) fn new(directory: Arc<Directory>, restored: Restored, now_us: i64) -> Self {
-        let timing = Timing::default();
+    pub(super) fn new(directory: Arc<Directory>, restored: Restored, timing: Timing, now_us: i64) -> Self {
         let mut core = Self {
             directory: Arc::clone(&directory),
             patients: Slots::default(),
+            timing,
             schedule: Schedule::default(),
             numbers: Numbers::starting_at(restored.next_number),
             server: Alarms::new(Limits::default(), timing),
@@ -94,7 +96,7 @@ impl Core {
         let current = self.directory.stays.get(&device).cloned();
         match current.filter(|current| Some(current.id) == stay) {
             Some(current) => {
-                let slot = self.patients.insert(Patient::new(device, current, alarms));
+                let slot = self.patients.insert(Patient::new(device, current, alarms, self.timing));
                 self.after(slot, now_us);
                 self.pending.note_list(slot);
             }
@@ -367,7 +369,7 @@ impl Core {
             return Some(slot);
         }
         let stay = Arc::clone(self.directory.stays.get(device)?);
-        Some(self.patients.insert(Patient::new(device.clone(), stay, Vec::new())))
+        Some(self.patients.insert(Patient::new(device.clone(), stay, Vec::new(), self.timing)))
     }
 
     fn step<T>(

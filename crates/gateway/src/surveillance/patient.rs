@@ -76,8 +76,8 @@ pub(super) struct Surroundings<'s> {
 }
 
 impl Patient {
-    pub(super) fn new(device: DeviceId, stay: Arc<CurrentStay>, open: Vec<Alarm>) -> Self {
-        let monitor = PatientMonitor::new(stay.limits, Timing::default(), open);
+    pub(super) fn new(device: DeviceId, stay: Arc<CurrentStay>, open: Vec<Alarm>, timing: Timing) -> Self {
+        let monitor = PatientMonitor::new(stay.limits, timing, open);
         Self {
             device,
             stay,
