@@ -22,6 +22,8 @@ use crate::ticket::Share;
 
 /// Bytes that wait for a reader of the feed. At it, the oldest items go.
 const READER_BYTES_MAX: usize = 16 << 20;
+/// Bytes of what came late that wait for the surveillance. At it, the oldest go, and are marked on no timeline.
+const LATE_BYTES_MAX: usize = 4 << 20;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -99,14 +101,23 @@ enum Role {
     Answers,
     /// See [`Feed::subscribe_for_looks`].
     Looks,
+    /// See [`Feed::subscribe_to_late`].
+    Late,
 }
 
-fn is_of_devices(item: &FeedItem) -> bool {
-    match item {
-        FeedItem::Reading(reading) => !reading.source.is_derived,
-        FeedItem::Status(_) => true,
-        FeedItem::Event(event) => !matches!(**event, Event::Alarm(_)),
-        FeedItem::Alarms(_) | FeedItem::Ward(_) | FeedItem::Escalation(_) => false,
+impl Role {
+    /// Whether it is told of this when it happens.
+    fn wants(self, item: &FeedItem) -> bool {
+        match self {
+            Self::Reads | Self::Answers => true,
+            Self::Late => false,
+            Self::Looks => match item {
+                FeedItem::Reading(reading) => !reading.source.is_derived,
+                FeedItem::Status(_) => true,
+                FeedItem::Event(event) => !matches!(**event, Event::Alarm(_)),
+                FeedItem::Alarms(_) | FeedItem::Ward(_) | FeedItem::Escalation(_) => false,
+            },
+        }
     }
 }
 
@@ -164,6 +175,11 @@ impl Feed {
         self.attach_as(name, READER_BYTES_MAX, WhenFull::DropOldest, Role::Looks)
     }
 
+    /// The subscription to what devices held up and is not told to others, for one who looks now and then.
+    pub(crate) fn subscribe_to_late(&self, name: &str) -> FeedReader {
+        self.attach_as(name, LATE_BYTES_MAX, WhenFull::DropOldest, Role::Late)
+    }
+
     /// The subscription of the publisher, which answers for each reading by its [`Promise`]. There is one at most.
     pub(crate) fn subscribe_publisher(&self, bytes_max: usize, when_full: WhenFull) -> FeedReader {
         self.attach_as("publisher", bytes_max, when_full, Role::Answers)
@@ -198,6 +214,15 @@ impl Feed {
         }
     }
 
+    /// Tells a reading that its device held up, to those who look for such.
+    pub(crate) fn late(&self, reading: Reading) {
+        let item = FeedItem::Reading(Arc::new(reading));
+        let size = item.size();
+        for queue in self.readers().iter().filter(|queue| queue.role == Role::Late) {
+            queue.push(Queued { item: item.clone(), delivery: None }, size);
+        }
+    }
+
     /// Tells that a device came or went.
     pub(crate) fn status(&self, status: Status) {
         if self.0.count.load(Ordering::Acquire) > 0 {
@@ -223,7 +248,7 @@ impl Feed {
     fn tell(&self, item: &FeedItem, mut promise: Option<Promise>) -> bool {
         let size = item.size();
         let mut is_full = false;
-        for queue in self.readers().iter().filter(|queue| queue.role != Role::Looks || is_of_devices(item)) {
+        for queue in self.readers().iter().filter(|queue| queue.role.wants(item)) {
             let delivery = if queue.role == Role::Answers { promise.take() } else { None };
             is_full |= queue.push(Queued { item: item.clone(), delivery }, size);
         }
@@ -283,7 +308,7 @@ impl Queue {
             }
         }
         drop(state);
-        if self.role != Role::Looks {
+        if matches!(self.role, Role::Reads | Role::Answers) {
             self.arrived.notify_one();
         }
         is_full && self.when_full == WhenFull::Wait

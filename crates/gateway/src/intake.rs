@@ -102,7 +102,10 @@ impl Intake {
         self.count(&reading);
         let ticket = match self.memory.liveness(&number, reading.is_live(received_us)) {
             Liveness::Published => self.memory.ticket_again(&number),
-            Liveness::Backlog => Ticket::dropped(),
+            Liveness::Backlog => {
+                self.feed.late(reading);
+                Ticket::dropped()
+            }
             Liveness::Fresh if may_be_held => Ticket::dropped(),
             Liveness::Fresh => {
                 let ticket = Ticket::new();

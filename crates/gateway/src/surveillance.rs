@@ -40,6 +40,8 @@ use crate::feed::{Feed, FeedItem, FeedReader};
 const BEAT: Duration = Duration::from_millis(100);
 /// Items of the feed after which others have their turn.
 const TURN_ITEMS_MAX: usize = 256;
+/// Late readings that are looked at in a beat: what is live goes first.
+const LATE_ITEMS_MAX: usize = 64;
 /// The summary is told once in so many beats, and what is derived is looked at for the journal.
 const SUMMARY_BEATS: u32 = 10;
 /// Lists of alarms that closed so long before a start are corrected where they may still stand at a broker elsewhere.
@@ -53,6 +55,7 @@ pub(crate) struct Prepared {
     view: View,
     wishes: mpsc::Receiver<Wish>,
     feed: FeedReader,
+    late: FeedReader,
 }
 
 /// Reads what the registry knows of alarms, and begins to read the feed.
@@ -64,8 +67,9 @@ pub(crate) async fn prepare(enrolment: &Enrolment, feed: &Feed) -> Result<(Desk,
     let kept = enrolment.kept_alarms(since_us).await?;
     let (desk, view, wishes) = Desk::new();
     let restored = Restored { next_number: kept.next_number, open: kept.open, paused: kept.paused };
+    let late = feed.subscribe_to_late("alarms-late");
     let feed = feed.subscribe_for_looks("alarms");
-    Ok((desk, Prepared { restored, lately: kept.lately, view, wishes, feed }))
+    Ok((desk, Prepared { restored, lately: kept.lately, view, wishes, feed, late }))
 }
 
 /// The task that watches.
@@ -101,7 +105,7 @@ async fn run(
     context: Arc<Context>,
     finish: CancellationToken,
 ) {
-    let Prepared { restored, lately, view, wishes, feed } = prepared;
+    let Prepared { restored, lately, view, wishes, feed, late } = prepared;
     let now_us = now_us();
     let mut core = Core::new(Arc::clone(&directory.borrow()), restored, context.alarm_timing, now_us);
     core.journal(context.intake.is_healthy(), now_us);
@@ -114,6 +118,7 @@ async fn run(
         writer,
         view,
         feed,
+        late,
         missed,
         derived_profile,
         beats: 0,
@@ -133,6 +138,8 @@ struct Watcher {
     writer: Writer,
     view: View,
     feed: FeedReader,
+    /// What devices held up.
+    late: FeedReader,
     /// Of the feed, as far as it was told.
     missed: u64,
     derived_profile: Arc<Profile>,
@@ -194,6 +201,10 @@ impl Watcher {
         }
         let now_us = now_us();
         self.note_missed(now_us);
+        for _ in 0..LATE_ITEMS_MAX {
+            let Some(FeedItem::Reading(reading)) = self.late.take().map(|queued| queued.item) else { break };
+            self.core.reading(&reading, false, now_us);
+        }
         if let Some((devices, since_us)) = self.core.turn(now_us) {
             tracing::warn!(devices, "devices lost their connections at the same moment: look at the network");
             self.context.tell_server(ServerEvent::ManyOffline { devices });

@@ -192,10 +192,8 @@ fn step_batch(
     step: &mut Surroundings<'_>,
 ) {
     let mut values = Vec::new();
-    for data in batch.channels() {
-        let Some(watched) = channels.watched.iter().find(|watched| watched.index == data.index) else {
-            continue;
-        };
+    for watched in &channels.watched {
+        let Some(data) = batch.channels().find(|data| data.index == watched.index) else { continue };
         values.clear();
         values.extend(data.values().map(|(_, value)| value.to_f64()));
         let measured = Measured {
@@ -221,8 +219,10 @@ impl Channels {
                 interval_us: channel.interval_us(),
             })
         };
-        let watched = profile.channels().iter().enumerate().filter_map(watched).collect();
-        Self { profile: Arc::clone(profile), watched }
+        let mut watched: Vec<_> = profile.channels().iter().enumerate().filter_map(watched).collect();
+        // The monitor knows by the wave whose seconds it tells: of a device without one, those of its other values.
+        watched.sort_by_key(|watched| !matches!(watched.quantity, Quantity::Wave(_)));
+        Self { profile: Arc::clone(profile), watched: watched.into() }
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
             let channels = Channels::of(&Arc::new(Profile::builtin(name).unwrap()));
             channels.watched.iter().map(|watched| (watched.place, watched.quantity)).collect::<Vec<_>>()
         };
-        assert_eq!(watched("pico"), [(0, Quantity::Temperature), (2, Quantity::Wave(WaveKind::Ppg))]);
-        assert_eq!(watched("ecg"), [(0, Quantity::Temperature), (2, Quantity::Wave(WaveKind::Ecg))]);
+        assert_eq!(watched("pico"), [(2, Quantity::Wave(WaveKind::Ppg)), (0, Quantity::Temperature)]);
+        assert_eq!(watched("ecg"), [(2, Quantity::Wave(WaveKind::Ecg)), (0, Quantity::Temperature)]);
     }
 }
