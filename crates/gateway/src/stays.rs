@@ -22,7 +22,7 @@ pub(crate) async fn begin(context: &Context) {
     let moment = Moment { time_us: clocks.wall_us, position: context.intake.journal_stats().head };
     let why = "the clock is behind what it was, or the journal began again";
     let divided = context.enrolment.execute(move |registry| match registry.borders_are_ahead(moment)? {
-        true => registry.divide_anew(moment, why).map(Some),
+        true => registry.divide_anew(moment, 0, why).map(Some),
         false => Ok(None),
     });
     tell(divided.await, why);
@@ -56,7 +56,8 @@ async fn divide(context: &Context, now: Clocks, by_us: i64) {
     let way = if by_us < 0 { "back" } else { "forward" };
     let why = format!("the clock was set {way} by {} s", by_us.unsigned_abs() / 1_000_000);
     let said = why.clone();
-    let divided = context.enrolment.execute(move |registry| registry.divide_anew(moment, &said).map(Some));
+    let divided =
+        context.enrolment.execute(move |registry| registry.divide_anew(moment, by_us, &said).map(Some));
     tell(divided.await, &why);
 }
 

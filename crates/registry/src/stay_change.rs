@@ -16,6 +16,7 @@ pub(crate) struct OpenPart {
     number: i64,
     pub(crate) stay: StayId,
     from_us: i64,
+    border_us: i64,
 }
 
 impl Change<'_> {
@@ -54,10 +55,9 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Devices of which readings could be taken for another patient's: someone was set, or they were enrolled more than once.
+    /// Devices of which readings could be taken for another patient's.
     pub(crate) fn divided_devices(&self) -> Result<Vec<DeviceId>> {
-        let sql = "SELECT device FROM stay_parts JOIN stays ON stays.id = stay
-                   GROUP BY device HAVING count(*) > 1 OR max(patient IS NOT NULL) ORDER BY device";
+        let sql = "SELECT device FROM stay_parts GROUP BY device HAVING count(*) > 1 ORDER BY device";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let devices =
             statement.query_map([], |row| Ok(row.get_ref(0)?.as_str().unwrap_or_default().parse()))?;
@@ -65,7 +65,7 @@ impl Change<'_> {
         Ok(devices.into_iter().flatten().collect())
     }
 
-    /// A device with one stay of no one known has all that comes, also when the journal begins again.
+    /// A device with one stay has all that comes, also when the journal begins again.
     pub(crate) fn keep_single_borders(&self, divided: &[DeviceId], moment: Moment) -> Result<()> {
         let position = i64::try_from(moment.position).unwrap_or(i64::MAX);
         let sql = "SELECT number, device FROM stay_parts
@@ -85,11 +85,14 @@ impl Change<'_> {
         Ok(())
     }
 
-    pub(crate) fn divide_anew(&self, device: &DeviceId, moment: Moment) -> Result<()> {
+    /// A border that a clock made which was behind is truly later, by what the clock was set forward, at most. One that a clock made
+    /// which was ahead is truly earlier, so that what is after it is after it all the same.
+    pub(crate) fn divide_anew(&self, device: &DeviceId, moment: Moment, set_by_us: i64) -> Result<()> {
         let Some(present) = find_open_part(&self.transaction, device)? else { return Ok(()) };
+        let surely_us = present.border_us.saturating_add(set_by_us.max(0)).min(moment.time_us);
         let unclear = self.new_stay()?;
         self.begin_part(device, unclear, moment, Some(0))?;
-        self.begin_part(device, present.stay, moment, Some(moment.time_us))
+        self.begin_part(device, present.stay, moment, Some(surely_us))
     }
 
     /// The first stay of an enrolment: of no one known. A first enrolment has all that its name ever sends, also when the clock
@@ -202,10 +205,15 @@ fn latest_border(connection: &Connection, device: &DeviceId) -> Result<i64> {
 }
 
 fn find_open_part(connection: &Connection, device: &DeviceId) -> Result<Option<OpenPart>> {
-    let sql = "SELECT number, stay, from_us FROM stay_parts WHERE device = ?1 AND to_us IS NULL";
+    let sql = "SELECT number, stay, from_us, border_us FROM stay_parts WHERE device = ?1 AND to_us IS NULL";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row([device.as_str()], |row| {
-        Ok(OpenPart { number: row.get(0)?, stay: read_id(row, 1)?, from_us: row.get(2)? })
+        Ok(OpenPart {
+            number: row.get(0)?,
+            stay: read_id(row, 1)?,
+            from_us: row.get(2)?,
+            border_us: row.get(3)?,
+        })
     });
     Ok(found.optional()?)
 }

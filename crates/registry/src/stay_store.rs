@@ -163,17 +163,18 @@ impl Registry {
         Ok(self.connection.prepare_cached(sql)?.exists((moment.time_us, position))?)
     }
 
-    /// Begins the borders of all devices again, for the times of readings no longer fit the borders of before, as the clock was set or the
-    /// journal began again. Each stay goes on with what is measured from now on. What arrives from now on and was
-    /// measured before is of a stay of no one known: whose it is cannot be told. Tells on how many devices.
+    /// Begins the borders of all devices again, for the times of readings no longer fit the borders of before: the clock was set by
+    /// so many microseconds (0: it is not known by how much), or the journal began again. Each stay goes on. What arrives from now on
+    /// and was measured before the present stay surely had begun is of a stay of no one known: whose it is cannot be told.
+    /// Tells on how many devices.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn divide_anew(&self, moment: Moment, why: &str) -> Result<usize> {
+    pub fn divide_anew(&self, moment: Moment, set_by_us: i64, why: &str) -> Result<usize> {
         self.change(|change| {
             let devices = change.divided_devices()?;
             for device in &devices {
-                change.divide_anew(device, moment)?;
+                change.divide_anew(device, moment, set_by_us)?;
             }
             change.keep_single_borders(&devices, moment)?;
             let count = devices.len();

@@ -24,10 +24,16 @@ struct World {
     clock_ahead_s: i64,
     head: u64,
     people: u32,
-    /// Who wears which device, since when.
-    worn: BTreeMap<&'static str, Vec<(i64, u32)>>,
+    /// Who wears which device since when, and in which stay.
+    worn: BTreeMap<&'static str, Vec<Worn>>,
     readings: Vec<Reading>,
     clock_was_set: bool,
+}
+
+struct Worn {
+    since_s: i64,
+    person: u32,
+    stay: StayId,
 }
 
 struct Reading {
@@ -35,6 +41,8 @@ struct Reading {
     time_us: i64,
     position: u64,
     person: u32,
+    /// The stay in which it was measured, where that can be told.
+    stay: Option<StayId>,
 }
 
 fn name(person: u32) -> String {
@@ -46,7 +54,8 @@ impl World {
         let registry = fixture.reopen();
         let worn = DEVICES.iter().zip(0..).map(|(device, person)| {
             registry.add_tls_device(&id(device)).unwrap();
-            (*device, vec![(i64::MIN, person)])
+            let stay = registry.current_stay(&id(device)).unwrap().id;
+            (*device, vec![Worn { since_s: i64::MIN, person, stay }])
         });
         let worn = worn.collect();
         let random = StdRng::seed_from_u64(seed);
@@ -67,8 +76,13 @@ impl World {
         DEVICES[self.random.random_range(0..DEVICES.len())]
     }
 
-    fn wearer(&self, device: &str, true_s: i64) -> u32 {
-        self.worn[device].iter().rev().find(|(since, _)| *since <= true_s).unwrap().1
+    fn worn(&self, device: &str, true_s: i64) -> &Worn {
+        self.worn[device].iter().rev().find(|worn| worn.since_s <= true_s).unwrap()
+    }
+
+    fn wear(&mut self, device: &'static str, person: u32) {
+        let stay = self.registry.current_stay(&id(device)).unwrap().id;
+        self.worn.get_mut(device).unwrap().push(Worn { since_s: self.true_s, person, stay });
     }
 
     fn next_person(&mut self) -> u32 {
@@ -87,8 +101,10 @@ impl World {
         self.head += self.random.random_range(1..=3);
         let measured_s = self.true_s - ago_s;
         let (time_us, position) = ((measured_s + self.clock_ahead_s) * 1_000_000, self.head);
-        let person = self.wearer(device, measured_s);
-        self.readings.push(Reading { device, time_us, position, person });
+        let &Worn { person, stay, .. } = self.worn(device, measured_s);
+        // What comes late after the clock was set may be no one's, and what is live never is.
+        let stay = (ago_s == 0 || !self.clock_was_set).then_some(stay);
+        self.readings.push(Reading { device, time_us, position, person, stay });
     }
 
     fn hand_on(&mut self) {
@@ -96,14 +112,14 @@ impl World {
         let change = PatientChange { name: Some(name(person)), ..PatientChange::default() };
         let now = self.now();
         self.registry.set_patient(&id(device), &change, Some(now)).unwrap();
-        self.worn.get_mut(device).unwrap().push((self.true_s, person));
+        self.wear(device, person);
     }
 
     /// The person who wears a device is told to the registry only now.
     fn name_wearer(&mut self) {
         let device = self.device();
         if self.registry.current_stay(&id(device)).unwrap().patient.is_none() {
-            let person = self.wearer(device, self.true_s);
+            let person = self.worn(device, self.true_s).person;
             let change = PatientChange { name: Some(name(person)), ..PatientChange::default() };
             self.registry.set_patient(&id(device), &change, None).unwrap();
         }
@@ -111,12 +127,12 @@ impl World {
 
     fn move_on(&mut self) {
         let (from, to) = (self.device(), self.device());
-        let (now, mover) = (self.now(), self.wearer(from, self.true_s));
+        let (now, mover) = (self.now(), self.worn(from, self.true_s).person);
         match self.registry.move_patient(&id(from), &id(to), now) {
             Ok(_) => {
                 let other = self.next_person();
-                self.worn.get_mut(to).unwrap().push((self.true_s, mover));
-                self.worn.get_mut(from).unwrap().push((self.true_s, other));
+                self.wear(to, mover);
+                self.wear(from, other);
             }
             Err(RegistryError::MoveToSame(_) | RegistryError::DeviceIsWorn(_)) => {}
             Err(other) => panic!("{other}"),
@@ -128,14 +144,17 @@ impl World {
         let now = self.now();
         if self.registry.discharge(&id(device), now).is_ok() {
             let other = self.next_person();
-            self.worn.get_mut(device).unwrap().push((self.true_s, other));
+            self.wear(device, other);
         }
     }
 
     fn set_clock(&mut self) {
-        self.clock_ahead_s = self.random.random_range(-1_000_000..1_000_000);
-        let now = self.now();
-        self.registry.divide_anew(now, "the clock was set").unwrap();
+        let far = self.random.random_bool(0.5);
+        let by_s = if far { 1_000_000 } else { 500 };
+        let before_s = self.clock_ahead_s;
+        self.clock_ahead_s = self.random.random_range(-by_s..by_s);
+        let (now, set_by_us) = (self.now(), (self.clock_ahead_s - before_s) * 1_000_000);
+        self.registry.divide_anew(now, set_by_us, "the clock was set").unwrap();
         self.clock_was_set = true;
     }
 
@@ -172,6 +191,8 @@ impl World {
             let timeline = self.registry.timeline(&id(reading.device)).unwrap();
             let stay =
                 timeline.stay_at(reading.time_us, reading.position).expect("each reading has its stay");
+            let (device, time_us) = (reading.device, reading.time_us);
+            assert!(reading.stay.is_none_or(|right| right == stay), "{context}: {device} {time_us}");
             if let Some(shown_as) = &stays[&stay] {
                 assert_eq!(
                     *shown_as,

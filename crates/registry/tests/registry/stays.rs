@@ -302,7 +302,7 @@ fn when_the_clock_was_set_what_comes_late_is_no_ones_and_each_stay_goes_on() {
     assert!(!registry.borders_are_ahead(received(1_001, 100)).unwrap());
     assert!(registry.borders_are_ahead(received(999, 100)).unwrap(), "set back");
     assert!(registry.borders_are_ahead(received(1_001, 99)).unwrap(), "another journal");
-    assert_eq!(registry.divide_anew(received(500, 200), "set back").unwrap(), 1);
+    assert_eq!(registry.divide_anew(received(500, 200), -600_000_000, "set back").unwrap(), 1);
     assert!(!registry.borders_are_ahead(received(500, 200)).unwrap());
     let timeline = registry.timeline(&id("a")).unwrap();
     let of = |seconds: i64, position| timeline.stay_at(at(seconds).time_us, position);
@@ -321,6 +321,26 @@ fn when_the_clock_was_set_what_comes_late_is_no_ones_and_each_stay_goes_on() {
 }
 
 #[test]
+fn of_what_comes_late_after_the_clock_was_set_only_what_is_unclear_is_no_ones() {
+    let Fixture { registry, .. } = &Fixture::new();
+    registry.add_tls_device(&id("a")).unwrap();
+    registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
+    let bo = registry.set_patient(&id("a"), &called("Bo"), Some(received(1_000, 100))).unwrap();
+    let at_stay = |seconds: i64| registry.timeline(&id("a")).unwrap().stay_at(at(seconds).time_us, 501);
+    // Forward by 60 s: his stay began by then at the latest, also if the clock had been behind all the time.
+    registry.divide_anew(received(5_000, 200), 60_000_000, "set forward").unwrap();
+    assert_eq!((at_stay(1_060), at_stay(4_999)), (Some(bo), Some(bo)));
+    assert!(at_stay(1_059) != Some(bo));
+    // Back by 60 s: what is after his border is his in any case.
+    registry.divide_anew(received(6_000, 300), -60_000_000, "set back").unwrap();
+    assert_eq!(at_stay(1_060), Some(bo));
+    // The journal began again, by a clock that is right.
+    registry.divide_anew(received(7_000, 5), 0, "another journal").unwrap();
+    assert_eq!(at_stay(1_060), Some(bo));
+    assert!(at_stay(1_059) != Some(bo));
+}
+
+#[test]
 fn a_journal_that_begins_again_hides_nothing_of_a_device_on_which_no_one_was_set() {
     let Fixture { registry, .. } = &Fixture::new();
     registry.add_tls_device(&id("a")).unwrap();
@@ -333,7 +353,7 @@ fn a_journal_that_begins_again_hides_nothing_of_a_device_on_which_no_one_was_set
     let now_us = stay.started_us;
     let begun_again = Moment { time_us: now_us, position: 7 };
     assert!(registry.borders_are_ahead(begun_again).unwrap());
-    assert_eq!(registry.divide_anew(begun_again, "another journal").unwrap(), 0);
+    assert_eq!(registry.divide_anew(begun_again, 0, "another journal").unwrap(), 0);
     registry.set_patient(&id("a"), &called("Ana"), None).unwrap();
     assert_eq!(registry.timeline(&id("a")).unwrap().stay_at(now_us, 8), Some(stay.id));
 }
