@@ -1,0 +1,85 @@
+// Requests to the server (PROTOCOL.md §6.2).
+
+export interface Session {
+  user: string;
+  role: string;
+  can: string[];
+}
+
+/** A column each, of the stretches that have samples. `gap`: 1 before it, 2 within it, 3 both. */
+export interface History {
+  unit: string | null;
+  time: number[];
+  min: number[];
+  max: number[];
+  mean: number[];
+  gap: number[];
+}
+
+/** The server said no; its words are for people. `status` 0: it did not answer. */
+export class Refusal extends Error {
+  status: number;
+
+  constructor(status: number, words: string) {
+    super(words);
+    this.status = status;
+  }
+}
+
+const TIMEOUT_MS = 10_000;
+
+const request = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+  let answer: Response;
+  try {
+    answer = await fetch(`api/v1/${path}`, {
+      method,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      cache: 'no-store',
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+  } catch {
+    throw new Refusal(0, '');
+  }
+  const text = await answer.text().catch(() => '');
+  if (answer.ok) return text === '' ? null : JSON.parse(text);
+  throw new Refusal(answer.status, words(text));
+};
+
+const words = (text: string): string => {
+  try {
+    return String((JSON.parse(text) as { error?: unknown }).error ?? '');
+  } catch {
+    return '';
+  }
+};
+
+export const api = {
+  /** Who is logged in; null when no one is. */
+  async session(): Promise<Session | null> {
+    try {
+      return (await request('GET', 'session')) as Session;
+    } catch (error) {
+      if (error instanceof Refusal && error.status === 401) return null;
+      throw error;
+    }
+  },
+  login: (how: { user: string; password: string } | { link: string }) =>
+    request('POST', 'session', how) as Promise<Session>,
+  logout: () => request('DELETE', 'session'),
+  history: (device: string, channel: string, fromMs: number, toMs: number, points: number) => {
+    const query = new URLSearchParams({
+      channel,
+      from: String(Math.floor(fromMs)),
+      to: String(Math.floor(toMs)),
+      points: String(points),
+    });
+    return request('GET', `devices/${encodeURIComponent(device)}/history?${query}`) as Promise<History>;
+  },
+  acknowledge: (device: string, number: number | null, reason: string) =>
+    request('POST', 'alarms/ack', {
+      device,
+      ...(number === null ? {} : { number }),
+      ...(reason === '' ? {} : { reason }),
+    }),
+  pause: (device: string, seconds: number) => request('POST', 'alarms/pause', { device, seconds }),
+};

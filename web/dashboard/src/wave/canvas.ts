@@ -1,0 +1,157 @@
+// Draws one wave on two layers: seconds below, drawn once a size; the wave above, to which each frame adds a step.
+import type { Playout } from './playout.ts';
+import type { WaveRing } from './ring.ts';
+import type { Painter } from './painting.ts';
+import { BAR_PX, type Scale, type Window, isClipped, isWhole, leastSpan, scaleFor, trace, windowMs, wiped, xOf } from './sweep.ts';
+
+export interface Source {
+  ring: WaveRing;
+  playout: Playout;
+  unit: string;
+}
+
+export interface Look {
+  mmPerS: number;
+  linePx: number;
+  hasSeconds: boolean;
+}
+
+/** Looking at the extremes of a short time at each frame is enough to see a wave leave its picture. */
+const CLIP_LOOKED_AT_MS = 250;
+
+export class SweepCanvas implements Painter {
+  isFrozen = false;
+  #grid: CanvasRenderingContext2D;
+  #trace: CanvasRenderingContext2D;
+  #window: Window = { ms: 1_000, widthPx: 0 };
+  #heightPx = 0;
+  #ratio = 1;
+  #drawnMs = Number.NaN;
+  #shownMs = Number.NaN;
+  #scale: Scale | null = null;
+  #source: () => Source | null;
+  #look: Look;
+  #colours = { wave: '#fff', line: '#333' };
+
+  constructor(
+    grid: HTMLCanvasElement,
+    wave: HTMLCanvasElement,
+    source: () => Source | null,
+    look: Look,
+  ) {
+    this.#source = source;
+    this.#look = look;
+    this.#grid = context(grid);
+    this.#trace = context(wave);
+  }
+
+  /** Milliseconds from edge to edge. */
+  get windowMs(): number {
+    return this.#window.ms;
+  }
+
+  /** Takes a size in pixels of a style sheet, and colours as they are there now. */
+  resize(widthPx: number, heightPx: number) {
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    const [width, height] = [Math.max(1, Math.round(widthPx * ratio)), Math.max(1, Math.round(heightPx * ratio))];
+    for (const { canvas } of [this.#grid, this.#trace]) Object.assign(canvas, { width, height });
+    this.#ratio = ratio;
+    this.#heightPx = height;
+    this.#window = { ms: windowMs(widthPx, this.#look.mmPerS), widthPx: width };
+    const style = getComputedStyle(this.#trace.canvas);
+    this.#colours = { wave: style.color, line: style.getPropertyValue('--line').trim() || '#333' };
+    this.#drawSeconds();
+    this.repaint();
+  }
+
+  /** The next frame draws the picture whole. */
+  repaint() {
+    this.#drawnMs = Number.NaN;
+  }
+
+  paint(nowMs: number) {
+    const source = this.#source();
+    if (source === null || this.#window.widthPx === 0) return;
+    const toMs = source.playout.playheadMs(nowMs);
+    if (Number.isNaN(toMs)) return;
+    if (this.isFrozen && !Number.isNaN(this.#shownMs)) {
+      // A new size or colour.
+      if (Number.isNaN(this.#drawnMs)) this.#whole(source, this.#shownMs);
+      this.#drawnMs = this.#shownMs;
+      return;
+    }
+    const fromMs = this.#drawnMs;
+    const isNewSweep = Math.floor(fromMs / this.#window.ms) !== Math.floor(toMs / this.#window.ms);
+    if (isWhole(fromMs, toMs, this.#window)) this.#whole(source, toMs);
+    else if (isNewSweep || this.#isClipped(source, toMs)) this.#rescale(source, fromMs, toMs);
+    else this.#step(source, fromMs, toMs);
+    this.#drawnMs = this.#shownMs = toMs;
+  }
+
+  #isClipped({ ring }: Source, toMs: number): boolean {
+    const extremes = ring.extremes(toMs - CLIP_LOOKED_AT_MS, toMs);
+    return extremes !== null && (this.#scale === null || isClipped(this.#scale, extremes));
+  }
+
+  #rescale(source: Source, fromMs: number, toMs: number) {
+    const before = this.#scale;
+    this.#scale = this.#scaleOf(source, toMs);
+    if (before === this.#scale) this.#step(source, fromMs, toMs);
+    else this.#whole(source, toMs);
+  }
+
+  #scaleOf({ ring, unit }: Source, toMs: number): Scale | null {
+    return scaleFor(this.#scale, ring.extremes(toMs - this.#window.ms, toMs), leastSpan(unit));
+  }
+
+  #whole(source: Source, toMs: number) {
+    this.#scale = this.#scaleOf(source, toMs);
+    this.#trace.clearRect(0, 0, this.#window.widthPx, this.#heightPx);
+    const barMs = ((BAR_PX * this.#ratio) / this.#window.widthPx) * this.#window.ms;
+    this.#line(source, toMs - this.#window.ms + barMs, toMs);
+  }
+
+  #step(source: Source, fromMs: number, toMs: number) {
+    wiped(fromMs, toMs, BAR_PX * this.#ratio, this.#window).forEach(([from, to], at) => {
+      // The end of what was drawn before reaches a little into it.
+      const left = at === 0 ? Math.ceil(from + this.#look.linePx * this.#ratio) : 0;
+      const right = Math.ceil(to);
+      if (right > left) this.#trace.clearRect(left, 0, right - left, this.#heightPx);
+    });
+    this.#line(source, fromMs, toMs);
+  }
+
+  #line({ ring }: Source, fromMs: number, toMs: number) {
+    if (this.#scale === null) return;
+    const [low, high] = this.#scale;
+    const pen = this.#trace;
+    const perUnit = this.#heightPx / (high - low);
+    pen.strokeStyle = this.#colours.wave;
+    pen.lineWidth = this.#look.linePx * this.#ratio;
+    pen.lineJoin = 'round';
+    pen.lineCap = 'round';
+    pen.beginPath();
+    trace(ring, fromMs, toMs, this.#window, (x, value, start) => {
+      const y = this.#heightPx - (value - low) * perUnit;
+      if (start) pen.moveTo(x, y);
+      else pen.lineTo(x, y);
+    });
+    pen.stroke();
+  }
+
+  #drawSeconds() {
+    const pen = this.#grid;
+    pen.clearRect(0, 0, this.#window.widthPx, this.#heightPx);
+    if (!this.#look.hasSeconds) return;
+    pen.fillStyle = this.#colours.line;
+    for (let ms = 1_000; ms < this.#window.ms; ms += 1_000) {
+      pen.fillRect(Math.round(xOf(ms, this.#window)), 0, Math.max(1, Math.round(this.#ratio / 2)), this.#heightPx);
+    }
+  }
+}
+
+const context = (canvas: HTMLCanvasElement): CanvasRenderingContext2D => {
+  const drawing = canvas.getContext('2d');
+  if (drawing === null) throw new Error('this browser cannot draw');
+  return drawing;
+};
