@@ -185,6 +185,35 @@ const LINES: &[Line] = &[
         &[("--seconds 60", "--seconds 2")],
         Run("102 of 102"),
     ),
+    // Of devices that are there in this test: those of the fleets and of the desk, which are away by now.
+    ("$ vitalwire alarms list --data ./data", &[("$ ", "")], Run("")),
+    ("NUMBER  DEVICE  ALARM                STATE", &[], Leave),
+    ("1  bed_03  ** Temp 39.3 > 38.5  for 49 s", &[], Leave),
+    ("3  bed_05  ** Sensor off        for 24 s", &[], Leave),
+    ("2  bed_07  *** HR 153 > 120     for 46 s, known to Ana", &[], Leave),
+    ("bed_03: alarms paused, 58 s left", &[], Leave),
+    ("vitalwire alarms watch --data ./data", &[], Until("Device offline")),
+    (
+        "vitalwire alarms ack 2 --reason 'walks' --name Ana --data ./data",
+        &[("ack 2", "ack desk_01")],
+        Run("desk_01"),
+    ),
+    (
+        "vitalwire alarms pause bed_03 --for 60s --data ./data",
+        &[("bed_03", "desk_01")],
+        Run("are paused for 60 s"),
+    ),
+    (
+        "vitalwire alarms limits bed_07 --rate-high 130 --delay rate-high=30s --data ./data",
+        &[("bed_07", "desk_01")],
+        Run("> 130 /min"),
+    ),
+    ("vitalwire alarms load --last 7d --data ./data", &[], Run("device-offline")),
+    (
+        "vitalwire alarms replay bed_07 --last 1d --delay 30s --rate-high 130 --data ./data",
+        &[("bed_07", "desk_01")],
+        Run("AS ASKED"),
+    ),
     // deploy/test/readme.test.mjs runs these, with docker.
     ("deploy/build image && deploy/images", &[], Leave),
     ("cd deploy", &[], Leave),
