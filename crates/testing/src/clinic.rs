@@ -19,8 +19,10 @@ use vitalwire_access::{DeviceId, Proxies, Role, Scope};
 use vitalwire_broker::BrokerConfig;
 use vitalwire_gateway::{
     BrokerChoice, ExternalBroker, JournalLimits, Limits, Server, ServerConfig, ServerHandle, Stats,
+    WebHookConfig,
 };
 use vitalwire_registry::{DeviceKey, MasterKey, Registry};
+use vitalwire_vitals::alarm::Timing;
 
 use crate::link::LinkDevice;
 use crate::{LOOK, PASSWORD, PATIENCE};
@@ -55,6 +57,10 @@ pub struct Clinic {
     pub batch_ms: Option<u32>,
     /// Proxies before the devices' port.
     pub device_proxies: Proxies,
+    /// When people are told again of an alarm, and when others are.
+    pub alarm_timing: Timing,
+    /// Those others.
+    pub web_hooks: Option<WebHookConfig>,
 }
 
 impl Clinic {
@@ -77,7 +83,13 @@ impl Clinic {
         let registry = Registry::create(&folder.path().join("data"), &key).unwrap();
         let reader = Role::Reader { devices: Scope::All };
         registry.add_user(&"watcher".parse().unwrap(), reader, &SecretString::from(PASSWORD)).unwrap();
-        Self { folder, registry, server: None, batch_ms: None, device_proxies: Proxies::default() }
+        Self::of(folder, registry)
+    }
+
+    fn of(folder: Folder, registry: Registry) -> Self {
+        let device_proxies = Proxies::default();
+        let (alarm_timing, web_hooks) = (Timing::default(), None);
+        Self { folder, registry, server: None, batch_ms: None, device_proxies, alarm_timing, web_hooks }
     }
 
     /// The clinic of another process.
@@ -85,7 +97,7 @@ impl Clinic {
         let folder = Folder::Anothers(folder.to_owned());
         let key = MasterKey::load(&folder.path().join("master-key")).unwrap();
         let registry = Registry::open(&folder.path().join("data"), &key).unwrap();
-        Self { folder, registry, server: None, batch_ms: None, device_proxies: Proxies::default() }
+        Self::of(folder, registry)
     }
 
     /// The data folder.
@@ -108,8 +120,8 @@ impl Clinic {
         let config = ServerConfig {
             journal,
             batch_ms: self.batch_ms,
-            alarm_timing: Default::default(),
-            web_hooks: None,
+            alarm_timing: self.alarm_timing,
+            web_hooks: self.web_hooks.clone(),
             data: self.data(),
             master_key: self.folder.path().join("master-key"),
             device_listen: any,

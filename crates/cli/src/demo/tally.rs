@@ -15,8 +15,8 @@ use crate::wave::Point;
 const MESSAGES_PER_READING: usize = 8;
 /// Longest delay that is told apart, in microseconds.
 const DELAY_US_MAX: u64 = 60_000_000;
-/// How much of the wave is kept, in seconds: a little more than is shown.
-const WAVE_SECONDS: f64 = 9.0;
+/// How much of the wave is kept, in seconds: what is shown, however far it runs ahead.
+const WAVE_SECONDS: f64 = 11.0;
 /// How long a derived rate stands for the present one.
 const RATE_SECONDS_MAX: f64 = 5.0;
 /// How far a wave may run ahead of the arrival of its values, in seconds.

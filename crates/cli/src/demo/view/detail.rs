@@ -65,6 +65,7 @@ fn draw_topics(frame: &mut Frame<'_>, area: Rect, detail: &Detail) {
     };
     let reading = format!("JSON, sequence {}", detail.sequence);
     let id = detail.id.as_str();
+    let ours = format!("vitalwire/v1/{id}/");
     let lines: Vec<(&str, &str, &str)> = vec![
         ("Pico/", id, ""),
         ("├ Physiological_Data/", "Temperature", value(Channel::Temp)),
@@ -74,10 +75,9 @@ fn draw_topics(frame: &mut Frame<'_>, area: Rect, detail: &Detail) {
         ("│                    ", "Accelerometer/z", value(Channel::AccelZ)),
         ("├ Internal_Device_Data/Temperature/", "MCU", value(Channel::TempMcu)),
         ("│                                  ", "MPU", value(Channel::TempMpu)),
-        ("├ ", "Ip_address, Port_address", &peer),
-        ("└ Internal_Server/", "Ip_address, Port_address", &gateway),
-        ("vitalwire/v1/", id, ""),
-        ("├ ", "status", &detail.status),
+        ("├ ", "Ip_address, Port…", &peer),
+        ("└ Internal_Server/", "Ip_address, Port…", &gateway),
+        (&ours, "status", &detail.status),
         ("├ ", "reading", &reading),
         ("├ ", "derived", &derived),
         ("└ ", "alarm", &alarm),
