@@ -22,7 +22,7 @@ const WEAK: f32 = 0.35;
 /// Samples of a window at the highest rate, 40 Hz.
 const SAMPLES_MAX: usize = 404;
 /// Of the scales that are odd parts of each other, a smaller one may have so much less of peaks.
-const NEARLY: f32 = 0.85;
+const NEARLY: f32 = 0.78;
 
 /// Finds beats in a signal of `rate_hz`, 40 at most.
 #[derive(Clone, Debug)]
@@ -208,4 +208,24 @@ fn share_of_peaks(samples: &[f32], scale: usize) -> f32 {
         .map(|((before, here), behind)| u32::from((here > before) & (here > behind)))
         .sum();
     peaks as f32 / behind.len().max(1) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    #[test]
+    fn the_scale_is_half_an_interval_and_no_odd_part_more() {
+        for tenth in 54..400_u16 {
+            let interval = f64::from(tenth) / 10.0;
+            let samples: Vec<f32> = (0..208_u16)
+                .map(|place| math::narrow((std::f64::consts::TAU * f64::from(place) / interval).sin()))
+                .collect();
+            let scale = scale(&samples, 21).unwrap();
+            let half = interval / 2.0;
+            assert!((scale as f64 - half).abs() <= 1.0 + 0.15 * half, "{interval}: {scale}");
+        }
+    }
 }
