@@ -1,6 +1,6 @@
 //! Simulated patients with noise and movement of a known strength, and made signals of hearts that are not well.
 
-use vitalwire_signals::made::{Kind, Noise, Rhythm, Wave};
+use vitalwire_signals::made::{Kind, Noise, Rhythm, Wave, noise};
 use vitalwire_simulator::patient::{Happening, Patient, PatientConfig, PatientEvent, Waveform};
 use vitalwire_vitals::alarm::Limits;
 use vitalwire_vitals::wave::WaveKind;
@@ -45,6 +45,7 @@ pub(crate) fn report(quick: bool) {
     }
     println!();
     rhythms(quick);
+    noise_alone(quick);
 }
 
 /// Accepted, mean error, wrong.
@@ -126,4 +127,30 @@ fn rhythm_cell(wave: &Wave) -> String {
         percent(score.predictivity),
         percent(score.accepted),
     )
+}
+
+/// No heart at all: for how many seconds there is a rate, or silence is told as asystole would be.
+fn noise_alone(quick: bool) {
+    let hours = if quick { 0.02 } else { 4.0 };
+    println!("## Noise alone\n");
+    println!(
+        "{hours} hours each, by `vitalwire_signals::made`. Each cell: seconds with a rate, and with a silence of 4 s or more.\n"
+    );
+    println!(
+        "| wave, Hz | white | memory 0.5 | 0.9 | 0.97 | brown |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+    );
+    for (name, kind) in [("ECG", WaveKind::Ecg), ("PPG", WaveKind::Ppg)] {
+        for rate_hz in [20.0, 50.0, 250.0] {
+            print!("| {name}, {rate_hz} |");
+            for memory in [0.0, 0.5, 0.9, 0.97, 1.0] {
+                let samples = noise((hours * 3_600.0 * rate_hz) as usize, memory, 11);
+                let seconds = find(kind, rate_hz, &samples).seconds;
+                let rates = seconds.iter().filter(|second| second.rate_per_min.is_some()).count();
+                let silent = seconds.iter().filter(|second| second.without_beat_us >= 4_000_000).count();
+                print!(" {rates}, {silent} |");
+            }
+            println!();
+        }
+    }
+    println!();
 }

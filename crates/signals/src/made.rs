@@ -88,6 +88,18 @@ struct Beat {
     ventricular: bool,
 }
 
+/// Noise and nothing else: each value is `memory`, from 0 (white) to 1 (brown), of the one before, and something by chance.
+#[must_use]
+pub fn noise(len: usize, memory: f64, seed: u64) -> Vec<f32> {
+    let mut rng = Random(seed);
+    let mut value = 0.0;
+    let next = |_| {
+        value = memory * value + rng.gaussian();
+        value as f32
+    };
+    (0..len).map(next).collect()
+}
+
 impl Wave {
     /// A minute of a healthy heart at rest.
     #[must_use]

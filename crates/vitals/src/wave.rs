@@ -1,4 +1,10 @@
 //! A pulse wave or an ECG, as it comes: its beats, and once a second its rate with how far that can be believed.
+//!
+//! The way of a sample: `contact` sees whether the sensor is on, `segment` makes of what has no gap a signal of the detector's rate,
+//! `ecg` or `ppg` finds beats, `quality` compares them, `judge` decides. Nothing is interpolated but gaps of 100 ms at most.
+//!
+//! Constants are of the publications that the modules name, or were chosen with made signals (`vitalwire_signals::made`) so that noise
+//! alone has no rate, and that a rate that is told is right. `vitalwire-bench beats` measures them.
 
 mod contact;
 mod ecg;
@@ -39,7 +45,7 @@ pub enum Signal {
 pub struct Second {
     /// Its end: UTC, microseconds since 1970.
     pub time_us: i64,
-    /// Beats a minute, over the last seconds; nothing while the signal is not good.
+    /// Beats a minute, over the last ten seconds, or fewer after a start; nothing while the signal is not good, nor in a pause of the heart.
     pub rate_per_min: Option<f32>,
     /// From 0 to 1: how alike the beats are to each other.
     pub quality: f32,
@@ -53,7 +59,8 @@ pub struct Second {
 /// What a step finds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Found {
-    /// A beat. It is told when it is certain, which is up to a second later.
+    /// A beat, also one of a signal that is not good. It is told when it is certain: of an ECG within a second, but for one that is found
+    /// when it is looked for again, and those of the first three seconds; of a pulse wave within two.
     Beat {
         /// When it was: UTC, microseconds since 1970.
         time_us: i64,
@@ -104,7 +111,7 @@ fn summit(before: f32, here: f32, behind: f32) -> f64 {
     if offset.is_finite() { offset.clamp(-0.5, 0.5) } else { 0.0 }
 }
 
-/// Watches one wave. It starts again by itself after a gap, a jump of the clock, or a change of the rate.
+/// Watches one wave, of 15 to 2,000 samples a second. It starts again by itself after a gap, a jump of the clock, or a change of the rate.
 #[derive(Clone, Debug)]
 pub struct WaveMonitor {
     kind: WaveKind,

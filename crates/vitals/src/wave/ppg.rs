@@ -1,7 +1,7 @@
 //! The beats of a pulse wave: multi-scale peak and trough detection (S. M. Bishop and A. Ercole, "Multi-scale peak and trough
-//! detection optimised for periodic and quasi-periodic neuroscience data", Acta Neurochir. Suppl. 126, 2018), sped up as P. H.
-//! Charlton et al. do it in MSPTDfast v2 (Computing in Cardiology 51, 2024): about 20 Hz, no scale that a heart is too slow for, and the
-//! peaks alone.
+//! detection optimised for periodic and quasi-periodic neuroscience data", Acta Neurochir. Suppl. 126, 2018), sped up as in
+//! MSPTDfast v2 (P. H. Charlton et al., Physiol. Meas. 46(3), 035002, 2025): about 20 Hz, and no scale that is for hearts of less than
+//! 30 beats a minute. Windows of ten seconds, one each second, so that what is new waits for no window's end; and the peaks alone.
 //!
 //! At a scale of k samples a peak is higher than the samples k before and k behind it. The scale with the most of them is about
 //! half the interval of the beats, and a beat is what is a peak at all scales up to it: the highest sample within it on either side.
