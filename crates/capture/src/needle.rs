@@ -114,6 +114,12 @@ impl Needles {
         self.add(NeedleKind::Name, format!("the name of the {of} {name}"), name.as_bytes());
     }
 
+    /// A patient's name, or notes. What is found of it is told without showing it.
+    pub fn patient(&mut self, stay: u64, text: &str) {
+        self.names += usize::from(!text.is_empty());
+        self.add(NeedleKind::Name, format!("what is known of the patient of stay {stay}"), text.as_bytes());
+    }
+
     /// The digits of a device's link id.
     pub fn link_id(&mut self, device: &str, digits: &[u8]) {
         self.links += 1;
@@ -201,7 +207,7 @@ impl Needles {
 /// What was searched for, for the report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Searched {
-    /// Names of devices and users.
+    /// Names of devices, users and patients, and notes.
     pub names: usize,
     /// Names that are so short that chance brings them: not searched at all.
     pub names_not_searched: usize,

@@ -39,6 +39,7 @@ impl Ward {
         let (identity, psk) = (value("identity: "), value("psk: "));
         let links = data.file("LINKS.txt", &format!("bed_07 {identity} {psk}\n"));
         std::fs::set_permissions(&links, std::fs::Permissions::from_mode(0o600)).unwrap();
+        data.must(&["patient", "set", "bed_07", "--name", "Ana Canaria", "--notes", "asthma since 1999"]);
         data.add_user("nurse", PASSWORD);
         let serve = Serve::start(&data.folder());
         Self { data, serve, keys, links, psk, identity }
@@ -73,7 +74,7 @@ impl Ward {
         assert!(stdout(&text).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&text));
         let json = self.verify(file, port, &["--json"]);
         assert_eq!(json.status.code(), text.status.code());
-        for secret in [self.psk.as_str(), PASSWORD] {
+        for secret in [self.psk.as_str(), PASSWORD, "Canaria", "asthma"] {
             assert!(!stdout(&text).contains(secret) && !stdout(&json).contains(secret));
         }
         let mut report: Value = serde_json::from_str(&stdout(&json)).unwrap();
@@ -179,10 +180,12 @@ fn mqtt_in_the_clear_shows_the_login_the_names_and_the_values() {
     let port = ward.serve.port("mqtt");
     let sniffer = Sniffer::start(&ward, port);
     let _fleet = ward.fleet(&["--protocol", "tls", "--links"], &ward.links, "600");
-    ward.subscribe(port, &[]);
+    ward.subscribe(port, &["-t", "vitalwire/#"]);
     let file = sniffer.stop();
     let (text, flows) = ward.report(&file, port);
     assert_eq!(text.status.code(), Some(1), "{}", stderr(&text));
+    // No topic has who wears the device.
+    assert!(!flows.iter().any(|flow| found(flow).contains("of the patient")), "{flows:?}");
     let flow = &flows[0];
     assert!(flow["protocol"] == "MQTT" && flow["mqtt_messages"].as_u64() >= Some(20), "{flow}");
     assert!(flow["reasons"].to_string().contains("\"password\""), "{flow}");

@@ -12,6 +12,7 @@ fn needles() -> Needles {
     needles.name("user", "nurse");
     needles.link_id("bed_07", b"00112233445566778899aabbccddeeff");
     needles.key("the pre-shared key of bed_07", &KEY);
+    needles.patient(3, "Ana Canaria");
     needles.password("the network password of bed_07", "hjb4xr11pvvb");
     needles
 }
@@ -45,6 +46,12 @@ fn a_key_is_found_in_every_spelling() {
         assert!(found[0].0 == NeedleKind::Key && found[0].1.starts_with("the pre-shared key of bed_07"));
     }
     assert_eq!(found(b"password=hjb4xr11pvvb")[0].1, "the network password of bed_07");
+}
+
+#[test]
+fn a_patient_is_found_and_not_shown() {
+    let found = found(b"{\"bed\":7,\"who\":\"Ana Canaria\"}");
+    assert_eq!(found, [(NeedleKind::Name, "what is known of the patient of stay 3".to_owned())]);
 }
 
 #[test]
@@ -116,7 +123,7 @@ fn short_names_are_not_found_by_chance_and_the_report_says_so() {
     let searched = &report.searched;
     assert_eq!(
         (searched.names, searched.names_not_searched, searched.names_searched_in_clear_only),
-        (6, 2, 2)
+        (7, 2, 2)
     );
     assert_eq!((searched.keys, searched.link_ids), (2, 1));
     assert!(searched.words.iter().any(|word| word == "Pulse_Signal"));

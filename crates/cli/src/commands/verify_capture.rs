@@ -25,9 +25,9 @@ Examples:
   vitalwire verify-capture everything.pcapng --port 9998 --port 8883
 
 Reads pcap and pcapng files; several are one capture in the order given. Looks
-for topics and the JSON of samples; with --data also for names of devices and
-users, link ids, and keys as they are, in hexadecimal digits and in Base64. It
-cannot look for passwords, of which only hashes are stored, nor for values.
+for topics and the JSON of samples; with --data also for names of devices,
+users and patients, link ids, and keys as they are, in hexadecimal digits and in
+Base64. It cannot look for passwords, of which only hashes are stored, nor for values.
 
 Exit status: 0 all was encrypted and nothing was found; 1 something was found,
 or not all of it is shown to be encrypted (unknown protocols, packets that are
@@ -105,8 +105,14 @@ fn write(out: &mut Output<'_>, as_json: bool, outcome: &Outcome<'_>) -> Result<(
 fn prepare(args: &VerifyCaptureArgs) -> anyhow::Result<Verifier> {
     let mut needles = Needles::general();
     if let Some(folder) = &args.data {
-        let directory = data::open(folder, args.master_key.as_deref())?.directory()?;
+        let registry = data::open(folder, args.master_key.as_deref())?;
+        let directory = registry.directory()?;
         add_names_and_keys(&mut needles, &directory);
+        for stay in registry.stays()? {
+            for text in stay.patient.iter().flat_map(|patient| [&patient.name, &patient.notes]) {
+                needles.patient(stay.id.number(), text);
+            }
+        }
         for (row, cause) in directory.broken.iter() {
             note!("vitalwire: the {row} is not searched for: {cause}");
         }
