@@ -84,6 +84,11 @@ const BRIDGE_US: i64 = 100_000;
 const MISSING_SHARE_MAX: f32 = 0.1;
 /// Times may differ by this from what was expected, and by two samples: a clock is not exact, and what is sent does not come at once.
 const JITTER_US: i64 = 100_000;
+/// A few slow samples at once come from devices that say no times: how they came tells when they were measured, and a network may hold
+/// them up by so much.
+const ALONE_JITTER_US: i64 = 500_000;
+const ALONE_INTERVAL_US_MIN: u32 = 20_000;
+const ALONE_SPAN_US_MAX: i64 = 500_000;
 const SECOND_US: i64 = 1_000_000;
 
 /// A beat in a signal, before its time is known.
@@ -162,7 +167,7 @@ impl WaveMonitor {
         if interval_us == 0 || samples.is_empty() {
             return;
         }
-        if !self.goes_on(first_us, interval_us) {
+        if !self.goes_on(first_us, interval_us, samples.len()) {
             self.start(first_us, interval_us);
         }
         for sample in samples {
@@ -171,9 +176,11 @@ impl WaveMonitor {
     }
 
     /// Whether samples of this time follow those before. Then the time that is expected comes nearer to theirs.
-    fn goes_on(&mut self, first_us: i64, interval_us: u32) -> bool {
+    fn goes_on(&mut self, first_us: i64, interval_us: u32, count: usize) -> bool {
         let off_us = first_us.saturating_sub(self.next_us);
-        let tolerance_us = JITTER_US.max(2 * i64::from(self.interval_us));
+        let span_us = i64::from(interval_us).saturating_mul(i64::try_from(count).unwrap_or(i64::MAX));
+        let alone = interval_us >= ALONE_INTERVAL_US_MIN && span_us < ALONE_SPAN_US_MAX;
+        let tolerance_us = if alone { ALONE_JITTER_US } else { JITTER_US.max(2 * i64::from(interval_us)) };
         let same_rate = interval_us.abs_diff(self.interval_us) <= self.interval_us / 100;
         if self.interval_us == 0 || !same_rate || !(-tolerance_us..=tolerance_us).contains(&off_us) {
             return false;

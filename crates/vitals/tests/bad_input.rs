@@ -149,6 +149,33 @@ fn late_batches_and_a_clock_that_is_not_exact_are_one_signal() {
     assert!(seconds[7..].iter().all(|second| second.rate_per_min.is_some()), "{seconds:?}");
 }
 
+/// The paper's devices send each sample by itself, and say no times: the gateway gathers what came in a tenth of a second.
+#[test]
+fn samples_that_come_when_the_network_lets_them_are_one_signal() {
+    let samples = pulse(20.0, 60.0);
+    let mut came_us = 0;
+    let arrivals: Vec<i64> = (0..samples.len() as i64)
+        .map(|number| {
+            let held_us = if number % 45 == 0 { 430_000 } else { number % 7 * 8_000 };
+            came_us = (number * 50_000 + held_us).max(came_us + 9_000);
+            came_us
+        })
+        .collect();
+    let mut watched = Watched::new(WaveKind::Ppg, 20.0);
+    let (mut start, mut seconds) = (0, Vec::new());
+    while start < samples.len() {
+        let turn = arrivals[start] / 100_000;
+        let len = arrivals[start..].iter().take_while(|came_us| **came_us / 100_000 == turn).count();
+        watched.next_us = START_US + arrivals[start + len - 1] - (len as i64 - 1) * 50_000;
+        watched.step(&samples[start..start + len]);
+        seconds.extend(watched.seconds());
+        start += len;
+    }
+    let rates: Vec<f32> = seconds[8..].iter().filter_map(|second| second.rate_per_min).collect();
+    assert_eq!(rates.len(), seconds.len() - 8, "{seconds:?}");
+    assert!(rates.iter().all(|rate| (rate - 72.0).abs() < 5.0), "{rates:?}");
+}
+
 #[test]
 fn it_begins_again_at_another_rate() {
     let mut watched = watched(20.0);
