@@ -117,7 +117,7 @@ impl Model {
         let is_due = lasting.since.is_some_and(|since| second - since >= delay) && over > 0.0;
         let is_high = extreme >= 0.0 && lasting.extreme_since.is_some_and(|since| second - since >= delay);
         if extreme <= -hysteresis {
-            self.lower();
+            self.lower(|alarm| alarm.condition == condition);
         }
         if is_due {
             self.raise(condition, if is_high { Priority::High } else { condition.priority() });
@@ -173,13 +173,13 @@ impl Model {
 
     fn acknowledge(&mut self, which: impl Fn(&Modelled) -> bool) {
         self.open.iter_mut().filter(|alarm| which(alarm)).for_each(|alarm| alarm.is_acknowledged = true);
-        self.lower();
+        self.lower(|_| true);
         self.close();
     }
 
     /// Acknowledged and no longer extreme: its own priority again.
-    fn lower(&mut self) {
-        for alarm in &mut self.open {
+    fn lower(&mut self, which: impl Fn(&Modelled) -> bool) {
+        for alarm in self.open.iter_mut().filter(|alarm| which(alarm)) {
             let lasting = self.lasting.get(&alarm.condition);
             let is_extreme = lasting.is_some_and(|lasting| lasting.extreme_since.is_some());
             if alarm.is_active && alarm.is_acknowledged && !is_extreme {
