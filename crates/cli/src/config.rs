@@ -20,6 +20,7 @@ pub(crate) use table::{Names, settings};
 pub(crate) use template::{lowercase, template, wrap};
 use vitalwire_access::{Networks, Origins, Proxies};
 use vitalwire_broker::BrokerLimits;
+use vitalwire_dashboard::{DashboardLimits, HostNames};
 use vitalwire_gateway::{JournalLimits, Limits, WebHookUrl};
 use vitalwire_vitals::alarm::Timing;
 
@@ -29,6 +30,9 @@ use crate::mqtt::MqttUrl;
 
 /// Name of the settings file in the data folder.
 pub(crate) const FILE_NAME: &str = "vitalwire.toml";
+
+/// Where people find the dashboard.
+pub(crate) const DASHBOARD_PORT: u16 = 8080;
 
 /// Every setting, read but not yet judged. A row of the table fills each field.
 #[derive(Debug, Clone)]
@@ -57,6 +61,9 @@ pub(crate) struct Values {
     web_hook_values: Option<bool>,
     web_hook_allowed_hosts: Option<Hosts>,
     web_hook_ca: Option<PathBuf>,
+    dashboard_listen: Option<Listen>,
+    dashboard_hosts: Option<HostNames>,
+    dashboard: DashboardLimits,
     limits: Limits,
     broker: BrokerLimits,
     journal: JournalLimits,
@@ -89,6 +96,9 @@ impl Default for Values {
             web_hook_values: None,
             web_hook_allowed_hosts: None,
             web_hook_ca: None,
+            dashboard_listen: None,
+            dashboard_hosts: None,
+            dashboard: DashboardLimits::default(),
             limits: Limits::default(),
             broker: BrokerLimits::default(),
             journal: JournalLimits::default(),
@@ -125,6 +135,7 @@ pub(crate) struct Settings {
     pub(crate) trust: TrustSettings,
     pub(crate) broker: BrokerSettings,
     pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) dashboard: Option<DashboardSettings>,
     /// Asked of devices on the secure link: milliseconds of values in a batch.
     pub(crate) batch_ms: Option<u32>,
     pub(crate) alarm_timing: Timing,
@@ -178,6 +189,16 @@ pub(crate) struct TlsSettings {
     pub(crate) address: SocketAddr,
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
+}
+
+/// The page for people.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct DashboardSettings {
+    pub(crate) address: SocketAddr,
+    /// No one asked for that address: when it is taken, the server runs without the page.
+    pub(crate) is_default: bool,
+    pub(crate) hosts: HostNames,
+    pub(crate) limits: DashboardLimits,
 }
 
 /// Why settings cannot be used.
@@ -368,6 +389,7 @@ impl Layers {
             devices: values.devices_listen,
             broker,
             metrics: values.metrics_listen.address(),
+            dashboard: dashboard(values.dashboard_listen, values.dashboard_hosts, values.dashboard),
             batch_ms: values.batch_ms,
             alarm_timing: values.alarm_timing,
             web_hooks,
@@ -390,6 +412,16 @@ fn file_path<const SHOWN: bool>(args: &SettingArgs<SHOWN>) -> Result<Option<Path
         Ok(false) => Ok(None),
         Err(source) => Err(ConfigError::Read { path: path.display().to_string(), source }),
     }
+}
+
+fn dashboard(
+    listen: Option<Listen>,
+    hosts: Option<HostNames>,
+    limits: DashboardLimits,
+) -> Option<DashboardSettings> {
+    let is_default = listen.is_none();
+    let address = listen.unwrap_or(Listen::At(loopback(DASHBOARD_PORT))).address()?;
+    Some(DashboardSettings { address, is_default, hosts: hosts.unwrap_or_default(), limits })
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -54,19 +54,23 @@ pub(crate) struct Plan {
     pub(crate) listen: Option<SocketAddr>,
     pub(crate) mqtt_listen: Option<SocketAddr>,
     pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) dashboard_listen: Option<SocketAddr>,
     /// `None`: a temporary folder.
     pub(crate) data: Option<PathBuf>,
     pub(crate) live: bool,
 }
 
-/// Runs the demonstration to its end.
+/// Runs the demonstration to its end. `ready` gets the link to the dashboard.
 ///
 /// # Errors
 /// When something cannot start, or the subscriber loses the broker.
-pub(crate) fn run(plan: &Plan) -> anyhow::Result<Report> {
+pub(crate) fn run(plan: &Plan, ready: impl FnOnce(&str) -> anyhow::Result<()>) -> anyhow::Result<Report> {
     limits::raise_open_files();
     let setup = Setup::prepare(plan)?;
-    let server = ServerThread::start(setup.server_config(plan)?)?;
+    let config = setup.server_config(plan)?;
+    let dashboard = Setup::dashboard_config(plan, &config);
+    let server = ServerThread::start(config, dashboard, plan.dashboard_listen.is_none(), setup::viewer()?)?;
+    ready(&server.link)?;
     let devices = setup.devices.clone();
     let observer = FleetObserver::new(&devices);
     let seen = devices.iter().map(|device| (device.id.clone(), speaks(device)));
@@ -128,6 +132,7 @@ fn show(
                 (Protocol::AesCbc, _) => "AES-CBC frames",
             }
         ),
+        link: server.link.clone(),
         addresses: format!("devices {}{mqtt}{metrics}", addresses.devices),
         command: setup.command(server),
         tally,

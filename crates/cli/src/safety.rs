@@ -30,6 +30,11 @@ pub(crate) enum Refusal {
          127.0.0.1 and let the collector fetch them there or through a reverse proxy"
     )]
     Metrics(SocketAddr),
+    #[error(
+        "the dashboard on {0} would send passwords and vital signs readable over the network. Keep --dashboard-listen on \
+         127.0.0.1 and put a TLS reverse proxy in front of it, with its name in --dashboard-hosts"
+    )]
+    Dashboard(SocketAddr),
     /// A password over plain MQTT to another machine.
     #[error(
         "{0} would send the broker's password and all vital signs readable over the network. Use mqtts://. For an \
@@ -53,6 +58,8 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<Refusal> {
     if let Some(address) = exposed(settings.metrics) {
         found.push(Refusal::Metrics(address));
     }
+    let dashboard = settings.dashboard.as_ref().map(|dashboard| dashboard.address);
+    found.extend(exposed(dashboard).map(Refusal::Dashboard));
     match &settings.broker {
         BrokerSettings::Embedded { plain, tls, websocket, .. } => {
             // With a network that is allowed, the broker turns away who is outside of it.
@@ -116,6 +123,7 @@ mod tests {
             trust: Default::default(),
             broker,
             metrics: None,
+            dashboard: None,
         }
     }
 

@@ -49,9 +49,13 @@ fn demo_without_terminal_ends_with_one_json_object() {
         local,
         "--metrics-listen",
         local,
+        "--dashboard-listen",
+        local,
     ]);
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     let text = stdout(&output);
+    let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    assert!(first["dashboard"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{first}");
     let report: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!((&report["devices"], &report["served"], &report["lost"]), (&4.into(), &4.into(), &0.into()));
     assert_eq!(report["sent"], 160);
@@ -281,6 +285,7 @@ fn unsafe_settings_are_refused_before_anything_listens() {
         ("--mqtt-listen", "0.0.0.0:0", "plain MQTT"),
         ("--mqtt-websocket-listen", "[::]:0", "WebSocket"),
         ("--metrics-listen", "0.0.0.0:0", "metrics"),
+        ("--dashboard-listen", "0.0.0.0:0", "dashboard"),
         ("--mqtt-url", "mqtt://gateway@192.0.2.1:1883", "mqtts://"),
     ] {
         let refused = run(&["serve", "--data", data.path(), flag, value]);

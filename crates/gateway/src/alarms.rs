@@ -128,7 +128,8 @@ impl AlarmList {
     }
 
     /// As it is published; nothing when it is taken away.
-    pub(crate) fn to_json(&self) -> String {
+    #[must_use]
+    pub fn to_json(&self) -> String {
         if self.is_withdrawn { String::new() } else { json::list(self) }
     }
 
@@ -143,7 +144,8 @@ const ALARM_TEXTS_BYTES: usize = 128;
 
 impl WardSummary {
     /// As it is published.
-    pub(crate) fn to_json(&self) -> String {
+    #[must_use]
+    pub fn to_json(&self) -> String {
         json::summary(self)
     }
 }

@@ -174,11 +174,11 @@ impl Server {
         stays::begin(&context).await;
         let (connections, services) = (TaskTracker::new(), TaskTracker::new());
         let surveillance = Surveillance::start(prepared, directory.clone(), Arc::clone(&context));
+        let handle = ServerHandle::new(Arc::clone(&context), addresses, Arc::clone(&logins));
         start_services(&services, &context, &directory, logins, (hook_jobs, config.journal.age_max));
         services.spawn(listener::run(devices, Arc::clone(&context), connections.clone()));
         metrics_listener.map(|listener| services.spawn(http::run(listener, Arc::clone(&context))));
         let stale_sessions = tokio::spawn(end_stale_sessions(directory, Arc::clone(&context.sessions)));
-        let handle = ServerHandle::new(Arc::clone(&context), addresses);
         Ok(Self { context, handle, connections, services, watch, stale_sessions, surveillance })
     }
 

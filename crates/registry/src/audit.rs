@@ -112,6 +112,8 @@ pub enum AuditKind {
     AlarmsPaused,
     /// A pause of alarms ended.
     AlarmsResumed,
+    /// A person looked at what a device measures.
+    PatientSeen,
 }
 
 impl AuditKind {
@@ -154,6 +156,7 @@ impl AuditKind {
             Self::AlarmClosed => "alarm-closed",
             Self::AlarmsPaused => "alarms-paused",
             Self::AlarmsResumed => "alarms-resumed",
+            Self::PatientSeen => "patient-seen",
         }
     }
 }

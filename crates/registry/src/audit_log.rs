@@ -92,6 +92,19 @@ impl Registry {
         })
     }
 
+    /// Records that a user looked at what these devices measure, each with a record of its own. The detail says how.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record_looks(&self, user: &str, devices: &[DeviceId], detail: &str) -> Result<()> {
+        let detail = format!("by {user}, {detail}");
+        self.append_only(|change| {
+            devices
+                .iter()
+                .try_for_each(|device| change.record(AuditKind::PatientSeen, device.as_str(), &detail))
+        })
+    }
+
     /// Records the counts whose minute is over. A server calls this now and then, so that counts do not wait for the next
     /// login.
     ///

@@ -20,7 +20,9 @@ Examples:
 
 Everything is real but the patients: devices encrypt and send over TCP, the
 gateway identifies and decrypts them, the broker hands each value to an MQTT
-client that counts. With --json or without a terminal the last line is
+client that counts, and a dashboard shows them in a browser, by a link that
+logs in once. With --json or without a terminal the first line printed is
+  {\"dashboard\":\"http://…\"} with that link, and the last line
   {\"devices\":…,\"served\":…,\"sent\":…,\"acknowledged\":…,\"delivered\":…,
    \"lost\":…,\"connect_ms\":{\"p50\":…,\"p99\":…},\"latency_ms\":{…},
    \"alarms\":{\"temperature-high\":1}}
@@ -61,6 +63,9 @@ pub(crate) struct DemoArgs {
     /// Where metrics are served, this machine only [default: 127.0.0.1:9090 if free, else any port]
     #[arg(long, value_name = "ADDR")]
     metrics_listen: Option<SocketAddr>,
+    /// Where the dashboard is, this machine only [default: 127.0.0.1:8080 if free, else any port]
+    #[arg(long, value_name = "ADDR")]
+    dashboard_listen: Option<SocketAddr>,
     /// Keep everything in this data folder [default: a temporary one, removed at the end]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -90,6 +95,7 @@ impl DemoArgs {
             listen: self.listen,
             mqtt_listen: self.mqtt_listen,
             metrics_listen: self.metrics_listen,
+            dashboard_listen: self.dashboard_listen,
             data: self.data.clone(),
             live: self.is_live(),
         })
@@ -101,8 +107,16 @@ impl DemoArgs {
 /// # Errors
 /// When something cannot start.
 pub(crate) fn run(args: &DemoArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
-    let report = demo::run(&args.plan()?)?;
-    if args.is_live() {
+    let is_live = args.is_live();
+    let report = demo::run(&args.plan()?, |link| {
+        // The live view shows it.
+        if !is_live {
+            even_if_closed(writeln!(out, "{}", serde_json::json!({ "dashboard": link })))?;
+            even_if_closed(out.flush())?;
+        }
+        Ok(())
+    })?;
+    if is_live {
         even_if_closed(writeln!(out, "{}", report.for_people()))?;
     } else {
         even_if_closed(writeln!(out, "{}", serde_json::to_string(&report)?))?;

@@ -10,11 +10,14 @@ use anyhow::{Context, bail};
 use clap::Args;
 use secrecy::ExposeSecret as _;
 use vitalwire_broker::{BrokerConfig, TlsIdentity};
-use vitalwire_gateway::{Addresses, BrokerChoice, ExternalBroker, Server, ServerConfig, WebHookConfig};
+use vitalwire_dashboard::{Dashboard, DashboardConfig, DashboardError};
+use vitalwire_gateway::{
+    Addresses, BrokerChoice, ExternalBroker, Server, ServerConfig, ServerHandle, WebHookConfig,
+};
 use vitalwire_registry::master_key_path;
 
 use crate::args::LogFormat;
-use crate::config::{BrokerSettings, Layers, SettingArgs, Settings, WebHookSettings};
+use crate::config::{BrokerSettings, DashboardSettings, Layers, SettingArgs, Settings, WebHookSettings};
 use crate::listen::is_loopback;
 use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::signals::Signals;
@@ -49,7 +52,7 @@ pub(crate) struct ServeArgs {
 /// # Errors
 /// When settings are wrong or unsafe, or something cannot start.
 pub(crate) fn run(args: &ServeArgs, log_format: LogFormat, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
-    let settings = Layers::load(&args.settings)?.resolve(data::own_certificate)?;
+    let mut settings = Layers::load(&args.settings)?.resolve(data::own_certificate)?;
     refuse_unsafe(&settings)?;
     if !data::has_registry(&settings.data)? {
         // Says what to do better than the missing master key would.
@@ -58,12 +61,14 @@ pub(crate) fn run(args: &ServeArgs, log_format: LogFormat, out: &mut Output<'_>)
     limits::raise_open_files();
     let shown = settings.data.clone();
     let stop_patience = settings.limits.stop_timeout + STOP_PATIENCE;
+    let page = settings.dashboard.take();
     let config = server_config(settings)?;
+    let page = page.map(|settings| Page::new(settings, &config));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let ended = runtime.block_on(serve(config, &shown, stop_patience, log_format, out));
+    let ended = runtime.block_on(serve(config, page, &shown, stop_patience, log_format, out));
     // A password check may still be running on a blocking thread; no one waits for its answer.
     runtime.shutdown_background();
     ended
@@ -133,8 +138,42 @@ pub(crate) fn web_hooks(settings: WebHookSettings) -> anyhow::Result<WebHookConf
     Ok(WebHookConfig { urls, secret, tells_values, allowed_hosts, ca })
 }
 
+/// A dashboard that is to be started.
+struct Page {
+    config: DashboardConfig,
+    is_default: bool,
+}
+
+impl Page {
+    fn new(settings: DashboardSettings, server: &ServerConfig) -> Self {
+        let DashboardSettings { address, is_default, hosts, limits } = settings;
+        let (data, master_key) = (server.data.clone(), server.master_key.clone());
+        Self { config: DashboardConfig { data, master_key, listen: address, hosts, limits }, is_default }
+    }
+
+    /// Starts it; nothing when no one asked for its address and that is taken.
+    async fn start(self, server: ServerHandle) -> Result<Option<Dashboard>, DashboardError> {
+        match Dashboard::start(self.config, server).await {
+            // Patients are served all the same.
+            Err(DashboardError::Bind { address, cause }) if self.is_default => {
+                tracing::warn!(%address, %cause, "no dashboard: choose another address by --dashboard-listen, or `off`");
+                Ok(None)
+            }
+            started => started.map(Some),
+        }
+    }
+}
+
+async fn start_page(page: Option<Page>, server: &Server) -> Result<Option<Dashboard>, DashboardError> {
+    match page {
+        Some(page) => page.start(server.handle()).await,
+        None => Ok(None),
+    }
+}
+
 async fn serve(
     config: ServerConfig,
+    page: Option<Page>,
     data: &Path,
     stop_patience: Duration,
     log_format: LogFormat,
@@ -147,9 +186,16 @@ async fn serve(
         started = Server::start(config) => started?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),
     };
-    let addresses = server.handle().addresses();
-    supervisor.ready(&listening(&addresses));
-    if let Err(error) = even_if_closed(announce(&addresses, data, log_format, out)) {
+    let dashboard = match start_page(page, &server).await {
+        Ok(dashboard) => dashboard,
+        Err(error) => {
+            server.stop().await;
+            return Err(error.into());
+        }
+    };
+    let named = named(&server.handle().addresses(), dashboard.as_ref().map(Dashboard::address));
+    supervisor.ready(&listening(&named));
+    if let Err(error) = even_if_closed(announce(&named, data, log_format, out)) {
         // Devices are served all the same.
         tracing::warn!(%error, "the line `listening …` could not be written");
     }
@@ -159,8 +205,14 @@ async fn serve(
     }
     supervisor.stopping();
     tracing::info!("stopping");
+    let stop = async {
+        if let Some(dashboard) = dashboard {
+            dashboard.stop().await;
+        }
+        server.stop().await;
+    };
     tokio::select! {
-        stopped = tokio::time::timeout(stop_patience, server.stop()) => {
+        stopped = tokio::time::timeout(stop_patience, stop) => {
             if stopped.is_err() {
                 tracing::error!("stopped before everything was handed on");
             }
@@ -175,16 +227,15 @@ async fn serve(
 
 /// Says what listens where: a line for scripts on standard output, and lines for people on standard error.
 fn announce(
-    addresses: &Addresses,
+    named: &[(&'static str, SocketAddr)],
     data: &Path,
     log_format: LogFormat,
     out: &mut Output<'_>,
 ) -> Result<(), OutputError> {
-    let named = named(addresses);
     match log_format {
         LogFormat::Text => {
             note!("vitalwire {} is ready, data in {}", env!("CARGO_PKG_VERSION"), data.display());
-            for (name, address) in &named {
+            for (name, address) in named {
                 note!("  {name:15} {}", meaning(name, *address));
             }
             note!("  Ctrl-C stops it.");
@@ -197,22 +248,23 @@ fn announce(
             writeln!(out, "{}", serde_json::json!({ "listening": addresses }))?;
         }
     }
-    writeln!(out, "{}", listening(addresses))?;
+    writeln!(out, "{}", listening(named))?;
     out.flush()
 }
 
-fn listening(addresses: &Addresses) -> String {
-    let words = named(addresses).into_iter().map(|(name, address)| format!(" {name}={address}"));
+fn listening(named: &[(&'static str, SocketAddr)]) -> String {
+    let words = named.iter().map(|(name, address)| format!(" {name}={address}"));
     "listening".to_owned() + &words.collect::<String>()
 }
 
-fn named(addresses: &Addresses) -> Vec<(&'static str, SocketAddr)> {
+fn named(addresses: &Addresses, dashboard: Option<SocketAddr>) -> Vec<(&'static str, SocketAddr)> {
     let all = [
         ("devices", Some(addresses.devices)),
         ("mqtt", addresses.mqtt),
         ("mqtt_tls", addresses.mqtt_tls),
         ("mqtt_websocket", addresses.mqtt_websocket),
         ("metrics", addresses.metrics),
+        ("dashboard", dashboard),
     ];
     all.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()
 }
@@ -223,6 +275,7 @@ fn meaning(name: &str, address: SocketAddr) -> String {
         "mqtt" if is_loopback(address.ip()) => format!("mqtt://{address}, this machine only"),
         "mqtt" => format!("mqtt://{address}, this machine and the networks of --allow-plain-mqtt"),
         "mqtt_tls" => format!("mqtts://{address}"),
+        "dashboard" => format!("http://{address}/, this machine only"),
         "mqtt_websocket" => format!("ws://{address}/mqtt, this machine only"),
         _ => format!("http://{address}/metrics, /healthz, /readyz"),
     }
@@ -242,6 +295,6 @@ mod tests {
             mqtt_websocket: None,
             metrics: None,
         };
-        assert_eq!(named(&addresses), [("devices", address), ("mqtt", address)]);
+        assert_eq!(named(&addresses, None), [("devices", address), ("mqtt", address)]);
     }
 }

@@ -2,6 +2,7 @@
 //! vitalwire.toml all come from here. A new setting is a field and a row.
 
 mod alarms;
+mod dashboard;
 mod devices;
 mod journal;
 mod mqtt;
@@ -33,5 +34,6 @@ pub(crate) fn settings() -> impl Iterator<Item = (&'static Setting, &'static Nam
 
 /// Sections stay together: the file is written in this order.
 fn rows() -> impl Iterator<Item = &'static Setting> {
-    devices::SETTINGS.iter().chain(mqtt::SETTINGS).chain(alarms::SETTINGS).chain(journal::SETTINGS)
+    let before = devices::SETTINGS.iter().chain(mqtt::SETTINGS).chain(alarms::SETTINGS);
+    before.chain(dashboard::SETTINGS).chain(journal::SETTINGS)
 }

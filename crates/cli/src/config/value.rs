@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitalwire_access::{Networks, Origins, Proxies};
+use vitalwire_dashboard::HostNames;
 use vitalwire_gateway::{WebHookUrl, WebHookUrlError};
 
 use super::Values;
@@ -259,6 +260,19 @@ impl Value for bool {
 
     fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
         text.parse().map_err(|_| "want true or false".to_owned())
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl Value for HostNames {
+    const IS_TEXT: bool = true;
+    const IS_LIST: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        text.parse().map_err(|_| "want names with commas between them, each as HOST or HOST:PORT".to_owned())
     }
 
     fn show(&self, _: Unit) -> Option<String> {

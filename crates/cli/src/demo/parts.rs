@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tokio_util::sync::CancellationToken;
-use vitalwire_gateway::{Addresses, Server, ServerConfig, ServerHandle};
+use vitalwire_access::UserName;
+use vitalwire_dashboard::{Dashboard, DashboardConfig, DashboardError};
+use vitalwire_gateway::{Addresses, Server, ServerConfig};
 use vitalwire_simulator::fleet::{FleetConfig, FleetObserver, FleetReport, run_fleet};
 
 use crate::signals::asked_to_stop;
@@ -26,19 +29,30 @@ pub(super) fn join<T>(thread: JoinHandle<anyhow::Result<T>>, name: &str) -> anyh
     thread.join().map_err(|_| anyhow!("the {name} thread failed; this is a bug, please report it"))?
 }
 
-/// A running server.
+/// How long the link to the dashboard can be used: as long as someone may let a demonstration run.
+const LINK_LASTS: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// A running server, with its dashboard.
 pub(crate) struct ServerThread {
     pub(crate) addresses: Addresses,
+    /// Opens the dashboard, once.
+    pub(crate) link: String,
     stop: CancellationToken,
     thread: JoinHandle<anyhow::Result<()>>,
 }
 
 impl ServerThread {
-    /// Starts it; when this returns, devices and readers can connect.
+    /// Starts it; when this returns, devices and readers can connect. The link logs in as `viewer`. When
+    /// the dashboard's address is taken after all, it may move to another port.
     ///
     /// # Errors
     /// When it cannot start.
-    pub(crate) fn start(config: ServerConfig) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        config: ServerConfig,
+        dashboard: DashboardConfig,
+        may_move: bool,
+        viewer: UserName,
+    ) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let halt = stop.clone();
         // One message: addresses or the reason why there are none.
@@ -46,11 +60,13 @@ impl ServerThread {
         let thread = spawn("server", move || {
             let runtime = runtime()?;
             runtime.block_on(async {
-                match Server::start(config).await {
-                    Ok(server) => {
+                match start(config, dashboard, may_move).await {
+                    Ok((server, dashboard)) => {
+                        let link = dashboard.login_link(viewer, LINK_LASTS).await;
                         // No one waits any more only when the demonstration has ended.
-                        let _ = ready.send(Ok(server.handle()));
+                        let _ = ready.send(Ok((server.handle().addresses(), link)));
                         halt.cancelled().await;
+                        dashboard.stop().await;
                         server.stop().await;
                     }
                     Err(error) => {
@@ -61,8 +77,8 @@ impl ServerThread {
             runtime.shutdown_background();
             Ok(())
         })?;
-        let handle: ServerHandle = wait.recv().context("the server ended before it was ready")??;
-        Ok(Self { addresses: handle.addresses(), stop, thread })
+        let (addresses, link) = wait.recv().context("the server ended before it was ready")??;
+        Ok(Self { addresses, link, stop, thread })
     }
 
     /// Stops it in order.
@@ -72,6 +88,27 @@ impl ServerThread {
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         join(self.thread, "server")
+    }
+}
+
+async fn start(
+    config: ServerConfig,
+    dashboard: DashboardConfig,
+    may_move: bool,
+) -> anyhow::Result<(Server, Dashboard)> {
+    let server = Server::start(config).await?;
+    let mut elsewhere = dashboard.clone();
+    elsewhere.listen.set_port(0);
+    let mut started = Dashboard::start(dashboard, server.handle()).await;
+    if may_move && matches!(started, Err(DashboardError::Bind { .. })) {
+        started = Dashboard::start(elsewhere, server.handle()).await;
+    }
+    match started {
+        Ok(dashboard) => Ok((server, dashboard)),
+        Err(error) => {
+            server.stop().await;
+            Err(error.into())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use vitalwire_access::{DeviceId, Proxies, Role, Scope, UserName};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
+use vitalwire_dashboard::{DashboardConfig, DashboardLimits, HostNames};
 use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, ServerConfig};
 use vitalwire_protocol::{CbcSecret, Variant};
 use vitalwire_registry::{DeviceKey, MasterKey, Protocol, Registry, RegistryError, master_key_path};
@@ -14,6 +15,7 @@ use vitalwire_simulator::fleet::{FleetDevice, Link};
 
 use super::Plan;
 use super::parts::ServerThread;
+use crate::config::DASHBOARD_PORT;
 use crate::listen::is_loopback;
 use crate::mqtt::MqttUrl;
 use crate::output::note;
@@ -21,6 +23,8 @@ use crate::safety::Refusal;
 use crate::{data, secrets};
 
 const USER: &str = "demo";
+/// Whom the link to the dashboard logs in: may also acknowledge alarms.
+const VIEWER: &str = "demo-nurse";
 /// Five seconds of 1,000 devices at 20 Hz; more is dropped, and the report says so.
 const QUEUED_MESSAGES_MAX: usize = 800_000;
 const QUEUED_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -59,11 +63,9 @@ impl Setup {
         let registry = open_or_create(&data, &master_key)?;
         let devices = enrol(&registry, plan)?;
         let password = secrets::generate_password();
-        let user: UserName = USER.parse()?;
-        match registry.add_user(&user, Role::Reader { devices: Scope::All }, &password) {
-            Err(RegistryError::UserExists(_)) => registry.set_password(&user, &password)?,
-            added => added?,
-        }
+        add_user(&registry, &USER.parse()?, Role::Reader { devices: Scope::All }, &password)?;
+        // No one knows this one: there is the link.
+        add_user(&registry, &viewer()?, Role::Admin, &secrets::generate_password())?;
         Ok(Self { devices, password, data, master_key, _temporary: temporary })
     }
 
@@ -103,6 +105,17 @@ impl Setup {
         })
     }
 
+    /// The dashboard's configuration, beside that server.
+    pub(crate) fn dashboard_config(plan: &Plan, server: &ServerConfig) -> DashboardConfig {
+        DashboardConfig {
+            data: server.data.clone(),
+            master_key: server.master_key.clone(),
+            listen: choose(plan.dashboard_listen, DASHBOARD_PORT, "the dashboard"),
+            hosts: HostNames::default(),
+            limits: DashboardLimits::default(),
+        }
+    }
+
     /// How to log in to the running server's broker.
     ///
     /// # Errors
@@ -129,6 +142,19 @@ impl Setup {
             )
         })
     }
+}
+
+/// Whom the link to the dashboard logs in.
+pub(super) fn viewer() -> anyhow::Result<UserName> {
+    Ok(VIEWER.parse()?)
+}
+
+fn add_user(registry: &Registry, user: &UserName, role: Role, password: &SecretString) -> anyhow::Result<()> {
+    match registry.add_user(user, role, password) {
+        Err(RegistryError::UserExists(_)) => registry.set_password(user, password)?,
+        added => added?,
+    }
+    Ok(())
 }
 
 /// Everything runs on one machine here, and the one subscriber is ours: when the processor is busy elsewhere for some

@@ -35,6 +35,8 @@ const FRAME_COLOUR: Color = Color::DarkGray;
 pub(crate) struct Scene<'a> {
     /// What runs, for the first line.
     pub(crate) title: String,
+    /// The dashboard, with a token that logs in.
+    pub(crate) link: String,
     /// Who listens where, for the second.
     pub(crate) addresses: String,
     /// The command that shows the same in another terminal.
@@ -125,14 +127,14 @@ fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>, looking: &mut Looking) {
     let with_detail = area.height >= LINES_FOR_DETAIL;
     let command_text = shell_lines(&scene.command, usize::from(area.width));
     let command_lines = u16::try_from(command_text.len()).unwrap_or(u16::MAX);
-    let fixed = 2 + 1 + command_lines + 1 + 1;
+    let fixed = 2 + LINK_LINES + 1 + command_lines + 1 + 1;
     let room = area.height.saturating_sub(fixed + if with_detail { 14 } else { 0 });
     let list_height = rows::height(devices, room);
     let lines = [
         Constraint::Length(2),
         if with_detail { Constraint::Length(list_height) } else { Constraint::Min(3) },
         if with_detail { Constraint::Min(0) } else { Constraint::Length(0) },
-        Constraint::Length(1 + command_lines),
+        Constraint::Length(LINK_LINES + 1 + command_lines),
         Constraint::Length(1),
         Constraint::Length(1),
     ];
@@ -150,7 +152,7 @@ fn draw(frame: &mut Frame<'_>, scene: &Scene<'_>, looking: &mut Looking) {
     if let Some(detail) = snapshot.detail.as_ref().filter(|_| with_detail) {
         detail::draw(frame, bottom, detail, snapshot.now);
     }
-    draw_command(frame, command, &command_text);
+    draw_ways(frame, command, &scene.link, &command_text);
     let lost = looking.due(sent).saturating_sub(snapshot.delivered);
     frame.render_widget(totals_line(sent, lost, &snapshot), totals);
     frame.render_widget(keys_line(), keys);
@@ -190,8 +192,17 @@ fn shell_lines(command: &str, width: usize) -> Vec<String> {
 
 const CONTINUATION: &str = " \\";
 
-fn draw_command(frame: &mut Frame<'_>, area: Rect, command: &[String]) {
-    let mut lines = vec![Line::from(" watch it yourself, in another terminal:".fg(FRAME_COLOUR))];
+/// The link is a line of its own, so that terminals find all of it.
+const LINK_LINES: u16 = 1;
+
+fn draw_ways(frame: &mut Frame<'_>, area: Rect, link: &str, command: &[String]) {
+    let mut lines = vec![
+        Line::from(
+            " open the dashboard in a browser (the link logs in once), or watch in another terminal:"
+                .fg(FRAME_COLOUR),
+        ),
+        Line::from(link.bold().fg(Color::White)),
+    ];
     lines.extend(command.iter().map(|line| Line::from(line.as_str().bold().fg(Color::White))));
     frame.render_widget(Text::from(lines), area);
 }

@@ -42,6 +42,7 @@ fn screen(tally: &Mutex<Tally>, width: u16, height: u16, looking: &mut Looking) 
 fn backend(tally: &Mutex<Tally>, width: u16, height: u16, looking: &mut Looking) -> TestBackend {
     let scene = Scene {
         title: "demo".into(),
+        link: "http://127.0.0.1:8080/#link=4dUpgJuemfNe3AzHxWMC1XG87m6OdeWZ-ae0BULgmC4".into(),
         addresses: "devices 127.0.0.1:9998".into(),
         command: "mosquitto_sub -h 127.0.0.1 -p 1883 -u demo -P secret -t 'Pico/#' -v".into(),
         tally,
@@ -54,6 +55,16 @@ fn backend(tally: &Mutex<Tally>, width: u16, height: u16, looking: &mut Looking)
 
 fn looking() -> Looking {
     Looking { selected: 0, first: 0, started: Instant::now(), sent_before: VecDeque::new() }
+}
+
+#[test]
+fn the_link_to_the_dashboard_is_whole_in_a_line_of_its_own() {
+    for (width, height) in [(140, 42), (80, 24)] {
+        let shown = drawn(&tally(5), width, height, &mut looking());
+        let line = shown.lines().find(|line| line.contains("#link=")).unwrap();
+        let link = line.trim_matches(['"', ' ']);
+        assert_eq!(link, "http://127.0.0.1:8080/#link=4dUpgJuemfNe3AzHxWMC1XG87m6OdeWZ-ae0BULgmC4");
+    }
 }
 
 #[test]

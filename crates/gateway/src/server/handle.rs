@@ -1,10 +1,11 @@
 //! What a running server can be asked, by others in this process: the command line's demonstration, tests, and
-//! later the dashboard.
+//! the dashboard.
 
 use std::sync::Arc;
 
 use vitalwire_access::DeviceId;
 use vitalwire_journal::Health;
+use vitalwire_registry::Logins;
 
 use crate::alarms::{AlarmError, Alarms, Silence, WhichAlarms};
 use crate::context::Context;
@@ -18,6 +19,7 @@ use crate::server::addresses::Addresses;
 pub struct ServerHandle {
     context: Arc<Context>,
     addresses: Addresses,
+    logins: Arc<Logins>,
 }
 
 /// A device that is enrolled.
@@ -43,14 +45,20 @@ pub struct ServerHealth {
 }
 
 impl ServerHandle {
-    pub(super) fn new(context: Arc<Context>, addresses: Addresses) -> Self {
-        Self { context, addresses }
+    pub(super) fn new(context: Arc<Context>, addresses: Addresses, logins: Arc<Logins>) -> Self {
+        Self { context, addresses, logins }
     }
 
     /// Where the server listens; with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// Where people log in with a name and a password, whatever the way: limits and record are shared.
+    #[must_use]
+    pub fn logins(&self) -> Arc<Logins> {
+        Arc::clone(&self.logins)
     }
 
     /// All enrolled devices, by name.

@@ -72,6 +72,7 @@ pub(super) fn open_files() -> Finding {
 pub(super) fn ports(settings: &Settings) -> Vec<Finding> {
     let mut wanted = vec![("devices", settings.devices)];
     wanted.extend(settings.metrics.map(|address| ("metrics", address)));
+    wanted.extend(settings.dashboard.as_ref().map(|dashboard| ("the dashboard", dashboard.address)));
     if let BrokerSettings::Embedded { plain, tls, websocket, .. } = &settings.broker {
         wanted.extend(plain.map(|address| ("MQTT", address)));
         wanted.extend(tls.as_ref().map(|tls| ("MQTT TLS", tls.address)));

@@ -1,0 +1,182 @@
+//! What all requests share, and who makes one.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use vitalwire_access::DeviceId;
+use vitalwire_gateway::ServerHandle;
+use vitalwire_registry::{Logins, User};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::guard::Hosts;
+use crate::hub::Hub;
+use crate::limits::DashboardLimits;
+use crate::people::People;
+use crate::session::{Sessions, StoreError, Token};
+use crate::time::now_ms;
+
+/// A look is on record once an hour.
+const HOUR_MS: i64 = 3_600_000;
+
+pub(crate) struct App {
+    pub(crate) server: ServerHandle,
+    pub(crate) logins: Arc<Logins>,
+    pub(crate) sessions: Arc<AsyncMutex<Sessions>>,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) people: People,
+    pub(crate) looks: Looks,
+    pub(crate) hosts: Hosts,
+    /// Browsers send a cookie to every port of a machine: each dashboard there has one of its own.
+    pub(crate) cookie: String,
+    pub(crate) limits: DashboardLimits,
+    pub(crate) histories: Semaphore,
+    pub(crate) live: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Who asks.
+pub(crate) struct Person {
+    pub(crate) user: Arc<User>,
+    pub(crate) token: Token,
+    pub(crate) peer: SocketAddr,
+}
+
+/// The other end of the connection that a request came by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+impl FromRequestParts<Arc<App>> for Person {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let token = app.token(&parts.headers).ok_or(Failure::LoggedOut)?;
+        let peer = peer(parts);
+        let user = app.user(&token).await.ok_or(Failure::LoggedOut)?;
+        Ok(Self { user, token, peer })
+    }
+}
+
+/// Where a request came from.
+pub(crate) fn peer(parts: &Parts) -> SocketAddr {
+    let unknown = Peer(([0, 0, 0, 0], 0).into());
+    parts.extensions.get().copied().unwrap_or(unknown).0
+}
+
+impl App {
+    /// The session's id that a browser sent.
+    pub(crate) fn token(&self, headers: &HeaderMap) -> Option<Token> {
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs =
+            cookies.flat_map(|cookies| cookies.split(';')).filter_map(|one| one.trim().split_once('='));
+        pairs.find(|(name, _)| *name == self.cookie).map(|(_, value)| Zeroizing::new(value.to_owned()))
+    }
+
+    /// Whose session it is now; that is a use of it.
+    pub(crate) async fn user(&self, token: &Token) -> Option<Arc<User>> {
+        let mut sessions = self.sessions.lock().await;
+        sessions.find(token, now_ms(), |name| self.logins.user(name.as_str()))
+    }
+
+    /// Changes sessions, on the disk too.
+    pub(crate) async fn change_sessions<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Sessions) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut sessions = Arc::clone(&self.sessions).lock_owned().await;
+        let changed = tokio::task::spawn_blocking(move || change(&mut sessions)).await;
+        changed.expect("what changes sessions does not panic").map_err(|error| {
+            tracing::error!(%error, "a session could not be written");
+            Failure::NotWritten
+        })
+    }
+
+    /// A device that this person sees, by its name.
+    pub(crate) fn device(&self, person: &Person, name: &str) -> Result<DeviceId, Failure> {
+        let device = name.parse::<DeviceId>().ok().filter(|device| person.user.role.sees(device));
+        let known = device.filter(|device| self.hub.look(|ward| ward.device(device).is_some()));
+        known.ok_or(Failure::UnknownDevice)
+    }
+
+    /// Puts on record that a person looks at these devices: once a session, device and hour. A full disk keeps no one from looking
+    /// at a patient; what could not be written is tried again at the next look.
+    pub(crate) async fn look(&self, person: &Person, devices: Vec<(u16, DeviceId)>) {
+        let fresh = self.looks.fresh(&person.token, devices, now_ms());
+        if fresh.is_empty() {
+            return;
+        }
+        let (numbers, devices): (Vec<u16>, Vec<DeviceId>) = fresh.into_iter().unzip();
+        let detail = format!("in the dashboard, from {}", person.peer.ip());
+        if let Err(error) = self.people.record_looks(person.user.name.to_string(), devices, detail).await {
+            tracing::error!(%error, user = %person.user.name, "a look at patients could not be recorded");
+            self.looks.forget(&person.token, &numbers);
+        }
+    }
+
+    /// The devices that a person sees, with their numbers.
+    pub(crate) fn seen_by(&self, person: &Person) -> Vec<(u16, DeviceId)> {
+        let sees = |(id, device): (&DeviceId, &crate::api::Device)| {
+            person.user.role.sees(id).then(|| (device.n, id.clone()))
+        };
+        self.hub.look(|ward| ward.devices().filter_map(sees).collect())
+    }
+}
+
+/// The looks of this hour that are on record.
+#[derive(Default)]
+pub(crate) struct Looks(Mutex<OfHour>);
+
+#[derive(Default)]
+struct OfHour {
+    hour: i64,
+    seen: BTreeSet<(String, u16)>,
+}
+
+impl Looks {
+    /// Those that are not on record yet; from now on they are.
+    fn fresh(&self, token: &Token, devices: Vec<(u16, DeviceId)>, now_ms: i64) -> Vec<(u16, DeviceId)> {
+        let mut of_hour = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let hour = now_ms.div_euclid(HOUR_MS);
+        if of_hour.hour != hour {
+            *of_hour = OfHour { hour, seen: BTreeSet::new() };
+        }
+        let key = key_of(token);
+        devices.into_iter().filter(|(n, _)| of_hour.seen.insert((key.clone(), *n))).collect()
+    }
+
+    fn forget(&self, token: &Token, numbers: &[u16]) {
+        let mut of_hour = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key_of(token);
+        of_hour.seen.retain(|(of, n)| *of != key || !numbers.contains(n));
+    }
+}
+
+/// The first characters tell sessions apart, and open none.
+fn key_of(token: &Token) -> String {
+    token.chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_new_once_a_session_device_and_hour() {
+        let looks = Looks::default();
+        let devices = || vec![(0, "a".parse().unwrap()), (1, "b".parse().unwrap())];
+        let [one, other] = ["first session", "second one"].map(|text| Zeroizing::new(text.to_owned()));
+        assert_eq!(looks.fresh(&one, devices(), 0).len(), 2);
+        assert!(looks.fresh(&one, devices(), HOUR_MS - 1).is_empty());
+        assert_eq!(looks.fresh(&other, devices(), 0).len(), 2);
+        looks.forget(&one, &[1]);
+        assert_eq!(looks.fresh(&one, devices(), 0), devices()[1..]);
+        assert_eq!(looks.fresh(&one, devices(), HOUR_MS).len(), 2);
+    }
+}

@@ -1,0 +1,98 @@
+//! Why a request is not answered as it wants, as status and text for people.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use vitalwire_access::UserName;
+use vitalwire_gateway::{AlarmError, HistoryError};
+use vitalwire_registry::LoginRefusal;
+
+use crate::guard::Refusal;
+use crate::limits::BODY_BYTES_MAX;
+
+/// See the module.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("no one is logged in, or the session has ended; log in")]
+    LoggedOut,
+    #[error(transparent)]
+    Login(#[from] LoginRefusal),
+    #[error("this link was used, or is too old; log in with name and password")]
+    Link,
+    #[error("`{0}` may look and change nothing; ask an admin")]
+    MayNot(UserName),
+    #[error("no device of this name is enrolled, or it is none of yours")]
+    UnknownDevice,
+    #[error("there is nothing at this address; the dashboard is at /")]
+    NotFound,
+    #[error("the body must be JSON, with Content-Type: application/json")]
+    NoJson,
+    #[error("{0}")]
+    Malformed(String),
+    #[error("a body has at most {BODY_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("the body did not come in time; try again")]
+    TooSlow,
+    #[error("the answer takes too long; ask for less, or later")]
+    Busy,
+    #[error("`{0}` has as many live connections as a user may have; close another tab")]
+    TooManyLive(UserName),
+    #[error("this address answers a WebSocket alone")]
+    NoWebSocket,
+    #[error("it could not be written; look at the server's disk and log, and try again")]
+    NotWritten,
+    #[error(transparent)]
+    Alarm(#[from] AlarmError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    #[error("the server cannot read its files; look at its log")]
+    Unreadable,
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
+            Self::Refused(_) | Self::MayNot(_) => StatusCode::FORBIDDEN,
+            Self::LoggedOut | Self::Link | Self::Login(LoginRefusal::WrongPassword) => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Login(LoginRefusal::LockedOut) | Self::TooManyLive(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::UnknownDevice | Self::NotFound | Self::Alarm(AlarmError::UnknownDevice(_)) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Alarm(AlarmError::UnknownNumber(_)) => StatusCode::CONFLICT,
+            Self::NoJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Malformed(_)
+            | Self::Alarm(AlarmError::Refused(_))
+            | Self::History(
+                HistoryError::Range | HistoryError::Points { .. } | HistoryError::UnknownChannel { .. },
+            ) => StatusCode::BAD_REQUEST,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoWebSocket => StatusCode::UPGRADE_REQUIRED,
+            Self::Busy
+            | Self::Login(LoginRefusal::Busy)
+            | Self::NotWritten
+            | Self::Alarm(_)
+            | Self::History(_)
+            | Self::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let error = match &self {
+            // What the disk says is for the operator.
+            Self::History(HistoryError::Journal(error)) => {
+                tracing::error!(%error, "a history could not be read");
+                Self::Unreadable.to_string()
+            }
+            told => told.to_string(),
+        };
+        (self.status(), Json(crate::api::Failure { error })).into_response()
+    }
+}

@@ -1,0 +1,191 @@
+//! Tells every viewer what the server tells: one reader of the feed for all of them, each message made once. No viewer waits for another.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use vitalwire_access::DeviceId;
+use vitalwire_gateway::{FeedItem, FeedReader, ServerHandle};
+use vitalwire_registry::{Logins, User};
+
+use crate::limits::DashboardLimits;
+use crate::message::Kind;
+use crate::people::People;
+use crate::time::now_us;
+use crate::viewer::Outbox;
+use crate::ward::{Told, Ward};
+
+/// How often values are told.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The name in the metrics of who misses something.
+const READER: &str = "dashboard";
+
+/// One live connection.
+pub(crate) struct Viewer {
+    user: Arc<User>,
+    outbox: Mutex<Outbox>,
+    /// Told when something waits; only the connection waits for it.
+    pub(crate) arrived: Notify,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Hub(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    ward: Ward,
+    viewers: Vec<Arc<Viewer>>,
+}
+
+/// A user has as many live connections as one may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Viewer {
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, told: &Told) {
+        let sees = match &told.device {
+            Some(device) => self.user.role.sees(device),
+            None => self.user.role.sees_all(),
+        };
+        if !sees {
+            return;
+        }
+        match told.kind {
+            Kind::Wave => self.outbox().put_wave(told.n, &told.bytes),
+            kind => self.outbox().put(kind, told.n, told.bytes.clone()),
+        }
+        self.arrived.notify_one();
+    }
+}
+
+impl Hub {
+    /// A new viewer, with all that it must know at the start.
+    pub(crate) fn attach(&self, user: &Arc<User>, limits: &DashboardLimits) -> Result<Arc<Viewer>, TooMany> {
+        let mut state = self.state();
+        let of_user = state.viewers.iter().filter(|viewer| viewer.user.name == user.name);
+        if of_user.count() >= limits.live_per_user_max {
+            return Err(TooMany);
+        }
+        let viewer = Arc::new(Viewer {
+            user: Arc::clone(user),
+            outbox: Mutex::new(Outbox::new(limits.viewer_waves_bytes_max)),
+            arrived: Notify::new(),
+        });
+        let all = state.ward.all(user.role.sees_all(), |device| user.role.sees(device));
+        all.iter().for_each(|told| viewer.tell(told));
+        state.viewers.push(Arc::clone(&viewer));
+        Ok(viewer)
+    }
+
+    /// It looks no more.
+    pub(crate) fn detach(&self, viewer: &Arc<Viewer>) {
+        self.state().viewers.retain(|other| !Arc::ptr_eq(other, viewer));
+    }
+
+    /// Looks at what is known of the devices.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Ward) -> T) -> T {
+        at(&self.state().ward)
+    }
+
+    fn change<I: IntoIterator<Item = Told>>(&self, change: impl FnOnce(&mut Ward) -> I) {
+        let mut state = self.state();
+        for told in change(&mut state.ward) {
+            state.viewers.iter().for_each(|viewer| viewer.tell(&told));
+        }
+    }
+
+    fn take(&self, item: &FeedItem) {
+        match item {
+            FeedItem::Reading(reading) => self.change(|ward| ward.reading(reading, now_us())),
+            FeedItem::Status(status) => self.change(|ward| ward.status(&status.device, status.is_online)),
+            FeedItem::Alarms(list) => self.change(|ward| ward.alarms(list)),
+            FeedItem::Ward(summary) => self.change(|ward| ward.summary(summary)),
+            FeedItem::Event(_) | FeedItem::Escalation(_) => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What keeps the hub up to date.
+pub(crate) struct Source {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) server: ServerHandle,
+    pub(crate) logins: Arc<Logins>,
+    pub(crate) people: People,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Source {
+    /// Reads along until the stop.
+    pub(crate) async fn run(self, mut feed: FeedReader) {
+        let mut directory = self.logins.directory();
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut missed = feed.missed();
+        loop {
+            tokio::select! {
+                item = feed.next() => match item {
+                    Some(item) => self.hub.take(&item),
+                    None => return,
+                },
+                _ = beat.tick() => {
+                    self.hub.change(|ward| ward.tick(now_us()));
+                    // What was missed may have been the end of an alarm.
+                    if feed.missed() != missed {
+                        missed = feed.missed();
+                        self.refresh();
+                    }
+                }
+                changed = directory.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.refresh();
+                    self.refresh_people().await;
+                }
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Subscribes, and learns how it is now.
+    pub(crate) async fn begin(&self) -> FeedReader {
+        let feed = self.server.feed().subscribe(READER);
+        self.refresh();
+        self.refresh_people().await;
+        feed
+    }
+
+    fn refresh(&self) {
+        let devices = self.server.devices();
+        let connected = devices.iter().filter(|state| state.is_connected);
+        let online: BTreeSet<DeviceId> = connected.map(|state| state.device.clone()).collect();
+        self.hub.change(|ward| ward.set_devices(devices.iter().map(|state| &state.device), &online));
+        let alarms = self.server.alarms();
+        let open: BTreeSet<_> = alarms.patients.iter().map(|list| list.device.clone()).collect();
+        self.hub.change(|ward| ward.close_alarms(&open));
+        for list in &alarms.patients {
+            self.hub.change(|ward| ward.alarms(list));
+        }
+        self.hub.change(|ward| ward.summary(&alarms.ward));
+    }
+
+    async fn refresh_people(&self) {
+        match self.people.all().await {
+            Ok(people) => self.hub.change(|ward| ward.set_people(people)),
+            Err(error) => tracing::error!(%error, "the dashboard shows patients' names as they were before"),
+        }
+    }
+}

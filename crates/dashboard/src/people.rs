@@ -1,0 +1,68 @@
+//! What the dashboard asks of the registry: who wears a device, which stay that is, and the record of who looked. What waits for the
+//! disk leaves the reactor.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vitalwire_access::DeviceId;
+use vitalwire_registry::{Registry, RegistryError, StayId, Timeline};
+
+/// Who wears a device, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Who {
+    pub(crate) patient: Option<String>,
+    pub(crate) bed: Option<String>,
+}
+
+/// Clones are the same.
+#[derive(Clone)]
+pub(crate) struct People(Arc<Mutex<Registry>>);
+
+impl People {
+    pub(crate) fn open(data: &Path, master_key: &Path) -> Result<Self, RegistryError> {
+        let registry = Registry::open_with_key_file(data, master_key)?.acting_as("dashboard");
+        Ok(Self(Arc::new(Mutex::new(registry))))
+    }
+
+    /// The patients of the stays that go on.
+    pub(crate) async fn all(&self) -> Result<BTreeMap<DeviceId, Who>, RegistryError> {
+        let stays = self.execute(Registry::stays).await?;
+        let text = |text: String| (!text.is_empty()).then_some(text);
+        let present = stays.into_iter().filter(|stay| stay.ended_us.is_none());
+        let who = present.filter_map(|stay| {
+            let patient = stay.patient?;
+            Some((stay.device, Who { patient: text(patient.name), bed: text(patient.bed) }))
+        });
+        Ok(who.collect())
+    }
+
+    /// The stay that goes on on a device, and what of its history belongs to it.
+    pub(crate) async fn stay(&self, device: DeviceId) -> Result<(StayId, Timeline), RegistryError> {
+        self.execute(move |registry| Ok((registry.current_stay(&device)?.id, registry.timeline(&device)?)))
+            .await
+    }
+
+    /// Puts on record that a person looked at what devices measure.
+    pub(crate) async fn record_looks(
+        &self,
+        user: String,
+        devices: Vec<DeviceId>,
+        detail: String,
+    ) -> Result<(), RegistryError> {
+        self.execute(move |registry| registry.record_looks(&user, &devices, &detail)).await
+    }
+
+    async fn execute<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let registry = Arc::clone(&self.0);
+        let executed = tokio::task::spawn_blocking(move || {
+            let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+            registry.follow_file()?;
+            act(&registry)
+        });
+        executed.await.expect("what asks the registry does not panic")
+    }
+}

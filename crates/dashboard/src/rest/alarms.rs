@@ -1,0 +1,85 @@
+//! Alarms: what is open, and what a person says about it. The server decides; it writes who it was.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use vitalwire_access::DeviceId;
+use vitalwire_gateway::{AlarmError, Silence, WhichAlarms};
+
+use super::{DONE, body, may};
+use crate::api::{Acknowledge, Acknowledged, Device, Pause, Right};
+use crate::app::{App, Person};
+use crate::failure::Failure;
+
+/// The open alarms of the patients that a person sees.
+pub(super) async fn alarms(State(app): State<Arc<App>>, person: Person) -> Json<Value> {
+    app.look(&person, app.seen_by(&person)).await;
+    let role = &person.user.role;
+    let (patients, ward) = app.hub.look(|ward| {
+        let seen = ward.devices().filter(|(id, _)| role.sees(id));
+        let patients: Vec<Value> = seen.filter_map(|(id, device)| of_patient(id, device)).collect();
+        (patients, ward.shown_summary().filter(|_| role.sees_all()).cloned())
+    });
+    let mut answer = json!({ "patients": patients });
+    if let (Some(ward), Some(fields)) = (ward, answer.as_object_mut()) {
+        fields.insert("ward".to_owned(), ward);
+    }
+    Json(answer)
+}
+
+fn of_patient(id: &DeviceId, device: &Device) -> Option<Value> {
+    let mut alarms = device.alarms.clone()?;
+    let fields = alarms.as_object_mut()?;
+    fields.insert("device".to_owned(), id.as_str().into());
+    fields.insert("n".to_owned(), device.n.into());
+    Some(alarms)
+}
+
+/// Someone knows of an alarm, or of all of a patient.
+pub(super) async fn acknowledge(
+    State(app): State<Arc<App>>,
+    person: Person,
+    request: Request,
+) -> Result<Json<Acknowledged>, Failure> {
+    may(&person, Right::Acknowledge)?;
+    let asked: Acknowledge = body(request).await?;
+    let device = app.device(&person, &asked.device)?;
+    let which = match asked.number {
+        None => WhichAlarms::Device(device),
+        Some(number) => {
+            // A number that was mistyped must not be the alarm of another patient.
+            let alarms = app.server.alarms();
+            let of_device = alarms.patients.iter().find(|list| list.device == device);
+            let is_open =
+                of_device.is_some_and(|list| list.alarms.iter().any(|alarm| alarm.number == number));
+            if !is_open {
+                return Err(AlarmError::UnknownNumber(number).into());
+            }
+            WhichAlarms::Number(number)
+        }
+    };
+    let (by, reason) =
+        (person.user.name.as_str(), asked.reason.as_deref().filter(|reason| !reason.is_empty()));
+    let acknowledged = app.server.acknowledge(which, by, reason).await?;
+    Ok(Json(Acknowledged { acknowledged }))
+}
+
+/// No one is told of a patient's alarms for a while, or again.
+pub(super) async fn pause(
+    State(app): State<Arc<App>>,
+    person: Person,
+    request: Request,
+) -> Result<StatusCode, Failure> {
+    may(&person, Right::Pause)?;
+    let asked: Pause = body(request).await?;
+    let device = app.device(&person, &asked.device)?;
+    let silence = match asked.seconds {
+        0 => Silence::Nothing,
+        seconds => Silence::Alarms { seconds },
+    };
+    app.server.silence(device, silence, person.user.name.as_str()).await?;
+    Ok(DONE)
+}

@@ -1,0 +1,80 @@
+//! Logging in and out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use vitalwire_access::Role;
+use vitalwire_registry::User;
+use zeroize::Zeroizing;
+
+use super::{DONE, body};
+use crate::api::{Login, Right, Session};
+use crate::app::{App, Person, peer};
+use crate::failure::Failure;
+use crate::guard;
+use crate::time::now_ms;
+
+/// Who is logged in.
+pub(super) async fn session(person: Person) -> Json<Session> {
+    Json(shown(&person.user))
+}
+
+/// Logs in, with a name and a password or with a link.
+pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+    let (parts, rest) = request.into_parts();
+    let (peer, before, is_secure) =
+        (peer(&parts), app.token(&parts.headers), guard::is_secure(&parts.headers));
+    let login: Login = body(Request::from_parts(parts, rest)).await?;
+    let user = match login {
+        Login::Password { user: name, password } => {
+            let password = Zeroizing::new(password);
+            let checked = app.logins.check(&name, password.as_bytes(), peer.ip()).await;
+            app.logins.record(&name, peer, checked.is_ok());
+            checked?
+        }
+        Login::Link { link } => {
+            let link = Zeroizing::new(link);
+            let name = app.sessions.lock().await.follow_link(&link, now_ms());
+            let user = name.and_then(|name| app.logins.user(name.as_str()));
+            app.logins.record(user.as_ref().map_or("", |user| user.name.as_str()), peer, user.is_some());
+            user.ok_or(Failure::Link)?
+        }
+    };
+    let of_whom = Arc::clone(&user);
+    let token = app
+        .change_sessions(move |sessions| {
+            // A session that someone else put into the browser is not used on.
+            before.map_or(Ok(()), |before| sessions.end(&before))?;
+            sessions.begin(&of_whom, now_ms())
+        })
+        .await?;
+    let cookie = cookie(&app, &token, is_secure, app.limits.session_age_max.as_secs())?;
+    Ok((StatusCode::OK, HeaderMap::from_iter([(SET_COOKIE, cookie)]), Json(shown(&user))).into_response())
+}
+
+/// Logs out.
+pub(super) async fn end(State(app): State<Arc<App>>, person: Person) -> Result<Response, Failure> {
+    app.change_sessions(move |sessions| sessions.end(&person.token)).await?;
+    let gone = cookie(&app, "", false, 0)?;
+    Ok((DONE, HeaderMap::from_iter([(SET_COOKIE, gone)])).into_response())
+}
+
+fn cookie(app: &App, token: &str, is_secure: bool, age_s: u64) -> Result<HeaderValue, Failure> {
+    let secure = if is_secure { "; Secure" } else { "" };
+    let text = format!("{}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}{secure}", app.cookie);
+    let mut value = HeaderValue::from_str(&text).map_err(|_| Failure::NotWritten)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn shown(user: &User) -> Session {
+    let role = match user.role {
+        Role::Admin => "admin",
+        Role::Reader { .. } => "reader",
+    };
+    Session { user: user.name.to_string(), role, can: Right::of(&user.role) }
+}

@@ -1,0 +1,292 @@
+//! Sessions of people who logged in, and links that log in once. Ids are 256 random bits; only their hashes are kept, so that who
+//! reads the file can use none. It knows no HTTP and reads no clock.
+
+mod store;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use vitalwire_access::UserName;
+use vitalwire_registry::User;
+use zeroize::Zeroizing;
+
+use self::store::Store;
+pub use self::store::StoreError;
+use crate::limits::{DashboardLimits, LINKS_MAX, SESSIONS_PER_USER_MAX};
+
+/// How much later a use must be to be written: a session that a crash makes this much older is no harm.
+const USE_WRITTEN_AFTER_MS: i64 = 60_000;
+
+/// What is kept of an id or a password.
+pub(crate) type Hash = [u8; 32];
+
+/// An id as the browser has it.
+pub(crate) type Token = Zeroizing<String>;
+
+/// Someone who logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) user: UserName,
+    /// Of the password's hash at the login: with another password it ends.
+    password: Hash,
+    /// Milliseconds since 1970.
+    began_ms: i64,
+    used_ms: i64,
+    /// The use that the file knows.
+    written_ms: i64,
+}
+
+struct Link {
+    hash: Hash,
+    user: UserName,
+    until_ms: i64,
+}
+
+/// All sessions. What changes is on the disk when a call returns: keep it off the reactor.
+pub(crate) struct Sessions {
+    sessions: BTreeMap<Hash, Session>,
+    links: VecDeque<Link>,
+    store: Store,
+    idle_ms: i64,
+    age_ms_max: i64,
+}
+
+fn hash(text: &[u8]) -> Hash {
+    Sha256::digest(text).into()
+}
+
+fn token() -> Token {
+    let id = Zeroizing::new(rand::random::<[u8; 32]>());
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(*id))
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Sessions {
+    /// Those of the data folder.
+    pub(crate) fn open(data: &Path, limits: &DashboardLimits, now_ms: i64) -> Result<Self, StoreError> {
+        let store = Store::open(data)?;
+        let mut this = Self {
+            sessions: store.load()?,
+            links: VecDeque::new(),
+            store,
+            idle_ms: milliseconds(limits.session_idle),
+            age_ms_max: milliseconds(limits.session_age_max),
+        };
+        this.end_old(now_ms)?;
+        Ok(this)
+    }
+
+    /// Begins one; whoever came with another id has a new one now.
+    pub(crate) fn begin(&mut self, user: &User, now_ms: i64) -> Result<Token, StoreError> {
+        self.end_old(now_ms)?;
+        let of_user = || self.sessions.iter().filter(|(_, session)| session.user == user.name);
+        if of_user().count() >= SESSIONS_PER_USER_MAX
+            && let Some(oldest) = of_user().min_by_key(|(_, session)| session.used_ms).map(|(id, _)| *id)
+        {
+            self.remove(&oldest)?;
+        }
+        let token = token();
+        let session = Session {
+            user: user.name.clone(),
+            password: hash(user.password_hash.as_str().as_bytes()),
+            began_ms: now_ms,
+            used_ms: now_ms,
+            written_ms: now_ms,
+        };
+        let id = hash(token.as_bytes());
+        self.store.insert(&id, &session)?;
+        self.sessions.insert(id, session);
+        Ok(token)
+    }
+
+    /// Whose session it is, if it goes on; `user` knows who may still log in. That is a use of it.
+    pub(crate) fn find<U: AsRef<User>>(
+        &mut self,
+        token: &str,
+        now_ms: i64,
+        user: impl FnOnce(&UserName) -> Option<U>,
+    ) -> Option<U> {
+        let session = self.sessions.get_mut(&hash(token.as_bytes()))?;
+        if is_over(session, now_ms, self.idle_ms, self.age_ms_max) {
+            return None;
+        }
+        let user = user(&session.user)?;
+        if hash(user.as_ref().password_hash.as_str().as_bytes()) != session.password {
+            return None;
+        }
+        session.used_ms = session.used_ms.max(now_ms);
+        Some(user)
+    }
+
+    /// Ends one.
+    pub(crate) fn end(&mut self, token: &str) -> Result<(), StoreError> {
+        self.remove(&hash(token.as_bytes()))
+    }
+
+    /// Ends those that are over, and writes when the others were used.
+    pub(crate) fn tidy(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        self.end_old(now_ms)?;
+        let due = |session: &&mut Session| session.used_ms - session.written_ms >= USE_WRITTEN_AFTER_MS;
+        for (id, session) in self.sessions.iter_mut() {
+            if due(&session) {
+                self.store.used(id, session.used_ms)?;
+                session.written_ms = session.used_ms;
+            }
+        }
+        Ok(())
+    }
+
+    /// The token of a link that logs this user in, once and in this time. It is kept in memory alone.
+    pub(crate) fn link(&mut self, user: UserName, lasts: Duration, now_ms: i64) -> Token {
+        let token = token();
+        self.links.retain(|link| link.until_ms > now_ms);
+        if self.links.len() >= LINKS_MAX {
+            self.links.pop_front();
+        }
+        let until_ms = now_ms.saturating_add(milliseconds(lasts));
+        self.links.push_back(Link { hash: hash(token.as_bytes()), user, until_ms });
+        token
+    }
+
+    /// Whom a link logs in; it is used now.
+    pub(crate) fn follow_link(&mut self, token: &str, now_ms: i64) -> Option<UserName> {
+        let hash = hash(token.as_bytes());
+        let place = self.links.iter().position(|link| link.hash == hash)?;
+        let link = self.links.remove(place)?;
+        (link.until_ms > now_ms).then_some(link.user)
+    }
+
+    fn end_old(&mut self, now_ms: i64) -> Result<(), StoreError> {
+        let (idle_ms, age_ms_max) = (self.idle_ms, self.age_ms_max);
+        let over = |(_, session): &(&Hash, &Session)| is_over(session, now_ms, idle_ms, age_ms_max);
+        let over: Vec<Hash> = self.sessions.iter().filter(over).map(|(id, _)| *id).collect();
+        over.iter().try_for_each(|id| self.remove(id))
+    }
+
+    fn remove(&mut self, id: &Hash) -> Result<(), StoreError> {
+        // First here: who logs out is out, also when the disk is full.
+        self.sessions.remove(id);
+        self.store.remove(id)
+    }
+}
+
+/// A clock that was set back makes no session longer: what lies ahead is over, too.
+fn is_over(session: &Session, now_ms: i64, idle_ms: i64, age_ms_max: i64) -> bool {
+    let age_ms = now_ms.saturating_sub(session.began_ms);
+    let idle_for_ms = now_ms.saturating_sub(session.used_ms);
+    age_ms >= age_ms_max || idle_for_ms >= idle_ms || age_ms < -USE_WRITTEN_AFTER_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::sync::Arc;
+
+    use vitalwire_access::{PasswordHash, Role};
+
+    use super::*;
+
+    const MINUTE_MS: i64 = 60_000;
+    const NOW_MS: i64 = 1_795_556_251_123;
+
+    fn user(name: &str, password: &str) -> Arc<User> {
+        let password_hash = PasswordHash::new(password, &[7; 16]).unwrap();
+        Arc::new(User { name: name.parse().unwrap(), role: Role::Admin, password_hash })
+    }
+
+    fn sessions(folder: &Path) -> Sessions {
+        Sessions::open(folder, &DashboardLimits::default(), NOW_MS).unwrap()
+    }
+
+    #[test]
+    fn a_session_ends_when_it_is_idle_old_or_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sessions = sessions(folder.path());
+        let ana = user("ana", "correct horse");
+        let find = |sessions: &mut Sessions, token: &Token, after: i64| {
+            sessions.find(token, NOW_MS + after * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some()
+        };
+        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        assert_eq!(token.len(), 43, "256 bits");
+        assert!(find(&mut sessions, &token, 29));
+        assert!(find(&mut sessions, &token, 58), "the last use counts");
+        assert!(!find(&mut sessions, &token, 88), "idle");
+        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        for after in (0..12 * 60).step_by(20) {
+            assert!(find(&mut sessions, &token, after), "{after}");
+        }
+        assert!(!find(&mut sessions, &token, 12 * 60), "old");
+        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        sessions.end(&token).unwrap();
+        assert!(!find(&mut sessions, &token, 0), "ended");
+        assert!(!find(&mut sessions, &Zeroizing::new("guessed".to_owned()), 0));
+    }
+
+    #[test]
+    fn a_session_ends_with_its_user_and_its_password() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sessions = sessions(folder.path());
+        let ana = user("ana", "correct horse");
+        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        assert!(sessions.find(&token, NOW_MS, |_| None::<Arc<User>>).is_none());
+        assert!(sessions.find(&token, NOW_MS, |_| Some(user("ana", "battery staple"))).is_none());
+        assert!(sessions.find(&token, NOW_MS, |name| (name.as_str() == "ana").then_some(ana)).is_some());
+    }
+
+    #[test]
+    fn a_restart_keeps_sessions_and_no_file_has_an_id() {
+        let folder = tempfile::tempdir().unwrap();
+        let ana = user("ana", "correct horse");
+        let mut before = sessions(folder.path());
+        let (kept, ended) = (before.begin(&ana, NOW_MS).unwrap(), before.begin(&ana, NOW_MS).unwrap());
+        before.end(&ended).unwrap();
+        assert!(before.find(&kept, NOW_MS + 20 * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some());
+        before.tidy(NOW_MS + 20 * MINUTE_MS).unwrap();
+        drop(before);
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let path = file.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(kept.len()).any(|window| window == kept.as_bytes()), "{path:?}");
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{path:?}");
+        }
+        let later = NOW_MS + 45 * MINUTE_MS;
+        let mut after = Sessions::open(folder.path(), &DashboardLimits::default(), later).unwrap();
+        assert!(after.find(&kept, later, |_| Some(Arc::clone(&ana))).is_some());
+        assert!(after.find(&ended, later, |_| Some(Arc::clone(&ana))).is_none());
+    }
+
+    #[test]
+    fn a_user_has_so_many_sessions_and_then_the_oldest_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sessions = sessions(folder.path());
+        let ana = user("ana", "correct horse");
+        let first = sessions.begin(&ana, NOW_MS).unwrap();
+        let second = sessions.begin(&ana, NOW_MS + 1).unwrap();
+        for _ in 0..SESSIONS_PER_USER_MAX - 1 {
+            sessions.begin(&ana, NOW_MS + 2).unwrap();
+        }
+        assert!(sessions.find(&first, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_none());
+        assert!(sessions.find(&second, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_some());
+    }
+
+    #[test]
+    fn a_link_works_once_and_for_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sessions = sessions(folder.path());
+        let ana: UserName = "ana".parse().unwrap();
+        let lasts = Duration::from_secs(600);
+        let token = sessions.link(ana.clone(), lasts, NOW_MS);
+        assert_eq!(sessions.follow_link("guessed", NOW_MS), None);
+        assert_eq!(sessions.follow_link(&token, NOW_MS + 1), Some(ana.clone()));
+        assert_eq!(sessions.follow_link(&token, NOW_MS + 1), None);
+        let late = sessions.link(ana, lasts, NOW_MS);
+        assert_eq!(sessions.follow_link(&late, NOW_MS + 10 * MINUTE_MS), None);
+    }
+}

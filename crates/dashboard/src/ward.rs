@@ -1,0 +1,345 @@
+//! What the dashboard knows of each device, kept up to date by what the server tells, and the messages that say so. It knows no
+//! socket and no viewer, and reads no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use vitalwire_access::DeviceId;
+use vitalwire_gateway::{AlarmList, Reading, WardSummary};
+
+use crate::api;
+use crate::message::{self, Kind};
+use crate::people::Who;
+
+/// How long a measured value is the present one; of a slow channel, so many of its intervals.
+const VALUE_AGE_US_MAX: i64 = 10_000_000;
+const VALUE_INTERVALS: f64 = 3.0;
+/// How long what the server derived is the present one: it comes once a second.
+const DERIVED_AGE_US_MAX: i64 = 3_000_000;
+
+/// A message about one device, or about all.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    /// Nothing: it is about all, and for who sees all.
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) kind: Kind,
+    pub(crate) n: u16,
+    pub(crate) bytes: Bytes,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Ward {
+    beds: BTreeMap<DeviceId, Bed>,
+    /// A device that comes back has the number that it had.
+    numbers: BTreeMap<DeviceId, u16>,
+    summary: Option<Value>,
+}
+
+struct Bed {
+    shown: api::Device,
+    measured: BTreeMap<String, Known>,
+    derived: BTreeMap<String, Known>,
+    /// The values that were told last.
+    told: Values,
+    is_new: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    value: f64,
+    time_us: i64,
+    until_us: i64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Values {
+    n: u16,
+    time: Option<i64>,
+    values: BTreeMap<String, f64>,
+}
+
+impl Ward {
+    /// These devices are enrolled, and no others; `online` have a connection.
+    pub(crate) fn set_devices<'d>(
+        &mut self,
+        enrolled: impl Iterator<Item = &'d DeviceId>,
+        online: &BTreeSet<DeviceId>,
+    ) -> Vec<Told> {
+        let enrolled: BTreeSet<&DeviceId> = enrolled.collect();
+        let mut told = Vec::new();
+        self.beds.retain(|id, bed| {
+            let stays = enrolled.contains(id);
+            if !stays {
+                let n = bed.shown.n;
+                told.push(Told { device: Some(id.clone()), kind: Kind::Gone, n, bytes: message::gone(n) });
+            }
+            stays
+        });
+        for id in enrolled {
+            let is_online = online.contains(id);
+            match self.beds.get_mut(id) {
+                Some(bed) if bed.shown.online == is_online => {}
+                Some(bed) => {
+                    bed.shown.online = is_online;
+                    told.push(bed.device(id));
+                }
+                // There are numbers for 65,536 devices; later ones are not shown.
+                None => told.extend(self.add(id, is_online)),
+            }
+        }
+        told
+    }
+
+    fn add(&mut self, id: &DeviceId, is_online: bool) -> Option<Told> {
+        let n = match self.numbers.get(id) {
+            Some(n) => *n,
+            None => u16::try_from(self.numbers.len()).ok()?,
+        };
+        self.numbers.insert(id.clone(), n);
+        let bed = Bed::new(id, n, is_online);
+        let told = bed.device(id);
+        self.beds.insert(id.clone(), bed);
+        Some(told)
+    }
+
+    /// These patients are known.
+    pub(crate) fn set_people(&mut self, mut people: BTreeMap<DeviceId, Who>) -> Vec<Told> {
+        let mut told = Vec::new();
+        for (id, bed) in &mut self.beds {
+            let Who { patient, bed: place } = people.remove(id).unwrap_or_default();
+            if (&bed.shown.patient, &bed.shown.bed) != (&patient, &place) {
+                (bed.shown.patient, bed.shown.bed) = (patient, place);
+                told.push(bed.device(id));
+            }
+        }
+        told
+    }
+
+    /// A device came or went.
+    pub(crate) fn status(&mut self, id: &DeviceId, is_online: bool) -> Option<Told> {
+        let bed = self.beds.get_mut(id)?;
+        bed.shown.online = is_online;
+        Some(bed.device(id))
+    }
+
+    /// A device measured something, or the server derived something of it.
+    pub(crate) fn reading(&mut self, reading: &Reading, now_us: i64) -> Vec<Told> {
+        let id = reading.device();
+        let Some(bed) = self.beds.get_mut(id) else { return Vec::new() };
+        if reading.is_derived() {
+            bed.derive(reading, now_us);
+            return Vec::new();
+        }
+        let mut told = Vec::new();
+        let profile = reading.profile();
+        if bed.shown.profile.as_deref() != Some(profile.name()) {
+            bed.shown.profile = Some(profile.name().to_owned());
+            bed.shown.channels = profile.channels().iter().map(Into::into).collect();
+            bed.measured.clear();
+            told.push(bed.device(id));
+        }
+        let n = bed.shown.n;
+        for series in reading.series() {
+            if api::wave_name(series.channel).is_some() {
+                let bytes = message::wave(n, &series);
+                told.push(Told { device: Some(id.clone()), kind: Kind::Wave, n, bytes });
+            }
+            if let Some(value) = series.last() {
+                bed.measure(series.channel, value, series.last_us());
+            }
+        }
+        told
+    }
+
+    /// The open alarms of a patient.
+    pub(crate) fn alarms(&mut self, list: &AlarmList) -> Option<Told> {
+        let bed = self.beds.get_mut(&list.device)?;
+        let shown = serde_json::from_str(&list.to_json()).ok();
+        bed.shown.alarms = shown.clone().filter(|_| !list.is_empty());
+        let n = bed.shown.n;
+        let mut body = match shown {
+            Some(Value::Object(fields)) => fields,
+            // The list was taken away: nothing is open.
+            _ => Map::from_iter([("alarms".to_owned(), Value::Array(Vec::new()))]),
+        };
+        body.insert("n".to_owned(), n.into());
+        let bytes = message::json(Kind::Alarms, &body);
+        Some(Told { device: Some(list.device.clone()), kind: Kind::Alarms, n, bytes })
+    }
+
+    /// Only these patients have open alarms, or a pause.
+    pub(crate) fn close_alarms(&mut self, open: &BTreeSet<DeviceId>) -> Vec<Told> {
+        let over = |(id, bed): &(&DeviceId, &mut Bed)| bed.shown.alarms.is_some() && !open.contains(*id);
+        let closed = self.beds.iter_mut().filter(over).map(|(id, bed)| {
+            bed.shown.alarms = None;
+            bed.device(id)
+        });
+        closed.collect()
+    }
+
+    /// The alarms of all, counted.
+    pub(crate) fn summary(&mut self, summary: &WardSummary) -> Option<Told> {
+        self.summary = serde_json::from_str(&summary.to_json()).ok();
+        self.told_summary()
+    }
+
+    fn told_summary(&self) -> Option<Told> {
+        let bytes = message::json(Kind::Ward, self.summary.as_ref()?);
+        Some(Told { device: None, kind: Kind::Ward, n: 0, bytes })
+    }
+
+    /// What is known now, where that is other than what was told.
+    pub(crate) fn tick(&mut self, now_us: i64) -> Vec<Told> {
+        self.beds.iter_mut().filter_map(|(id, bed)| bed.values(id, now_us)).collect()
+    }
+
+    /// All that a viewer who has just come must know, of the devices that `sees` lets through.
+    pub(crate) fn all(&self, sees_all: bool, sees: impl Fn(&DeviceId) -> bool) -> Vec<Told> {
+        let of_bed = |(id, bed): (&DeviceId, &Bed)| {
+            let bytes = message::json(Kind::Values, &bed.told);
+            let values = Told { device: Some(id.clone()), kind: Kind::Values, n: bed.shown.n, bytes };
+            [bed.device(id), values]
+        };
+        let beds = self.beds.iter().filter(|(id, _)| sees(id)).flat_map(of_bed);
+        beds.chain(self.told_summary().filter(|_| sees_all)).collect()
+    }
+
+    /// A device, as it is shown.
+    pub(crate) fn device(&self, id: &DeviceId) -> Option<&api::Device> {
+        self.beds.get(id).map(|bed| &bed.shown)
+    }
+
+    /// All devices, as they are shown.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = (&DeviceId, &api::Device)> {
+        self.beds.iter().map(|(id, bed)| (id, &bed.shown))
+    }
+
+    /// The alarms of all, counted.
+    pub(crate) fn shown_summary(&self) -> Option<&Value> {
+        self.summary.as_ref()
+    }
+}
+
+impl Bed {
+    fn new(id: &DeviceId, n: u16, online: bool) -> Self {
+        let shown = api::Device {
+            n,
+            id: id.to_string(),
+            patient: None,
+            bed: None,
+            profile: None,
+            channels: Vec::new(),
+            online,
+            last: None,
+            alarms: None,
+        };
+        let told = Values { n, ..Values::default() };
+        Self { shown, measured: BTreeMap::new(), derived: BTreeMap::new(), told, is_new: false }
+    }
+
+    fn device(&self, id: &DeviceId) -> Told {
+        let bytes = message::json(Kind::Device, &self.shown);
+        Told { device: Some(id.clone()), kind: Kind::Device, n: self.shown.n, bytes }
+    }
+
+    fn measure(&mut self, channel: &vitalwire_profile::ChannelProfile, value: f64, time_us: i64) {
+        let slow = VALUE_INTERVALS * 1e6 / channel.rate_hz;
+        #[expect(clippy::cast_possible_truncation, reason = "a conversion to i64 saturates")]
+        let good_us = VALUE_AGE_US_MAX.max(slow as i64);
+        let known = Known { value, time_us, until_us: time_us.saturating_add(good_us) };
+        self.measured.insert(channel.name.clone(), known);
+        let last = time_us.div_euclid(1_000);
+        self.shown.last = Some(self.shown.last.map_or(last, |before| before.max(last)));
+        self.is_new = true;
+    }
+
+    fn derive(&mut self, reading: &Reading, now_us: i64) {
+        // All of it: a rate that is not there any more is not known.
+        self.derived.clear();
+        for series in reading.series() {
+            let Some(value) = series.last() else { continue };
+            let until_us = now_us.saturating_add(DERIVED_AGE_US_MAX);
+            let known = Known { value, time_us: series.last_us(), until_us };
+            self.derived.insert(series.channel.name.clone(), known);
+        }
+        self.is_new = true;
+    }
+
+    fn values(&mut self, id: &DeviceId, now_us: i64) -> Option<Told> {
+        let known = self.measured.iter().chain(&self.derived).filter(|(_, known)| known.until_us > now_us);
+        let time_us = known.clone().map(|(_, known)| known.time_us).max();
+        let values: BTreeMap<_, _> = known.map(|(name, known)| (name.clone(), known.value)).collect();
+        let is_new = std::mem::take(&mut self.is_new);
+        if !is_new && values.len() == self.told.values.len() {
+            return None;
+        }
+        let n = self.shown.n;
+        self.told = Values { n, time: time_us.map(|us| us.div_euclid(1_000)), values };
+        let bytes = message::json(Kind::Values, &self.told);
+        Some(Told { device: Some(id.clone()), kind: Kind::Values, n, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> DeviceId {
+        name.parse().unwrap()
+    }
+
+    fn ward(names: &[&str]) -> Ward {
+        let mut ward = Ward::default();
+        let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
+        ward.set_devices(ids.iter(), &BTreeSet::new());
+        ward
+    }
+
+    fn body(told: &Told) -> Value {
+        serde_json::from_slice(&told.bytes[1..]).unwrap()
+    }
+
+    #[test]
+    fn a_device_keeps_its_number_and_is_gone_when_it_is_revoked() {
+        let mut ward = ward(&["a", "b"]);
+        let none = BTreeSet::new();
+        let told = ward.set_devices([id("b")].iter(), &none);
+        assert_eq!(told.iter().map(|told| (told.kind, told.n)).collect::<Vec<_>>(), [(Kind::Gone, 0)]);
+        assert!(ward.set_devices([id("b")].iter(), &none).is_empty(), "nothing is other");
+        let told = ward.set_devices([id("a"), id("b"), id("c")].iter(), &none);
+        let numbers: Vec<_> = told.iter().map(|told| (told.kind, told.n)).collect();
+        assert_eq!(numbers, [(Kind::Device, 0), (Kind::Device, 2)]);
+    }
+
+    #[test]
+    fn a_value_is_known_for_its_time_and_its_end_is_told() {
+        let mut ward = ward(&["a"]);
+        let profile = vitalwire_profile::Profile::builtin("pico").unwrap();
+        let temperature = profile.channel(0).unwrap();
+        let bed = ward.beds.get_mut(&id("a")).unwrap();
+        bed.measure(temperature, 37.5, 1_000_000);
+        let told = ward.tick(2_000_000);
+        assert_eq!(body(&told[0])["values"]["Temperature"], 37.5);
+        assert_eq!(body(&told[0])["time"], 1_000);
+        assert!(ward.tick(10_999_999).is_empty(), "nothing is new");
+        let told = ward.tick(11_000_000);
+        assert_eq!(body(&told[0])["values"], serde_json::json!({}));
+        assert_eq!(body(&told[0])["time"], Value::Null);
+        assert!(ward.tick(12_000_000).is_empty());
+    }
+
+    #[test]
+    fn who_comes_later_gets_what_they_see() {
+        let mut ward = ward(&["a", "b"]);
+        let who = Who { patient: Some("<b>Ana</b>".to_owned()), bed: None };
+        let told = ward.set_people(BTreeMap::from([(id("a"), who)]));
+        assert_eq!(body(&told[0])["patient"], "<b>Ana</b>");
+        let told = ward.all(false, |device| device.as_str() == "a");
+        let kinds: Vec<_> = told.iter().map(|told| (told.kind, told.n)).collect();
+        assert_eq!(kinds, [(Kind::Device, 0), (Kind::Values, 0)]);
+        assert!(ward.set_people(BTreeMap::new()).len() == 1, "the stay ended: no name is shown");
+    }
+}

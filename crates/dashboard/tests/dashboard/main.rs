@@ -1,0 +1,9 @@
+//! The dashboard on a real server with real devices, over real sockets: each route, each refusal, and the live connection.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod live;
+mod login;
+mod patients;
+mod refusals;
+mod support;
