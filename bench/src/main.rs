@@ -27,8 +27,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::measure::{
-    Plan, Scale, absent, comeback, cpu, handshakes, identify, latency, memory, readers, reconnect, storm,
-    tls_cpu, tls_memory, wire,
+    Plan, Scale, absent, alarms, comeback, cpu, handshakes, identify, latency, memory, readers, reconnect,
+    storm, tls_cpu, tls_memory, wire,
 };
 use crate::report::Report;
 
@@ -90,6 +90,8 @@ enum What {
     Readers,
     /// CPU a sample with 1,000 absent sessions, against none.
     Absent,
+    /// From a value beyond its limit to the alarm's topic, and what the watch over patients costs.
+    Alarms,
     /// A reader that comes back to what was published while it was away.
     Return(comeback::ReturnArguments),
     /// Beats, rates and alarms found in records and simulated signals, and what finding them costs.
@@ -142,6 +144,7 @@ fn main() -> Result<ExitCode> {
             readers::measure,
             absent::measure,
             comeback::measure,
+            alarms::measure,
         ],
         What::Cpu => &[cpu::measure],
         What::Storm => &[storm::measure],
@@ -155,6 +158,7 @@ fn main() -> Result<ExitCode> {
         What::Wire => &[wire::measure],
         What::Readers => &[readers::measure],
         What::Absent => &[absent::measure],
+        What::Alarms => &[alarms::measure],
         What::Return(it) => {
             comeback = it;
             &[comeback::measure]

@@ -1,6 +1,7 @@
 //! The measurements, one a file, and how large they are.
 
 pub(crate) mod absent;
+pub(crate) mod alarms;
 pub(crate) mod comeback;
 pub(crate) mod cpu;
 pub(crate) mod handshakes;
@@ -48,6 +49,7 @@ pub(crate) struct Scale {
     pub(crate) absent_sessions: usize,
     /// After all devices are served, before a window: longer than readings are logged in memory for who has just gone.
     pub(crate) absent_settle_seconds: u64,
+    pub(crate) alarms_devices: [usize; 2],
     pub(crate) away_devices: usize,
     /// 140 messages a device and second: with the defaults of the broker's log at most 1,000,000 together.
     pub(crate) away_seconds: u64,
@@ -77,6 +79,7 @@ impl Scale {
         absent_devices: 50,
         absent_sessions: 1_000,
         absent_settle_seconds: 15,
+        alarms_devices: [50, 1_000],
         away_devices: 50,
         away_seconds: 60,
     };
@@ -104,6 +107,7 @@ impl Scale {
         absent_devices: 5,
         absent_sessions: 20,
         absent_settle_seconds: 0,
+        alarms_devices: [5, 20],
         away_devices: 5,
         away_seconds: 2,
     };

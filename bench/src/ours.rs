@@ -24,6 +24,7 @@ const DEMO_OVERHEAD_MAX: Duration = Duration::from_secs(60);
 pub(crate) struct Gateway {
     pub(crate) server: Started,
     pub(crate) devices: SocketAddr,
+    pub(crate) metrics: SocketAddr,
     pub(crate) login: Login,
     protocol: Protocol,
     binary: PathBuf,
@@ -92,7 +93,7 @@ impl Gateway {
         serve.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let server = Started::spawn("vitalwire serve", &mut serve)?;
         let login = Login { address: mqtt, user: USER.into(), password };
-        Ok(Self { server, devices, login, protocol, binary: binary.to_owned(), keys, folder })
+        Ok(Self { server, devices, metrics, login, protocol, binary: binary.to_owned(), keys, folder })
     }
 
     /// The devices' keys: of the paper's kind, or one of [`link::enrol`].

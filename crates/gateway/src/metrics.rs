@@ -113,7 +113,7 @@ metrics! {
     alarms_escalated: Counter = "alarms_escalated", "Alarms that no one acknowledged, handed to others";
     alarms_recorded: Level = "alarms_recorded", "1 while the registry takes alarms before they are told";
     alarms_waiting: Level = "alarms_unwritten", "Changes of alarms that wait for the registry";
-    surveillance_turn_us: Level = "surveillance_turn_microseconds", "How long the last look at what came of patients took";
+    surveillance_busy_us: Counter = "surveillance_busy_microseconds", "How long all looks at what came of patients took, without the waits in between";
     mqtt_evicted: Counter = "mqtt_connections_evicted", "MQTT connections that said nothing and made room";
 }
 

@@ -180,24 +180,13 @@ impl Watcher {
         self.finish().await;
     }
 
-    /// Looks at what came since the last one.
+    /// Looks at what came since the last one. Devices and readers are served in between.
     async fn beat(&mut self) {
-        let begun = Instant::now();
-        loop {
-            let now_us = now_us();
-            let mut items = 0;
-            while items < TURN_ITEMS_MAX
-                && let Some(queued) = self.feed.take()
-            {
-                self.core.take(&queued.item, now_us);
-                items += 1;
-            }
-            self.hand_derived(now_us).await;
-            if items < TURN_ITEMS_MAX {
-                break;
-            }
-            // Devices and readers are served in between.
+        let mut begun = Instant::now();
+        while self.look().await {
+            self.note_busy(begun);
             tokio::task::yield_now().await;
+            begun = Instant::now();
         }
         let now_us = now_us();
         self.note_missed(now_us);
@@ -219,8 +208,27 @@ impl Watcher {
             self.journal_derived(now_us).await;
             self.tell_summary(now_us);
         }
-        let lag = begun.elapsed();
-        self.context.metrics.surveillance_turn_us.set(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX));
+        self.note_busy(begun);
+    }
+
+    /// Looks at some of it; whether there is more.
+    async fn look(&mut self) -> bool {
+        let now_us = now_us();
+        let mut items = 0;
+        while items < TURN_ITEMS_MAX
+            && let Some(queued) = self.feed.take()
+        {
+            self.core.take(&queued.item, now_us);
+            items += 1;
+        }
+        let is_more = items == TURN_ITEMS_MAX || self.core.step_gathered(now_us);
+        self.hand_derived(now_us).await;
+        is_more
+    }
+
+    fn note_busy(&self, begun: Instant) {
+        let busy_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.context.metrics.surveillance_busy_us.inc_by(busy_us);
     }
 
     /// Tells of what was too much, and asks again who is connected.

@@ -39,8 +39,6 @@ async fn a_network_that_goes_is_a_thousand_alarms_one_summary_and_holds_up_no_re
     let stays = devices.remove(at);
     let mut readings = clinic.subscribe(&["Pico/stays/Physiological_Data/Pulse_Signal"]).await;
     let mut events = clinic.subscribe(&["vitalwire/v1/event"]).await;
-    let mut steady = stays.connect().await;
-    let mut number = 0;
     let mut connections = Vec::new();
     for device in &devices {
         let mut stream = device.connect().await;
@@ -48,6 +46,11 @@ async fn a_network_that_goes_is_a_thousand_alarms_one_summary_and_holds_up_no_re
         connections.push(stream);
     }
     clinic.until("all are connected", |stats| stats.devices == DEVICES as u64).await;
+    let mut steady = stays.connect().await;
+    let mut number = 0;
+    number += 1;
+    steady.write_all(&stays.numbered(number)).await.unwrap();
+    assert_eq!(readings.next().await.1, number.to_string());
     drop(connections);
     clinic.until("all are gone", |stats| stats.devices <= 1).await;
     // A reading of another device comes through as long as it goes on, in its order.

@@ -268,3 +268,32 @@ async fn devices_are_offline_at_the_broker_when_the_gateway_dies() {
     gateway.join().unwrap();
     assert_eq!(status.value("vitalwire/v1/d/status").await, "offline");
 }
+
+#[tokio::test]
+async fn open_alarms_stand_again_at_a_broker_that_lost_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mosquitto = Mosquitto::start(folder.path(), free_port()).await;
+    let port = mosquitto.port;
+    let clinic = clinic_with(port).await;
+    let device = clinic.enrol_link("d").await;
+    let limits = "delay-temperature-high=0".parse().unwrap();
+    clinic.registry.set_limits(&"d".parse().unwrap(), &limits).unwrap();
+    clinic.known().await;
+    let topic = "vitalwire/v1/d/alarm";
+    let mut subscriber = Subscriber::connect(port, &[topic], true).await;
+    let (mut connection, _) = device.greet(7).await;
+    connection.send(&batch_of(1, HELLO_MS - 1_000, &[(0, 50_000, &[39_000; 20])], None)).await;
+    while !subscriber.value(topic).await.contains("temperature-high") {}
+    mosquitto.stop();
+    clinic.until("the broker is missed", |stats| !stats.broker_connected).await;
+    // Nothing of before is there.
+    let folder = tempfile::tempdir().unwrap();
+    let _mosquitto = Mosquitto::start(folder.path(), port).await;
+    let mut later = Subscriber::connect(port, &[topic, "vitalwire/v1/alarms"], true).await;
+    let expected = [topic.to_owned(), "vitalwire/v1/alarms".to_owned()];
+    let seen = later.collect(&expected).await;
+    assert!(seen[topic].contains("temperature-high"), "{seen:?}");
+    // One that is revoked has none there any more.
+    clinic.registry.revoke_device(&"d".parse().unwrap()).unwrap();
+    while !later.value(topic).await.is_empty() {}
+}

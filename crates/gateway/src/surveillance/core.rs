@@ -28,6 +28,9 @@ use crate::feed::FeedItem;
 use crate::intake::Moment;
 use crate::reading::Reading;
 
+/// Patients that are stepped before others have their turn.
+const TURN_PATIENTS_MAX: usize = 32;
+
 /// See the module.
 pub(super) struct Core {
     directory: Arc<Directory>,
@@ -179,14 +182,20 @@ impl Core {
         });
     }
 
-    /// Steps what is due: gathered samples, timers, and devices that went together.
-    pub(super) fn turn(&mut self, now_us: i64) -> Option<(usize, i64)> {
-        for slot in std::mem::take(&mut self.gathering) {
+    /// Steps some patients whose samples were gathered; whether there are more.
+    pub(super) fn step_gathered(&mut self, now_us: i64) -> bool {
+        let rest = self.gathering.len().saturating_sub(TURN_PATIENTS_MAX);
+        for slot in self.gathering.split_off(rest) {
             self.step(slot, now_us, |patient, of| {
                 patient.is_gathering = false;
                 patient.step_gathered(of);
             });
         }
+        rest > 0
+    }
+
+    /// Steps what is due: timers, and devices that went together.
+    pub(super) fn turn(&mut self, now_us: i64) -> Option<(usize, i64)> {
         while let Some((slot, due_us)) = self.schedule.next(now_us) {
             let is_due = self.patients.get_mut(slot).is_some_and(|patient| {
                 let is_due = patient.due_us == Some(due_us);
