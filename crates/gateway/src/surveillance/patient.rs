@@ -5,20 +5,18 @@ use std::sync::Arc;
 
 use vitalwire_access::DeviceId;
 use vitalwire_journal::Assurance;
-use vitalwire_profile::{ChannelProfile, Profile, Wave};
+use vitalwire_profile::{ChannelProfile, Profile};
 use vitalwire_registry::CurrentStay;
 use vitalwire_vitals::alarm::{Alarm, Numbers, Timing};
 use vitalwire_vitals::monitor::{self, Measured, Outcome, PatientMonitor, Quantity};
 use vitalwire_vitals::wave::WaveKind;
 
 use crate::alarms::AlarmList;
+use crate::history::quantity;
 use crate::intake::{Derived, Moment};
 use crate::reading::{BatchValues, Reading, Values, number_at};
 use crate::topics::{DeviceTopics, Source};
 
-/// LOINC's codes of what is watched.
-const BODY_TEMPERATURE: &str = "8310-5";
-const HEART_RATE: &str = "8867-4";
 /// Decimals of the derived channels, in the order of their profile, which a test compares.
 const DECIMALS: [u8; 5] = [1, 1, 2, 0, 0];
 
@@ -223,16 +221,6 @@ impl Channels {
         // The monitor knows by the wave whose seconds it tells: of a device without one, those of its other values.
         watched.sort_by_key(|watched| !matches!(watched.quantity, Quantity::Wave(_)));
         Self { profile: Arc::clone(profile), watched: watched.into() }
-    }
-}
-
-fn quantity(channel: &ChannelProfile) -> Option<Quantity> {
-    match (channel.wave, channel.loinc.as_deref()) {
-        (Some(Wave::Ecg), _) => Some(Quantity::Wave(WaveKind::Ecg)),
-        (Some(Wave::Ppg), _) => Some(Quantity::Wave(WaveKind::Ppg)),
-        (None, Some(BODY_TEMPERATURE)) => Some(Quantity::Temperature),
-        (None, Some(HEART_RATE)) => Some(Quantity::Rate),
-        _ => None,
     }
 }
 
