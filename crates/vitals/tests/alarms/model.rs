@@ -80,7 +80,10 @@ impl Model {
                 let over = limits.temperature_low.to_f64() - value;
                 self.value(Condition::TemperatureLow, second, over, -9.0, 0.2);
             }
-            Act::Asystole(is_there) => self.is_there(Condition::Asystole, second, *is_there),
+            Act::Asystole(is_there) => {
+                self.seen(Condition::Asystole, second);
+                self.is_there(Condition::Asystole, second, *is_there);
+            }
             Act::Technical(condition, is_there) => self.is_there(*condition, second, *is_there),
             Act::AcknowledgeAll => self.acknowledge(|_| true),
             Act::Acknowledge(number) => self.acknowledge(|alarm| alarm.number == *number),
@@ -97,10 +100,20 @@ impl Model {
         self.open.iter().any(|alarm| alarm.condition == condition && alarm.is_active)
     }
 
+    /// Values more than ten minutes apart say nothing of the time between them: what lasted begins again.
+    fn seen(&mut self, condition: Condition, second: i64) {
+        let lasting = self.lasting(condition);
+        if second - lasting.last > 600 {
+            lasting.since = lasting.since.map(|_| second);
+            lasting.extreme_since = lasting.extreme_since.map(|_| second);
+        }
+        lasting.last = second;
+    }
+
     fn value(&mut self, condition: Condition, second: i64, over: f64, extreme: f64, hysteresis: f64) {
         let delay = i64::from(self.limits.delay_s(condition));
+        self.seen(condition, second);
         let lasting = self.lasting(condition);
-        lasting.last = second;
         if over <= -hysteresis {
             (lasting.since, lasting.extreme_since) = (None, None);
             return self.end(condition);
@@ -172,8 +185,13 @@ impl Model {
     }
 
     fn acknowledge(&mut self, which: impl Fn(&Modelled) -> bool) {
-        self.open.iter_mut().filter(|alarm| which(alarm)).for_each(|alarm| alarm.is_acknowledged = true);
-        self.lower(|_| true);
+        let is_news = |alarm: &&mut Modelled| which(alarm) && !alarm.is_acknowledged;
+        let mut news = Vec::new();
+        for alarm in self.open.iter_mut().filter(is_news) {
+            alarm.is_acknowledged = true;
+            news.push(alarm.number);
+        }
+        self.lower(|alarm| news.contains(&alarm.number));
         self.close();
     }
 
