@@ -30,7 +30,7 @@ pub use self::url::{WebHookUrl, WebHookUrlError};
 use crate::alarms::AlarmChange;
 use crate::metrics::Metrics;
 
-/// What waits until the job of a web hook looks at it. What comes when it is full is dropped, counted, and logged.
+/// What waits until the job of a web hook has room for it. What comes when it is full is dropped, counted, and logged.
 const HANDED_MAX: usize = 1_024;
 
 /// Web hooks, and what they may be told.

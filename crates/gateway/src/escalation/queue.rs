@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// Deliveries that wait or are under way. At it, a new one is dropped, counted, and logged.
+/// Deliveries that wait to be tried again or are under way. At it, no more are taken from those that were handed on.
 pub(super) const WAITING_MAX: usize = 256;
 /// Attempts at the same time.
 pub(super) const UNDER_WAY_MAX: usize = 4;
@@ -89,7 +89,7 @@ impl Queue {
         if self.entries.iter().any(|entry| entry.delivery.id == delivery.id) {
             return Ok(false);
         }
-        if self.entries.len() >= WAITING_MAX {
+        if !self.has_room() {
             return Err(Full);
         }
         let delivery = Arc::new(delivery);
@@ -139,6 +139,10 @@ impl Queue {
             Outcome::Accepted => Ended::Delivered { tries },
             Outcome::Failed | Outcome::Gone => Ended::GivenUp { tries },
         })
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.entries.len() < WAITING_MAX
     }
 
     pub(super) fn len(&self) -> usize {

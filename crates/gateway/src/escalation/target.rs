@@ -50,7 +50,8 @@ impl Target {
             let due = queue.next_due().unwrap_or_else(|| Instant::now() + IDLE);
             tokio::select! {
                 () = stop.cancelled() => break,
-                escalation = self.received.recv() => match escalation {
+                // What there is no room for waits where it was handed on.
+                escalation = self.received.recv(), if queue.has_room() => match escalation {
                     Some(escalation) => self.take(&mut queue, &escalation),
                     None => break,
                 },

@@ -291,6 +291,18 @@ async fn what_is_too_much_is_dropped_and_counted_and_never_waits() {
 }
 
 #[tokio::test]
+async fn a_thousand_at_the_same_moment_all_arrive() {
+    let receiver = Receiver::plain(&[ACCEPTED]).await;
+    let running = Running::start(&plain(&receiver), quick());
+    for number in 0..1_000 {
+        running.hooks.hand(escalated(number));
+    }
+    until("all delivered", || running.metrics.web_hooks_delivered.get() == 1_000).await;
+    assert_eq!(running.metrics.web_hooks_dropped.get(), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_test_says_of_each_hook_what_came_of_it() {
     let mut receiver = Receiver::plain(&[ACCEPTED]).await;
     let failing = Receiver::plain(&[ERROR]).await;
