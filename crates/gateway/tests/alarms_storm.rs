@@ -4,11 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
+use vitalwire_gateway::Limits;
 use vitalwire_protocol::Variant;
 use vitalwire_registry::parse_paper_keys;
+use vitalwire_testing::PATIENCE;
 use vitalwire_testing::clinic::{Clinic, Device};
 use vitalwire_testing::paper::JSON;
 
@@ -27,7 +30,13 @@ fn key_file() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_network_that_goes_is_a_thousand_alarms_one_summary_and_holds_up_no_reading() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    let clinic = Clinic::open().await;
+    // However long a busy machine takes to connect them all.
+    let limits = Limits {
+        idle_timeout: Duration::from_secs(3_600),
+        first_frame_timeout: PATIENCE,
+        ..Limits::default()
+    };
+    let clinic = Clinic::with_limits(limits).await;
     let keys = key_file();
     clinic.registry.import_paper_keys(keys.as_bytes()).unwrap();
     clinic.known().await;
