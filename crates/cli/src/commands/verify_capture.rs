@@ -27,7 +27,8 @@ Examples:
 Reads pcap and pcapng files; several are one capture in the order given. Looks
 for topics and the JSON of samples; with --data also for names of devices,
 users and patients, link ids, and keys as they are, in hexadecimal digits and in
-Base64. It cannot look for passwords, of which only hashes are stored, nor for values.
+Base64. It cannot look for passwords, of which only hashes are stored, nor for
+values.
 
 Exit status: 0 all was encrypted and nothing was found; 1 something was found,
 or not all of it is shown to be encrypted (unknown protocols, packets that are
