@@ -22,7 +22,7 @@ export class Ward {
   isSilent = $state(false);
   /** The first heartbeat came. */
   isHeard = $state(false);
-  isSoundBlocked = $state(true);
+  isSoundBlocked = $state(false);
   /** For screen readers: the newest alarm. */
   announcement = $state('');
   #byNumber = new Map<number, Patient>();
@@ -47,7 +47,7 @@ export class Ward {
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     this.#siren.turn(preferences.hasSound);
     // A browser lets a page sound after a click or a key; some let it at once.
-    for (const gesture of ['pointerdown', 'keydown']) document.addEventListener(gesture, this.#unlock);
+    for (const gesture of ['click', 'keydown']) document.addEventListener(gesture, this.#unlock);
     this.#unlock();
   }
 
@@ -65,7 +65,7 @@ export class Ward {
     clearInterval(this.#timer);
     this.#connection.stop();
     this.#siren.silence();
-    for (const gesture of ['pointerdown', 'keydown']) document.removeEventListener(gesture, this.#unlock);
+    for (const gesture of ['click', 'keydown']) document.removeEventListener(gesture, this.#unlock);
   }
 
   testSound() {

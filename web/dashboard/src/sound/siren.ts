@@ -6,6 +6,8 @@ import { begins, render } from './bursts.ts';
 /** Longer than the time between two timers of a hidden page. */
 const AHEAD_S = 75;
 const SOON_S = 0.05;
+/** A sound card that may play needs a moment to start. */
+const START_MS = 1_000;
 const NO_DATA_PRIORITY: Priority = 'medium';
 
 interface Planned {
@@ -134,7 +136,7 @@ export class Siren {
     const context = new AudioContext();
     const say = () => this.#onState(context.state !== 'running');
     context.addEventListener('statechange', say);
-    say();
+    setTimeout(say, START_MS);
     return context;
   }
 
