@@ -89,9 +89,13 @@ impl Drop for TinyDisk {
 /// What `doctor` finds of a running server's ports.
 fn ports(serve: &Serve, data: &str) -> String {
     let (devices, mqtt) = (serve.address("devices"), serve.address("mqtt"));
+    // It is there on a full disk, too.
+    let dashboard = ["--dashboard-listen", serve.address("dashboard")];
     let arguments = ["doctor", "--data", data, "--listen", devices, "--mqtt-listen", mqtt];
     let off = ["--mqtt-tls-listen", "off", "--mqtt-websocket-listen", "off"];
-    stdout(&run(&[&arguments[..], &off, &["--metrics-listen", serve.address("metrics")]].concat()))
+    stdout(
+        &run(&[&arguments[..], &off, &["--metrics-listen", serve.address("metrics")], &dashboard].concat()),
+    )
 }
 
 fn get(address: &str, path: &str) -> String {
@@ -176,7 +180,7 @@ async fn a_new_folders_server_starts_on_a_full_disk_is_known_to_doctor_and_keeps
     assert!(!folder.join("journal.db").exists() && !folder.join("broker/broker.db").exists());
     let serve = Serve::start(&folder);
     let found = ports(&serve, data);
-    assert_eq!(found.matches("by this folder's server").count(), 3, "{found}");
+    assert_eq!(found.matches("by this folder's server").count(), 4, "{found}");
     let any = "127.0.0.1:0";
     let second = ["serve", "--data", data, "--listen", any, "--mqtt-listen", any, "--metrics-listen", any];
     let second = run(&second);

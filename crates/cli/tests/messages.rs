@@ -15,10 +15,11 @@ use vitalwire_testing::program::{Lines, Running, signal, until, wait};
 /// The findings of `doctor` on ports, for a folder whose settings name these addresses.
 fn ports(data: &Data, serve: &Serve) -> Vec<(String, String)> {
     let devices = serve.address("devices");
-    let (mqtt, metrics) = (serve.address("mqtt"), serve.address("metrics"));
+    let (mqtt, metrics, dashboard) =
+        (serve.address("mqtt"), serve.address("metrics"), serve.address("dashboard"));
     let told = run(&[
         &["doctor", "--json", "--data", data.path(), "--listen", devices][..],
-        &["--mqtt-listen", mqtt, "--metrics-listen", metrics],
+        &["--mqtt-listen", mqtt, "--metrics-listen", metrics, "--dashboard-listen", dashboard],
         &["--mqtt-tls-listen", "off", "--mqtt-websocket-listen", "off"],
     ]
     .concat());
@@ -33,7 +34,7 @@ fn doctor_tells_the_folders_own_server_from_another_ones() {
     let (data, other) = (Data::new(), Data::new());
     let serve = Serve::start(&data.folder());
     let own = ports(&data, &serve);
-    assert_eq!(own.len(), 3);
+    assert_eq!(own.len(), 4);
     assert!(
         own.iter().all(|(state, text)| state == "ok" && text.contains("by this folder's server")),
         "{own:?}"
@@ -44,7 +45,7 @@ fn doctor_tells_the_folders_own_server_from_another_ones() {
             && text.contains("`vitalwire` (process ")
             && text.contains("not the server of this folder")
     };
-    assert!(strange.len() == 3 && strange.iter().all(is_told), "{strange:?}");
+    assert!(strange.len() == 4 && strange.iter().all(is_told), "{strange:?}");
 }
 
 #[test]
@@ -56,6 +57,7 @@ fn an_address_in_use_one_that_is_not_ours_and_a_small_port_are_told_apart() {
         ("--listen", serve.address("devices"), "another data folder's server"),
         ("--listen", "192.0.2.1:9998", "does not have that address"),
         ("--metrics-listen", serve.address("mqtt"), "another data folder's server"),
+        ("--dashboard-listen", serve.address("mqtt"), "choose a free port"),
         ("--mqtt-listen", serve.address("mqtt"), "another data folder's server"),
     ] {
         let mut arguments = vec!["serve", "--data", other.path(), flag, address];

@@ -67,6 +67,14 @@ impl Viewer {
     }
 }
 
+impl State {
+    fn tell<I: IntoIterator<Item = Told>>(&mut self, change: impl FnOnce(&mut Ward) -> I) {
+        for told in change(&mut self.ward) {
+            self.viewers.iter().for_each(|viewer| viewer.tell(&told));
+        }
+    }
+}
+
 impl Hub {
     /// A new viewer, with all that it must know at the start.
     pub(crate) fn attach(&self, user: &Arc<User>, limits: &DashboardLimits) -> Result<Arc<Viewer>, TooMany> {
@@ -80,6 +88,8 @@ impl Hub {
             outbox: Mutex::new(Outbox::new(limits.viewer_waves_bytes_max)),
             arrived: Notify::new(),
         });
+        state.ward.catch_up();
+        state.tell(|ward| ward.tick(now_us()));
         let all = state.ward.all(user.role.sees_all(), |device| user.role.sees(device));
         all.iter().for_each(|told| viewer.tell(told));
         state.viewers.push(Arc::clone(&viewer));
@@ -93,19 +103,32 @@ impl Hub {
 
     /// Looks at what is known of the devices.
     pub(crate) fn look<T>(&self, at: impl FnOnce(&Ward) -> T) -> T {
-        at(&self.state().ward)
+        let mut state = self.state();
+        state.ward.catch_up();
+        at(&state.ward)
     }
 
     fn change<I: IntoIterator<Item = Told>>(&self, change: impl FnOnce(&mut Ward) -> I) {
+        self.state().tell(change);
+    }
+
+    fn tick(&self) {
         let mut state = self.state();
-        for told in change(&mut state.ward) {
-            state.viewers.iter().for_each(|viewer| viewer.tell(&told));
+        if !state.viewers.is_empty() {
+            state.tell(|ward| ward.tick(now_us()));
         }
     }
 
     fn take(&self, item: &FeedItem) {
         match item {
-            FeedItem::Reading(reading) => self.change(|ward| ward.reading(reading, now_us())),
+            FeedItem::Reading(reading) => {
+                let mut state = self.state();
+                if state.viewers.is_empty() {
+                    state.ward.keep(reading, now_us());
+                } else {
+                    state.tell(|ward| ward.reading(reading, now_us()));
+                }
+            }
             FeedItem::Status(status) => self.change(|ward| ward.status(&status.device, status.is_online)),
             FeedItem::Alarms(list) => self.change(|ward| ward.alarms(list)),
             FeedItem::Ward(summary) => self.change(|ward| ward.summary(summary)),
@@ -141,7 +164,7 @@ impl Source {
                     None => return,
                 },
                 _ = beat.tick() => {
-                    self.hub.change(|ward| ward.tick(now_us()));
+                    self.hub.tick();
                     // What was missed may have been the end of an alarm.
                     if feed.missed() != missed {
                         missed = feed.missed();

@@ -45,7 +45,6 @@ use crate::limits::HISTORIES_MAX;
 use crate::people::People;
 pub use crate::rest::{LIVE, ROUTES, Who};
 use crate::session::Sessions;
-pub use crate::session::StoreError;
 
 /// How often sessions that are over are taken away, and the uses of others written.
 const TIDY: Duration = Duration::from_secs(60);
@@ -80,8 +79,6 @@ pub enum DashboardError {
     Bind { address: SocketAddr, cause: std::io::Error },
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    #[error(transparent)]
-    Sessions(#[from] StoreError),
 }
 
 /// A running dashboard. [`Dashboard::stop`] ends it in order; it ends before its server.
@@ -104,7 +101,7 @@ impl Dashboard {
         let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
         let people = People::open(&config.data, &config.master_key)?;
-        let sessions = Sessions::open(&config.data, &config.limits, time::now_ms())?;
+        let sessions = Sessions::open(&config.data, &config.limits, time::now_ms());
         let (hub, stop, tasks) = (Arc::<Hub>::default(), CancellationToken::new(), TaskTracker::new());
         let app = Arc::new(App {
             logins: server.logins(),

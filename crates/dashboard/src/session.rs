@@ -15,7 +15,7 @@ use vitalwire_registry::User;
 use zeroize::Zeroizing;
 
 use self::store::Store;
-pub use self::store::StoreError;
+pub(crate) use self::store::StoreError;
 use crate::limits::{DashboardLimits, LINKS_MAX, SESSIONS_PER_USER_MAX};
 
 /// How much later a use must be to be written: a session that a crash makes this much older is no harm.
@@ -46,11 +46,11 @@ struct Link {
     until_ms: i64,
 }
 
-/// All sessions. What changes is on the disk when a call returns: keep it off the reactor.
+/// All sessions. What changes is on the disk when a call returns, if that takes it: keep it off the reactor.
 pub(crate) struct Sessions {
     sessions: BTreeMap<Hash, Session>,
     links: VecDeque<Link>,
-    store: Store,
+    store: Option<Store>,
     idle_ms: i64,
     age_ms_max: i64,
 }
@@ -69,28 +69,33 @@ fn milliseconds(time: Duration) -> i64 {
 }
 
 impl Sessions {
-    /// Those of the data folder.
-    pub(crate) fn open(data: &Path, limits: &DashboardLimits, now_ms: i64) -> Result<Self, StoreError> {
-        let store = Store::open(data)?;
+    /// Those of the data folder. Where its file cannot be used, sessions last until the server stops: patients can be looked at on a
+    /// full disk, too.
+    pub(crate) fn open(data: &Path, limits: &DashboardLimits, now_ms: i64) -> Self {
+        let opened = Store::open(data).and_then(|store| Ok((store.load()?, Some(store))));
+        let (sessions, store) = opened.unwrap_or_else(|error| {
+            tracing::error!(%error, "logins to the dashboard last until the server stops");
+            (BTreeMap::new(), None)
+        });
         let mut this = Self {
-            sessions: store.load()?,
+            sessions,
             links: VecDeque::new(),
             store,
             idle_ms: milliseconds(limits.session_idle),
             age_ms_max: milliseconds(limits.session_age_max),
         };
-        this.end_old(now_ms)?;
-        Ok(this)
+        this.end_old(now_ms);
+        this
     }
 
     /// Begins one; whoever came with another id has a new one now.
-    pub(crate) fn begin(&mut self, user: &User, now_ms: i64) -> Result<Token, StoreError> {
-        self.end_old(now_ms)?;
+    pub(crate) fn begin(&mut self, user: &User, now_ms: i64) -> Token {
+        self.end_old(now_ms);
         let of_user = || self.sessions.iter().filter(|(_, session)| session.user == user.name);
         if of_user().count() >= SESSIONS_PER_USER_MAX
             && let Some(oldest) = of_user().min_by_key(|(_, session)| session.used_ms).map(|(id, _)| *id)
         {
-            self.remove(&oldest)?;
+            let _ = self.remove(&oldest);
         }
         let token = token();
         let session = Session {
@@ -101,9 +106,11 @@ impl Sessions {
             written_ms: now_ms,
         };
         let id = hash(token.as_bytes());
-        self.store.insert(&id, &session)?;
+        if let Some(Err(error)) = self.store.as_ref().map(|store| store.insert(&id, &session)) {
+            tracing::error!(%error, "a login to the dashboard lasts until the server stops");
+        }
         self.sessions.insert(id, session);
-        Ok(token)
+        token
     }
 
     /// Whose session it is, if it goes on; `user` knows who may still log in. That is a use of it.
@@ -132,11 +139,11 @@ impl Sessions {
 
     /// Ends those that are over, and writes when the others were used.
     pub(crate) fn tidy(&mut self, now_ms: i64) -> Result<(), StoreError> {
-        self.end_old(now_ms)?;
-        let due = |session: &&mut Session| session.used_ms - session.written_ms >= USE_WRITTEN_AFTER_MS;
-        for (id, session) in self.sessions.iter_mut() {
-            if due(&session) {
-                self.store.used(id, session.used_ms)?;
+        self.end_old(now_ms);
+        let Some(store) = &self.store else { return Ok(()) };
+        for (id, session) in &mut self.sessions {
+            if session.used_ms - session.written_ms >= USE_WRITTEN_AFTER_MS {
+                store.used(id, session.used_ms)?;
                 session.written_ms = session.used_ms;
             }
         }
@@ -163,17 +170,18 @@ impl Sessions {
         (link.until_ms > now_ms).then_some(link.user)
     }
 
-    fn end_old(&mut self, now_ms: i64) -> Result<(), StoreError> {
+    fn end_old(&mut self, now_ms: i64) {
         let (idle_ms, age_ms_max) = (self.idle_ms, self.age_ms_max);
         let over = |(_, session): &(&Hash, &Session)| is_over(session, now_ms, idle_ms, age_ms_max);
         let over: Vec<Hash> = self.sessions.iter().filter(over).map(|(id, _)| *id).collect();
-        over.iter().try_for_each(|id| self.remove(id))
+        // Those that stay in the file are over when it is read, too.
+        over.iter().for_each(|id| drop(self.remove(id)));
     }
 
     fn remove(&mut self, id: &Hash) -> Result<(), StoreError> {
         // First here: who logs out is out, also when the disk is full.
         self.sessions.remove(id);
-        self.store.remove(id)
+        self.store.as_ref().map_or(Ok(()), |store| store.remove(id))
     }
 }
 
@@ -202,7 +210,7 @@ mod tests {
     }
 
     fn sessions(folder: &Path) -> Sessions {
-        Sessions::open(folder, &DashboardLimits::default(), NOW_MS).unwrap()
+        Sessions::open(folder, &DashboardLimits::default(), NOW_MS)
     }
 
     #[test]
@@ -213,17 +221,17 @@ mod tests {
         let find = |sessions: &mut Sessions, token: &Token, after: i64| {
             sessions.find(token, NOW_MS + after * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some()
         };
-        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        let token = sessions.begin(&ana, NOW_MS);
         assert_eq!(token.len(), 43, "256 bits");
         assert!(find(&mut sessions, &token, 29));
         assert!(find(&mut sessions, &token, 58), "the last use counts");
         assert!(!find(&mut sessions, &token, 88), "idle");
-        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        let token = sessions.begin(&ana, NOW_MS);
         for after in (0..12 * 60).step_by(20) {
             assert!(find(&mut sessions, &token, after), "{after}");
         }
         assert!(!find(&mut sessions, &token, 12 * 60), "old");
-        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        let token = sessions.begin(&ana, NOW_MS);
         sessions.end(&token).unwrap();
         assert!(!find(&mut sessions, &token, 0), "ended");
         assert!(!find(&mut sessions, &Zeroizing::new("guessed".to_owned()), 0));
@@ -234,7 +242,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut sessions = sessions(folder.path());
         let ana = user("ana", "correct horse");
-        let token = sessions.begin(&ana, NOW_MS).unwrap();
+        let token = sessions.begin(&ana, NOW_MS);
         assert!(sessions.find(&token, NOW_MS, |_| None::<Arc<User>>).is_none());
         assert!(sessions.find(&token, NOW_MS, |_| Some(user("ana", "battery staple"))).is_none());
         assert!(sessions.find(&token, NOW_MS, |name| (name.as_str() == "ana").then_some(ana)).is_some());
@@ -245,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ana = user("ana", "correct horse");
         let mut before = sessions(folder.path());
-        let (kept, ended) = (before.begin(&ana, NOW_MS).unwrap(), before.begin(&ana, NOW_MS).unwrap());
+        let (kept, ended) = (before.begin(&ana, NOW_MS), before.begin(&ana, NOW_MS));
         before.end(&ended).unwrap();
         assert!(before.find(&kept, NOW_MS + 20 * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some());
         before.tidy(NOW_MS + 20 * MINUTE_MS).unwrap();
@@ -257,7 +265,7 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{path:?}");
         }
         let later = NOW_MS + 45 * MINUTE_MS;
-        let mut after = Sessions::open(folder.path(), &DashboardLimits::default(), later).unwrap();
+        let mut after = Sessions::open(folder.path(), &DashboardLimits::default(), later);
         assert!(after.find(&kept, later, |_| Some(Arc::clone(&ana))).is_some());
         assert!(after.find(&ended, later, |_| Some(Arc::clone(&ana))).is_none());
     }
@@ -267,13 +275,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut sessions = sessions(folder.path());
         let ana = user("ana", "correct horse");
-        let first = sessions.begin(&ana, NOW_MS).unwrap();
-        let second = sessions.begin(&ana, NOW_MS + 1).unwrap();
+        let first = sessions.begin(&ana, NOW_MS);
+        let second = sessions.begin(&ana, NOW_MS + 1);
         for _ in 0..SESSIONS_PER_USER_MAX - 1 {
-            sessions.begin(&ana, NOW_MS + 2).unwrap();
+            sessions.begin(&ana, NOW_MS + 2);
         }
         assert!(sessions.find(&first, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_none());
         assert!(sessions.find(&second, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_some());
+    }
+
+    #[test]
+    fn without_its_file_people_log_in_all_the_same() {
+        let ana = user("ana", "correct horse");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("dashboard.db")).unwrap();
+        let mut never = sessions(folder.path());
+        let folder = tempfile::tempdir().unwrap();
+        let mut lost = sessions(folder.path());
+        let file = rusqlite::Connection::open(folder.path().join("dashboard.db")).unwrap();
+        file.execute_batch("DROP TABLE sessions").unwrap();
+        for sessions in [&mut never, &mut lost] {
+            let token = sessions.begin(&ana, NOW_MS);
+            assert!(sessions.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_some());
+            let _ = sessions.end(&token);
+            assert!(sessions.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_none());
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! socket and no viewer, and reads no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,8 +17,8 @@ use crate::people::Who;
 /// How long a measured value is the present one; of a slow channel, so many of its intervals.
 const VALUE_AGE_US_MAX: i64 = 10_000_000;
 const VALUE_INTERVALS: f64 = 3.0;
-/// How long what the server derived is the present one: it comes once a second.
-const DERIVED_AGE_US_MAX: i64 = 3_000_000;
+/// How long what the server derived is the present one. It comes once a second, or for a whole batch of up to 5 s at once.
+const DERIVED_AGE_US_MAX: i64 = 6_000_000;
 
 /// A message about one device, or about all.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,12 +41,18 @@ pub(crate) struct Ward {
 
 struct Bed {
     shown: api::Device,
-    measured: BTreeMap<String, Known>,
+    /// By the channel's index.
+    measured: BTreeMap<u8, Known>,
     derived: BTreeMap<String, Known>,
+    /// What came last while no one looked: of the device, and of what was derived.
+    unseen: [Option<Unseen>; 2],
     /// The values that were told last.
     told: Values,
     is_new: bool,
 }
+
+/// A reading, and when it came.
+type Unseen = (Arc<Reading>, i64);
 
 #[derive(Clone, Copy)]
 struct Known {
@@ -123,6 +130,25 @@ impl Ward {
         let bed = self.beds.get_mut(id)?;
         bed.shown.online = is_online;
         Some(bed.device(id))
+    }
+
+    /// The same as [`Ward::reading`] while no one looks: it costs next to nothing, and [`Ward::catch_up`] does the work when someone does.
+    pub(crate) fn keep(&mut self, reading: &Arc<Reading>, now_us: i64) {
+        if let Some(bed) = self.beds.get_mut(reading.device()) {
+            let [measured, derived] = &mut bed.unseen;
+            let kept = if reading.is_derived() { derived } else { measured };
+            *kept = Some((Arc::clone(reading), now_us));
+        }
+    }
+
+    /// Learns what came while no one looked.
+    pub(crate) fn catch_up(&mut self) {
+        let unseen = |bed: &mut Bed| std::mem::take(&mut bed.unseen).into_iter().flatten();
+        let unseen: Vec<_> = self.beds.values_mut().flat_map(unseen).collect();
+        // No one is there whom the messages are for.
+        for (reading, came_us) in unseen {
+            self.reading(&reading, came_us);
+        }
     }
 
     /// A device measured something, or the server derived something of it.
@@ -237,7 +263,8 @@ impl Bed {
             alarms: None,
         };
         let told = Values { n, ..Values::default() };
-        Self { shown, measured: BTreeMap::new(), derived: BTreeMap::new(), told, is_new: false }
+        let (measured, derived, unseen) = (BTreeMap::new(), BTreeMap::new(), [None, None]);
+        Self { shown, measured, derived, unseen, told, is_new: false }
     }
 
     fn device(&self, id: &DeviceId) -> Told {
@@ -250,7 +277,7 @@ impl Bed {
         #[expect(clippy::cast_possible_truncation, reason = "a conversion to i64 saturates")]
         let good_us = VALUE_AGE_US_MAX.max(slow as i64);
         let known = Known { value, time_us, until_us: time_us.saturating_add(good_us) };
-        self.measured.insert(channel.name.clone(), known);
+        self.measured.insert(channel.index, known);
         let last = time_us.div_euclid(1_000);
         self.shown.last = Some(self.shown.last.map_or(last, |before| before.max(last)));
         self.is_new = true;
@@ -269,7 +296,9 @@ impl Bed {
     }
 
     fn values(&mut self, id: &DeviceId, now_us: i64) -> Option<Told> {
-        let known = self.measured.iter().chain(&self.derived).filter(|(_, known)| known.until_us > now_us);
+        let channels = self.shown.channels.iter();
+        let measured = channels.filter_map(|channel| Some((&channel.name, self.measured.get(&channel.i)?)));
+        let known = measured.chain(&self.derived).filter(|(_, known)| known.until_us > now_us);
         let time_us = known.clone().map(|(_, known)| known.time_us).max();
         let values: BTreeMap<_, _> = known.map(|(name, known)| (name.clone(), known.value)).collect();
         let is_new = std::mem::take(&mut self.is_new);
@@ -320,6 +349,7 @@ mod tests {
         let profile = vitalwire_profile::Profile::builtin("pico").unwrap();
         let temperature = profile.channel(0).unwrap();
         let bed = ward.beds.get_mut(&id("a")).unwrap();
+        bed.shown.channels = vec![temperature.into()];
         bed.measure(temperature, 37.5, 1_000_000);
         let told = ward.tick(2_000_000);
         assert_eq!(body(&told[0])["values"]["Temperature"], 37.5);

@@ -111,7 +111,7 @@ impl Serve {
         let local = "127.0.0.1:0";
         let mut command = vitalwire();
         command
-            .args(["serve", "--listen", local, "--metrics-listen", local])
+            .args(["serve", "--listen", local, "--metrics-listen", local, "--dashboard-listen", local])
             .args(["--mqtt-tls-listen", local, "--mqtt-websocket-listen", local, "--data"])
             .arg(data)
             .stdout(Stdio::piped())

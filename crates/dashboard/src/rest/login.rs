@@ -49,7 +49,7 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Resu
         .change_sessions(move |sessions| {
             // A session that someone else put into the browser is not used on.
             before.map_or(Ok(()), |before| sessions.end(&before))?;
-            sessions.begin(&of_whom, now_ms())
+            Ok(sessions.begin(&of_whom, now_ms()))
         })
         .await?;
     let cookie = cookie(&app, &token, is_secure, app.limits.session_age_max.as_secs())?;

@@ -19,8 +19,7 @@ const VERSION: i64 = 1;
 
 /// Why sessions cannot be kept.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum StoreError {
+pub(crate) enum StoreError {
     #[error("cannot make {}: {cause}", path.display())]
     File { path: PathBuf, cause: io::Error },
     #[error(

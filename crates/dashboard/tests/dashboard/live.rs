@@ -88,6 +88,26 @@ async fn a_reader_of_one_device_is_told_of_no_other() {
 }
 
 #[tokio::test]
+async fn what_came_while_no_one_looked_is_known_to_who_comes() {
+    let ward = Ward::open().await;
+    let cookie = ward.log_in("watcher").await;
+    let mut connection = device(&ward, "bed_1").greet(BOOT).await.0;
+    connection.send(&second(1)).await;
+    connection.acknowledged(1).await;
+    let mut is_known = false;
+    while !is_known {
+        let devices = ward.get("/api/v1/devices", &cookie).await.json();
+        let bed = &devices["devices"][0];
+        is_known = bed["profile"] == "pico" && bed["last"].is_number() && bed["online"] == true;
+    }
+    let mut live = ward.live(&cookie).await;
+    let known = live.json(1, |device| device["id"] == "bed_1").await;
+    assert_eq!((&known["profile"], &known["online"]), (&"pico".into(), &true.into()));
+    let values = live.json(3, |values| values["n"] == known["n"]).await;
+    assert_eq!(values["values"]["Temperature"], 36.6);
+}
+
+#[tokio::test]
 async fn a_page_gets_the_waves_that_it_asked_for() {
     let ward = Ward::open().await;
     let cookie = ward.log_in("watcher").await;

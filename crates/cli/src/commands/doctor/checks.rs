@@ -9,9 +9,9 @@ use vitalwire_broker::{TlsIdentity, bind_advice};
 use vitalwire_gateway::{free_bytes, journal_file, server_lock};
 use vitalwire_registry::{Directory, Registry, RegistryError};
 
-use super::{Finding, fail, ok, warn};
+use super::{Finding, State, fail, ok, warn};
 use crate::args::quoted;
-use crate::config::{BrokerSettings, Settings, TlsSettings};
+use crate::config::{BrokerSettings, DashboardSettings, Settings, TlsSettings};
 use crate::explain::explain;
 use crate::processes::{self, Process};
 use crate::{data, limits};
@@ -72,14 +72,27 @@ pub(super) fn open_files() -> Finding {
 pub(super) fn ports(settings: &Settings) -> Vec<Finding> {
     let mut wanted = vec![("devices", settings.devices)];
     wanted.extend(settings.metrics.map(|address| ("metrics", address)));
-    wanted.extend(settings.dashboard.as_ref().map(|dashboard| ("the dashboard", dashboard.address)));
     if let BrokerSettings::Embedded { plain, tls, websocket, .. } = &settings.broker {
         wanted.extend(plain.map(|address| ("MQTT", address)));
         wanted.extend(tls.as_ref().map(|tls| ("MQTT TLS", tls.address)));
         wanted.extend(websocket.map(|address| ("WebSocket", address)));
     }
     let server = processes::lock_holder(&server_lock(&settings.data));
-    wanted.into_iter().map(|(name, address)| port(name, address, server.as_ref())).collect()
+    let mut found: Vec<_> =
+        wanted.into_iter().map(|(name, address)| port(name, address, server.as_ref())).collect();
+    found.extend(settings.dashboard.as_ref().map(|dashboard| dashboard_port(dashboard, server.as_ref())));
+    found
+}
+
+fn dashboard_port(dashboard: &DashboardSettings, server: Option<&Process>) -> Finding {
+    let found = port("the dashboard", dashboard.address, server);
+    match found.state {
+        // No one asked for that address.
+        State::Fail if dashboard.is_default => {
+            warn("ports", format!("{}; until then `serve` runs without a dashboard", found.message))
+        }
+        _ => found,
+    }
 }
 
 /// `server` is the one that runs on this data folder.
@@ -214,7 +227,6 @@ pub(super) fn certificate(tls: Option<&TlsSettings>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
     use super::*;
 
     #[test]
