@@ -145,8 +145,8 @@ pub(crate) mod tests {
     fn what_was_cut_is_no_message() {
         for text in [FEVER, DERIVED] {
             for cut in 1..text.len() {
-                assert_eq!(alarms(text[..cut].as_bytes()), None, "{cut}");
-                assert_eq!(rate(text[..cut].as_bytes()), None, "{cut}");
+                assert_eq!(alarms(&text.as_bytes()[..cut]), None, "{cut}");
+                assert_eq!(rate(&text.as_bytes()[..cut]), None, "{cut}");
             }
         }
         assert_eq!(alarms(&FEVER.replace("medium", "urgent").into_bytes()), None);
