@@ -1,69 +1,125 @@
-// The page before the real server: the demonstration's patients, one of whom gets a fever.
+// The page before the real server: the demonstration, as a new user meets it.
 //
-//   cargo build && npm ci && VITALWIRE=../../target/debug/vitalwire npm test
+//   VITALWIRE=../../target/debug/vitalwire npm test
+//   VITALWIRE_SCREENSHOTS=../../docs npm test      also takes the pictures of README
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { PATIENCE_MS, faults, launch, open } from './browser.mjs';
+import { DESKTOP, PHONE, faults, launch, open } from './browser.mjs';
 
 const program = process.env.VITALWIRE;
-const SECONDS = 300;
+const PORTS = ['--listen', '--mqtt-listen', '--metrics-listen', '--dashboard-listen'].flatMap((flag) => [flag, '127.0.0.1:0']);
+const ALARM = /^\*\* Temp \d\d\.\d+ > 38\.5$/;
 
-// The demonstration, and the link that it prints first.
-const demonstrate = async () => {
-  const any = ['--listen', '--mqtt-listen', '--metrics-listen', '--dashboard-listen'].flatMap((flag) => [flag, '127.0.0.1:0']);
-  const demo = spawn(program, ['demo', '--json', '--seconds', String(SECONDS), ...any], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const ended = new Promise((resolve) => demo.once('exit', resolve));
-  const lines = createInterface({ input: demo.stdout });
-  const first = await new Promise((resolve, reject) => {
-    lines.once('line', resolve);
-    ended.then(() => reject(Error('the demonstration ended before it was ready')));
-  });
-  const stop = async () => {
-    demo.kill('SIGINT');
-    await ended;
-  };
-  return { link: JSON.parse(first).dashboard, stop };
+const picture = async (page, name) => {
+  const folder = process.env.VITALWIRE_SCREENSHOTS;
+  if (folder) await page.screenshot({ path: join(folder, `dashboard-${name}.png`), animations: 'disabled' });
 };
 
 describe('the demonstration', { skip: program ? false : 'VITALWIRE names no program' }, () => {
-  let browser;
-  let demo;
+  let [demo, link, browser, opened] = [];
   before(async () => {
-    [browser, demo] = await Promise.all([launch(), demonstrate()]);
+    demo = spawn(program, ['demo', '--json', ...PORTS], { stdio: ['ignore', 'pipe', 'ignore'] });
+    const ended = once(demo, 'exit').then(() => Promise.reject(Error('the demonstration ended before it was ready')));
+    const [first] = await Promise.race([once(createInterface({ input: demo.stdout }), 'line'), ended]);
+    ended.catch(() => undefined);
+    link = JSON.parse(first).dashboard;
+    browser = await launch();
+    opened = await open(browser, link);
   });
   after(async () => {
     await browser?.close();
-    await demo?.stop();
+    if (demo && demo.exitCode === null && demo.signalCode === null) {
+      demo.kill('SIGKILL');
+      await once(demo, 'exit');
+    }
   });
 
-  test('shows five patients live, sounds a fever, and hears that someone knows', async () => {
-    const { page, context, errors } = await open(browser, demo.link);
-    await page.waitForFunction(() => document.querySelectorAll('.tile').length === 5);
-    assert.ok(!page.url().includes('link='), 'the token left the address');
-    // The first gesture lets the page sound.
-    await page.mouse.click(5, 5);
-    await page.waitForFunction(() =>
-      [...document.querySelectorAll('.rate dd')].filter((rate) => /^\d+$/.test(rate.textContent.trim())).length === 5,
-    );
-    await page.getByText(/\*\* Temp 3[89]\.\d > 38\.5/).first().waitFor({ timeout: 2 * PATIENCE_MS });
-    await page.waitForFunction(() => window.loudness() > 0.01);
-    assert.match(await page.title(), /Temp/);
-    const tile = page.locator('.tile', { hasText: 'patient_02' });
-    await tile.getByRole('button', { name: 'Acknowledge' }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Acknowledge' }).click();
-    await tile.getByText(/acknowledged|demo-nurse/i).first().waitFor();
-    assert.deepEqual(await faults(page), []);
+  const until = (what, ...args) => opened.page.waitForFunction(what, ...args);
 
-    // Who comes by the used link is no one; the session of this browser goes on.
-    const again = await open(browser, demo.link);
-    await again.page.getByLabel('Password').waitFor();
-    await again.context.close();
-    await page.reload();
-    await page.locator('.tile').first().waitFor();
-    const policy = errors.filter((error) => /Content Security Policy/.test(error));
-    assert.deepEqual(policy, []);
+  test('shows five patients live, from one link', async () => {
+    const { page, errors } = opened;
+    await page.locator('.tile').nth(4).waitFor();
+    assert.equal(await page.locator('.tile').count(), 5);
+    assert.ok(!page.url().includes('link='), 'the token left the address');
+    await until(() => [...document.querySelectorAll('.rate dd')].every((it) => /^\d+$/.test(it.textContent)));
+    const ink = () =>
+      page.evaluate(() =>
+        [...document.querySelectorAll('.tile canvas:nth-of-type(2)')].map((canvas) => {
+          const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+          return pixels.reduce((sum, it, at) => (at % 4 === 3 && it > 0 ? sum + at : sum), 0);
+        }),
+      );
+    let first = [0];
+    while (first.some((it) => it === 0)) first = await ink();
+    let second = first;
+    while (second.some((it, at) => it === first[at])) second = await ink();
+    assert.deepEqual(errors, []);
+  });
+
+  test('has a link that works once', async () => {
+    const { page, context } = await open(browser, link);
+    await page.getByText('This link was used already').waitFor();
     await context.close();
+  });
+
+  test('shows the fever’s alarm first, and sounds it', async () => {
+    const { page } = opened;
+    await page.locator('.tile[data-alarm=medium]').waitFor();
+    assert.match(await page.locator('.tile .words').first().textContent(), ALARM);
+    await until(() => document.querySelector('.tile').dataset.alarm === 'medium');
+    assert.match(await page.title(), /^\*\* Temp/);
+    await until(() => window.loudness() > 0.2);
+    await picture(page, 'ward');
+    assert.deepEqual(await faults(page), []);
+  });
+
+  test('shows its trends', async () => {
+    const { page } = opened;
+    await page.locator('.tile .open').first().click();
+    await page.locator('.trends canvas').nth(3).waitFor();
+    await until(() => [...document.querySelectorAll('.trends figcaption span')].every((it) => it.textContent === ''));
+    assert.match(await page.locator('.patient .words b').textContent(), ALARM);
+    await picture(page, 'patient');
+    await page.setViewportSize(PHONE);
+    await picture(page, 'phone');
+    await page.setViewportSize(DESKTOP);
+  });
+
+  test('tells each tab who acknowledged it', async () => {
+    const { page, context } = opened;
+    const other = await context.newPage();
+    await other.goto(page.url());
+    await other.getByRole('button', { name: 'Acknowledge' }).waitFor();
+    await page.keyboard.press('a');
+    await page.getByRole('button', { name: 'Expected' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Acknowledge' }).click();
+    for (const tab of [page, other]) await tab.getByText(/Acknowledged by .*: Expected/).waitFor();
+    await until(() => window.loudness() === 0);
+    await other.close();
+  });
+
+  test('stays signed in when it is loaded anew', async () => {
+    const { page } = opened;
+    await page.reload();
+    await page.getByText(/Acknowledged by/).waitFor();
+  });
+
+  test('pauses alarms, and tells them again', async () => {
+    const { page } = opened;
+    await page.getByRole('button', { name: 'Pause 2 min' }).click();
+    await page.getByText(/Alarms paused: [12]:\d\d left/).waitFor();
+    await page.getByRole('button', { name: 'End the pause' }).click();
+    await page.getByRole('button', { name: 'Pause 2 min' }).waitFor();
+    assert.deepEqual(opened.errors, []);
+  });
+
+  test('is NO DATA when its server is killed', async () => {
+    demo.kill('SIGKILL');
+    await opened.page.getByText('NO DATA').waitFor();
+    await until(() => window.loudness() > 0.2);
   });
 });

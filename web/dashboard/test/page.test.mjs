@@ -6,7 +6,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { brotliCompressSync } from 'node:zlib';
-import { DESKTOP, PHONE, WALL, faults, launch, open } from './browser.mjs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DESKTOP, PATIENCE_MS, PHONE, WALL, faults, launch, open } from './browser.mjs';
 import { LINK, PEOPLE, alarm, list, start } from './fake.mjs';
 
 let browser;
@@ -31,6 +32,13 @@ const withPage = (options, body) => async (t) => {
 const tile = (page, bed) => page.locator('.tile', { has: page.locator(`.open b:text-is("${bed}")`) });
 const beds = (page) => page.locator('.tile .open b').allTextContents();
 const until = (page, what, ...args) => page.waitForFunction(what, ...args);
+// Waits for what the server sees.
+const eventually = async (what) => {
+  for (let left = PATIENCE_MS; !what(); left -= 20) {
+    assert.ok(left > 0, `in vain: ${what}`);
+    await sleep(20);
+  }
+};
 const goTo = async (page, id) => {
   await page.evaluate((it) => (location.hash = `#/patient/${it}`), id);
   await page.locator('.patient').waitFor();
@@ -98,7 +106,8 @@ describe('the ward', () => {
       let [first, second] = [0, 0];
       while (first === 0) first = await ink();
       while (second === first || second === 0) second = await ink();
-      assert.ok(server.watched.length > 0);
+      // Until the browser said which tiles are seen, none of them is asked for.
+      await eventually(() => server.watched.at(-1)?.length > 0);
       assert.ok(server.watched.at(-1).length < 30, `${server.watched.at(-1).length} of 60 are asked for`);
     }),
   );
@@ -292,7 +301,7 @@ describe('a patient', () => {
         const asked = new URLSearchParams(query);
         return route.includes('history') && asked.get('to') - asked.get('from') === 86_400_000;
       };
-      while (server.asked.filter(day).length < 4) await page.waitForRequest(/history/).catch(() => undefined);
+      await eventually(() => server.asked.filter(day).length >= 4);
       assert.equal(await page.getByRole('row', { name: /Temperature, processor/ }).locator('td').first().textContent(), '41.2');
       assert.deepEqual(errors, []);
     }),
