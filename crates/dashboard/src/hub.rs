@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
 use vitalwire_gateway::{FeedItem, FeedReader, ServerHandle};
@@ -20,6 +21,11 @@ use crate::ward::{Told, Ward};
 
 /// How often values are told.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// How long what comes is gathered: a wake-up for each reading would cost more than the readings do.
+const GATHER: Duration = Duration::from_millis(40);
+/// Items at one go, so that others have their turn.
+const ITEMS_AT_ONCE_MAX: usize = 1_000;
 
 /// The name in the metrics of who misses something.
 const READER: &str = "dashboard";
@@ -141,6 +147,12 @@ impl Hub {
     }
 }
 
+/// The next item, not before this time. Dropping it loses none.
+async fn next_from(feed: &mut FeedReader, next_at: Instant) -> Option<FeedItem> {
+    tokio::time::sleep_until(next_at).await;
+    feed.next().await
+}
+
 /// What keeps the hub up to date.
 pub(crate) struct Source {
     pub(crate) hub: Arc<Hub>,
@@ -156,13 +168,15 @@ impl Source {
         let mut directory = self.logins.directory();
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut missed = feed.missed();
+        let (mut missed, mut next_at) = (feed.missed(), Instant::now());
         loop {
             tokio::select! {
-                item = feed.next() => match item {
-                    Some(item) => self.hub.take(&item),
-                    None => return,
-                },
+                item = next_from(&mut feed, next_at) => {
+                    let Some(item) = item else { return };
+                    self.hub.take(&item);
+                    self.take_more(&mut feed);
+                    next_at = Instant::now() + GATHER;
+                }
                 _ = beat.tick() => {
                     self.hub.tick();
                     // What was missed may have been the end of an alarm.
@@ -180,6 +194,14 @@ impl Source {
                 }
                 () = self.stop.cancelled() => return,
             }
+        }
+    }
+
+    /// Takes what is there already.
+    fn take_more(&self, feed: &mut FeedReader) {
+        for _ in 1..ITEMS_AT_ONCE_MAX {
+            let Some(Some(item)) = feed.next().now_or_never() else { return };
+            self.hub.take(&item);
         }
     }
 

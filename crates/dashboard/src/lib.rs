@@ -81,7 +81,7 @@ pub enum DashboardError {
     Registry(#[from] RegistryError),
 }
 
-/// A running dashboard. [`Dashboard::stop`] ends it in order; it ends before its server.
+/// A running dashboard. [`Dashboard::stop`] ends it in order; it shows nothing new once its server has stopped.
 pub struct Dashboard {
     address: SocketAddr,
     app: Arc<App>,

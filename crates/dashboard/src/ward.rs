@@ -242,11 +242,6 @@ impl Ward {
     pub(crate) fn devices(&self) -> impl Iterator<Item = (&DeviceId, &api::Device)> {
         self.beds.iter().map(|(id, bed)| (id, &bed.shown))
     }
-
-    /// The alarms of all, counted.
-    pub(crate) fn shown_summary(&self) -> Option<&Value> {
-        self.summary.as_ref()
-    }
 }
 
 impl Bed {

@@ -206,10 +206,13 @@ async fn serve(
     supervisor.stopping();
     tracing::info!("stopping");
     let stop = async {
-        if let Some(dashboard) = dashboard {
-            dashboard.stop().await;
-        }
-        server.stop().await;
+        // At once: neither waits for the other.
+        let page = async {
+            if let Some(dashboard) = dashboard {
+                dashboard.stop().await;
+            }
+        };
+        tokio::join!(page, server.stop());
     };
     tokio::select! {
         stopped = tokio::time::timeout(stop_patience, stop) => {

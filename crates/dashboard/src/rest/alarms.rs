@@ -6,35 +6,34 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use vitalwire_access::DeviceId;
-use vitalwire_gateway::{AlarmError, Silence, WhichAlarms};
+use vitalwire_gateway::{AlarmError, AlarmList, Silence, WhichAlarms};
 
 use super::{DONE, body, may};
-use crate::api::{Acknowledge, Acknowledged, Device, Pause, Right};
+use crate::api::{Acknowledge, Acknowledged, Pause, Right};
 use crate::app::{App, Person};
 use crate::failure::Failure;
 
-/// The open alarms of the patients that a person sees.
+/// The open alarms of the patients that a person sees, as the server has them at this moment.
 pub(super) async fn alarms(State(app): State<Arc<App>>, person: Person) -> Json<Value> {
     app.look(&person, app.seen_by(&person)).await;
     let role = &person.user.role;
-    let (patients, ward) = app.hub.look(|ward| {
-        let seen = ward.devices().filter(|(id, _)| role.sees(id));
-        let patients: Vec<Value> = seen.filter_map(|(id, device)| of_patient(id, device)).collect();
-        (patients, ward.shown_summary().filter(|_| role.sees_all()).cloned())
-    });
+    let all = app.server.alarms();
+    let seen = all.patients.iter().filter(|list| role.sees(&list.device));
+    let patients: Vec<Value> = seen.filter_map(|list| of_patient(&app, list)).collect();
     let mut answer = json!({ "patients": patients });
+    let ward = serde_json::from_str(&all.ward.to_json()).ok().filter(|_| role.sees_all());
     if let (Some(ward), Some(fields)) = (ward, answer.as_object_mut()) {
         fields.insert("ward".to_owned(), ward);
     }
     Json(answer)
 }
 
-fn of_patient(id: &DeviceId, device: &Device) -> Option<Value> {
-    let mut alarms = device.alarms.clone()?;
+fn of_patient(app: &App, list: &AlarmList) -> Option<Value> {
+    let n = app.hub.look(|ward| ward.device(&list.device).map(|shown| shown.n))?;
+    let mut alarms: Value = serde_json::from_str(&list.to_json()).ok()?;
     let fields = alarms.as_object_mut()?;
-    fields.insert("device".to_owned(), id.as_str().into());
-    fields.insert("n".to_owned(), device.n.into());
+    fields.insert("device".to_owned(), list.device.as_str().into());
+    fields.insert("n".to_owned(), n.into());
     Some(alarms)
 }
 

@@ -1,5 +1,7 @@
 //! Who may ask for what, and what is not looked at.
 
+use std::collections::BTreeSet;
+
 use axum::http::Method;
 use vitalwire_dashboard::{Dashboard, DashboardConfig, DashboardError, LIVE, ROUTES, Who};
 
@@ -7,6 +9,14 @@ use crate::support::Ward;
 
 fn path(route: &str) -> String {
     route.replace("{id}", "bed_1") + "?channel=Temperature&from=0&to=1000&points=10"
+}
+
+/// A route that stands in no table would have no rule.
+#[test]
+fn the_table_has_every_route_that_is_served() {
+    let served = include_str!("../../src/rest.rs").split(".route(\"").skip(1);
+    let served: BTreeSet<&str> = served.map(|text| text.split('"').next().unwrap()).collect();
+    assert_eq!(served, ROUTES.iter().map(|(_, route, _)| *route).collect());
 }
 
 #[tokio::test]
