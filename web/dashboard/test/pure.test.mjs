@@ -285,6 +285,17 @@ describe('a sweep', () => {
     assert.deepEqual(lines, [[[99, 0], [100, 10]], [[0, 10], [1, 20]]]);
   });
 
+  test('draws what came late where it belongs, and no gap where none was', () => {
+    const ring = ringOf(100, [0, 10]);
+    const late = sweep.lineFrom(130, ring.newestMs, 140, 5, window);
+    assert.equal(late, 110, 'the playhead was at 130, but nothing newer than 110 was there');
+    ring.push(120, 10, Float32Array.of(20, 30, 40));
+    assert.deepEqual(drawn(ring, late, 140), [[[11, 10], [12, 20], [13, 30], [14, 40]]]);
+    assert.equal(sweep.lineFrom(130, 500, 140, 5, window), 130);
+    assert.equal(sweep.lineFrom(130, Number.NaN, 140, 5, window), 130);
+    assert.equal(sweep.lineFrom(4_990, 110, 5_000, 5, window), 4_050, 'not into the sweep before');
+  });
+
   test('never draws a line to the left, at any width and any time', () => {
     for (let widthPx = 90; widthPx < 160; widthPx++) {
       const odd = { ms: sweep.windowMs(widthPx, 2.5), widthPx };

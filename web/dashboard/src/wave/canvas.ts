@@ -2,7 +2,7 @@
 import type { Playout } from './playout.ts';
 import type { WaveRing } from './ring.ts';
 import type { Painter } from './painting.ts';
-import { BAR_PX, type Scale, type Window, isClipped, isWhole, leastSpan, scaleFor, trace, windowMs, wiped, xOf } from './sweep.ts';
+import { BAR_PX, type Scale, type Window, isClipped, isWhole, leastSpan, lineFrom, scaleFor, trace, windowMs, wiped, xOf } from './sweep.ts';
 
 export interface Source {
   ring: WaveRing;
@@ -28,6 +28,8 @@ export class SweepCanvas implements Painter {
   #ratio = 1;
   #drawnMs = Number.NaN;
   #shownMs = Number.NaN;
+  /** The newest value that was there when it was drawn. */
+  #newestMs = Number.NaN;
   #scale: Scale | null = null;
   #source: () => Source | null;
   #look: Look;
@@ -86,6 +88,7 @@ export class SweepCanvas implements Painter {
     else if (isNewSweep || this.#isClipped(source, toMs)) this.#rescale(source, fromMs, toMs);
     else this.#step(source, fromMs, toMs);
     this.#drawnMs = this.#shownMs = toMs;
+    this.#newestMs = source.ring.newestMs;
   }
 
   #isClipped({ ring }: Source, toMs: number): boolean {
@@ -118,7 +121,7 @@ export class SweepCanvas implements Painter {
       const right = Math.ceil(to);
       if (right > left) this.#trace.clearRect(left, 0, right - left, this.#heightPx);
     });
-    this.#line(source, fromMs, toMs);
+    this.#line(source, lineFrom(fromMs, this.#newestMs, toMs, BAR_PX * this.#ratio, this.#window), toMs);
   }
 
   #line({ ring }: Source, fromMs: number, toMs: number) {

@@ -44,6 +44,13 @@ export const wiped = (fromMs: number, toMs: number, barPx: number, window: Windo
 export const isWhole = (fromMs: number, toMs: number, window: Window): boolean =>
   !(toMs >= fromMs && toMs - fromMs < window.ms / 4);
 
+/** From where a step draws: from where the last one ended, or from the newest value that was there then. What came late is drawn where it
+ *  belongs, as far as the picture goes back. */
+export const lineFrom = (drawnMs: number, newestThenMs: number, toMs: number, barPx: number, window: Window): number => {
+  const oldestMs = toMs - window.ms + (barPx / window.widthPx) * window.ms;
+  return newestThenMs < drawnMs ? Math.max(newestThenMs, oldestMs) : drawnMs;
+};
+
 /** Where a line goes: `start` begins a new one. */
 export type Visit = (x: number, value: number, start: boolean) => void;
 
