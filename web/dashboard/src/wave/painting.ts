@@ -4,22 +4,17 @@ export interface Painter {
   paint(nowMs: number): void;
 }
 
-/** At least so many milliseconds from picture to picture: 30 a second and a little more. */
-const FRAME_MS_MIN = 25;
+/** So many milliseconds after a picture the next frame is asked for: each second one of a screen with 60 a second. A frame that is asked
+ *  for and not drawn costs nearly as much as one that is. */
+const PAUSE_MS = 25;
 
 const seen = new Map<Element, Painter>();
 let isRunning = false;
-let paintedMs = 0;
 
 const frame = (nowMs: number) => {
-  if (seen.size === 0) {
-    isRunning = false;
-    return;
-  }
-  requestAnimationFrame(frame);
-  if (nowMs - paintedMs < FRAME_MS_MIN) return;
-  paintedMs = nowMs;
   for (const painter of seen.values()) painter.paint(nowMs);
+  if (seen.size > 0) setTimeout(() => requestAnimationFrame(frame), PAUSE_MS);
+  else isRunning = false;
 };
 
 /** Draws this element while it is seen. Gives what ends it. */
