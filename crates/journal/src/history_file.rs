@@ -64,6 +64,15 @@ impl HistoryFile {
         self.pool.run(move |connection| query::knows(connection, &device)).await
     }
 
+    /// The devices of which something came within so many microseconds before the newest entry, by the journal's own clock. It
+    /// looks at each device's boots, and at one entry a device.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn last_heard(&self, within_us: u64) -> Result<Vec<DeviceId>> {
+        self.pool.run(move |connection| query::last_heard(connection, within_us)).await
+    }
+
     /// The gaps of a device's sequences: first those that were folded, then those noticed last first.
     ///
     /// # Errors

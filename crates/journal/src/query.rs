@@ -73,16 +73,18 @@ pub struct Gap {
     pub state: GapState,
 }
 
+fn read_device(row: &Row<'_>, column: usize) -> rusqlite::Result<DeviceId> {
+    row.get_ref(column)?.as_str()?.parse().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
 fn read_stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
-    let name = row.get_ref(1)?.as_str()?;
-    let device = name.parse().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(error))
-    })?;
     Ok(Stored {
         position: number(0)?,
         entry: Entry {
-            device,
+            device: read_device(row, 1)?,
             boot: row.get::<_, i64>(2)?.cast_unsigned(),
             sequence: number(3)?,
             received_us: row.get(4)?,
@@ -192,4 +194,19 @@ pub(crate) fn gaps(connection: &Connection, device: &DeviceId, limit: usize) -> 
 /// Whether anything of the device was ever kept, and was not erased since.
 pub(crate) fn knows(connection: &Connection, device: &DeviceId) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM devices WHERE name = ?1")?.exists([device.as_str()])
+}
+
+/// The devices of which something came within so long before the newest entry.
+pub(crate) fn last_heard(connection: &Connection, within_us: u64) -> rusqlite::Result<Vec<DeviceId>> {
+    // Boots know the last position of their transaction. The entry there may be another device's, and be erased since: the
+    // one before it is no newer.
+    let mut statement = connection.prepare_cached(
+        "SELECT devices.name
+         FROM (SELECT device, max(used_position) AS position FROM boots GROUP BY device) AS used
+         JOIN devices ON devices.id = used.device
+         WHERE (SELECT coalesce(kept_us, received_us) FROM entries WHERE entries.position <= used.position
+                ORDER BY entries.position DESC LIMIT 1)
+            >= (SELECT coalesce(kept_us, received_us) FROM entries ORDER BY position DESC LIMIT 1) - ?1",
+    )?;
+    statement.query_map([signed(within_us)], |row| read_device(row, 0))?.collect()
 }

@@ -91,3 +91,35 @@ async fn a_file_is_read_while_it_is_written_and_only_a_journal_is() {
     assert!(matches!(HistoryFile::open(&other), Err(JournalError::NotAJournal { .. })));
     assert!(matches!(HistoryFile::open(&path.with_file_name("absent.db")), Err(JournalError::File { .. })));
 }
+
+#[tokio::test]
+async fn knows_of_which_devices_something_came_lately() {
+    let fixture = Fixture::new();
+    let path = path_in(fixture.folder.path());
+    assert!(fixture.journal.file().last_heard(u64::MAX).await.unwrap().is_empty());
+    append_range(&fixture.journal, "dev-1", 1..=40).await;
+    append_range(&fixture.journal, "dev-2", 1..=100).await;
+    // These two share a commit; the second is erased.
+    let shared =
+        [fixture.journal.append(entry("dev-3", 1, 1)), fixture.journal.append(entry("dev-4", 1, 100))];
+    for receipt in shared {
+        receipt.await.await;
+    }
+    fixture.journal.erase(&device("dev-4")).await.unwrap();
+    fixture.journal.close().await;
+    // By the times of the entries, one a second, as in a journal of version 1.
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute("UPDATE entries SET kept_us = NULL", []).unwrap();
+    connection
+        .execute("UPDATE entries SET received_us = ?1 WHERE position > 140", [T0_US + 100_050_000])
+        .unwrap();
+    let file = HistoryFile::open(&path).unwrap();
+    let heard = async |within_us| {
+        let mut heard: Vec<_> = file.last_heard(within_us).await.unwrap();
+        heard.sort_unstable();
+        heard.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(heard(60_000_000).await, ["dev-1", "dev-2", "dev-3"]);
+    assert_eq!(heard(59_999_999).await, ["dev-2", "dev-3"]);
+    assert_eq!(heard(0).await, ["dev-2", "dev-3"]);
+}
