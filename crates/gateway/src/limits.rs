@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use vitalwire_registry::LoginLimits;
 
+/// Devices wait for up to a minute between two tries (`vitalwire_device::backoff`, which a test compares). Whoever found the
+/// server away just before its start is not back sooner, and all at once are no thousand alarms.
+const RETURN_GRACE: Duration = Duration::from_secs(60);
+
 /// Limits of everything but the embedded broker and the journal. Each says what happens when it is reached.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -25,6 +29,9 @@ pub struct Limits {
     pub ack_timeout: Duration,
     /// A device's connection that has been silent this long yields to a new one of the same device.
     pub takeover_silence: Duration,
+    /// How long devices have to come back after the server started, before the delay of `device-offline` begins. Past it
+    /// and the delay a device that was heard of before, and is not back, is an alarm.
+    pub return_grace: Duration,
     /// Failed identifications that an address may have at once; one is forgiven each
     /// [`Self::identify_failure_forgiven_after`]. Past it only devices that were seen at that address
     /// before are still identified there.
@@ -56,6 +63,7 @@ impl Default for Limits {
             link_idle_timeout: Duration::from_secs(180),
             ack_timeout: Duration::from_secs(10),
             takeover_silence: Duration::from_secs(2),
+            return_grace: RETURN_GRACE,
             identify_failures_max: 50,
             identify_failure_forgiven_after: Duration::from_secs(1),
             backlog_bytes_max: 256 << 20,
@@ -64,5 +72,18 @@ impl Default for Limits {
             logins: LoginLimits::default(),
             stop_timeout: Duration::from_millis(1_500),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vitalwire_device::backoff::BackoffLimits;
+
+    use super::*;
+
+    #[test]
+    fn devices_come_back_within_the_grace() {
+        let longest = Duration::from_millis(BackoffLimits::default().retry_ms_max.into());
+        assert!(Limits::default().return_grace >= longest);
     }
 }

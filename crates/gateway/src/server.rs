@@ -148,7 +148,7 @@ impl Server {
         };
         let publisher = Publisher::start(config.broker, surroundings).await?;
         // Before devices connect: it misses nothing of them.
-        let (desk, prepared) = surveillance::prepare(&enrolment, &feed).await?;
+        let (desk, prepared) = surveillance::prepare(&enrolment, &journal.file(), &feed).await?;
         let devices_at = devices.local_addr().unwrap_or(config.device_listen);
         let addresses = Addresses::new(devices_at, publisher.addresses(), metrics_listener.as_ref());
         let context = Arc::new(Context {

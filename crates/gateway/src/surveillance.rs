@@ -19,8 +19,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
+use vitalwire_journal::HistoryFile;
 use vitalwire_profile::{DERIVED, Profile};
-use vitalwire_registry::{Directory, RegistryError};
+use vitalwire_registry::Directory;
 use vitalwire_vitals::alarm::Change;
 
 use self::core::{Core, Reply, Restored, Told};
@@ -34,6 +35,7 @@ use crate::enrolment::Enrolment;
 use crate::escalation::Escalation;
 use crate::event::ServerEvent;
 use crate::feed::{Feed, FeedItem, FeedReader};
+use crate::server::ServerError;
 
 /// The feed is read and timers are looked at so often: one wake-up for all that came meanwhile costs next to nothing, and one
 /// for each reading would cost more than the watch itself.
@@ -47,29 +49,41 @@ const SUMMARY_BEATS: u32 = 10;
 /// Lists of alarms that closed so long before a start are corrected where they may still stand at a broker elsewhere.
 const CORRECTED_US: i64 = 24 * 3_600 * 1_000_000;
 
+/// Devices of which something came so long before the journal's end are expected back. Longer than the grace in which they come
+/// back and the longest delay together, so that one for which that did not end before the next kill is not forgotten; and
+/// than the silence of a device whose connection the server still held. One that went earlier is an alarm already.
+const HEARD_WITHIN_US: u64 = 30 * 60 * 1_000_000;
+
 /// What is ready before the server starts.
 pub(crate) struct Prepared {
     restored: Restored,
     /// Devices with alarms that were open lately, for which a list may stand at a broker.
     lately: BTreeSet<DeviceId>,
+    /// Devices that were heard of when the server ended.
+    heard: Vec<DeviceId>,
     view: View,
     wishes: mpsc::Receiver<Wish>,
     feed: FeedReader,
     late: FeedReader,
 }
 
-/// Reads what the registry knows of alarms, and begins to read the feed.
+/// Reads what the registry knows of alarms and the journal of devices, and begins to read the feed.
 ///
 /// # Errors
-/// The registry cannot be read.
-pub(crate) async fn prepare(enrolment: &Enrolment, feed: &Feed) -> Result<(Desk, Prepared), RegistryError> {
+/// The registry or the journal cannot be read.
+pub(crate) async fn prepare(
+    enrolment: &Enrolment,
+    journal: &HistoryFile,
+    feed: &Feed,
+) -> Result<(Desk, Prepared), ServerError> {
     let since_us = now_us().saturating_sub(CORRECTED_US);
     let kept = enrolment.kept_alarms(since_us).await?;
+    let heard = journal.last_heard(HEARD_WITHIN_US).await?;
     let (desk, view, wishes) = Desk::new();
     let restored = Restored { next_number: kept.next_number, open: kept.open, paused: kept.paused };
     let late = feed.subscribe_to_late("alarms-late");
     let feed = feed.subscribe_for_looks("alarms");
-    Ok((desk, Prepared { restored, lately: kept.lately, view, wishes, feed, late }))
+    Ok((desk, Prepared { restored, lately: kept.lately, heard, view, wishes, feed, late }))
 }
 
 /// The task that watches.
@@ -105,10 +119,11 @@ async fn run(
     context: Arc<Context>,
     finish: CancellationToken,
 ) {
-    let Prepared { restored, lately, view, wishes, feed, late } = prepared;
+    let Prepared { restored, lately, heard, view, wishes, feed, late } = prepared;
     let now_us = now_us();
     let mut core = Core::new(Arc::clone(&directory.borrow()), restored, context.alarm_timing, now_us);
     core.journal(context.intake.is_healthy(), now_us);
+    core.expect(heard, context.limits.return_grace, now_us);
     let missed = feed.missed();
     let derived_profile = Arc::new(Profile::builtin(DERIVED).expect("it is built in"));
     let writer = Writer::new(context.enrolment.clone());

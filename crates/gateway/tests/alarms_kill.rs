@@ -12,23 +12,28 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use vitalwire_gateway::WhichAlarms;
+use vitalwire_gateway::{Limits as ServerLimits, WhichAlarms};
 use vitalwire_registry::{AlarmQuery, AlarmRecord, AuditKind};
-use vitalwire_testing::clinic::child::{self, Gateway, serve_until_killed};
+use vitalwire_testing::clinic::child::{self, Gateway, serve_until_killed_with};
 use vitalwire_testing::clinic::{Clinic, Subscriber};
-use vitalwire_testing::link::{Answer, HELLO_MS, LinkDevice, batch_of, hello, shake};
+use vitalwire_testing::link::{Answer, Connection, HELLO_MS, LinkDevice, batch, batch_of, hello, shake};
 use vitalwire_testing::seed::{length, seed};
 use vitalwire_testing::{PATIENCE, until};
-use vitalwire_vitals::alarm::Limits;
+use vitalwire_vitals::alarm::{Condition, Limits};
 
 const DEVICES: usize = 3;
 const TOPIC: &str = "vitalwire/v1/+/alarm";
+
+/// Devices have the delay of `device-offline` and this to come back, so that no test waits for longer than it must.
+fn limits() -> ServerLimits {
+    ServerLimits { return_grace: Duration::from_secs(5), ..ServerLimits::default() }
+}
 
 /// No test of its own, but the process that the test below starts and kills.
 #[tokio::test]
 #[ignore = "it serves until it is killed"]
 async fn the_gateway_that_is_killed() {
-    serve_until_killed().await;
+    serve_until_killed_with(limits()).await;
 }
 
 async fn addresses(folder: &Path) -> (SocketAddr, SocketAddr) {
@@ -195,4 +200,75 @@ async fn alarms_survive_every_kill_and_none_is_doubled() {
     }
     check_records(&clinic, &told, &known.lock().unwrap());
     println!("{kills} kills, {} alarms told, {} acknowledged", told.len(), known.lock().unwrap().len());
+}
+
+/// Two devices whose only alarm is that they are away.
+fn pair(clinic: &Clinic) -> [LinkDevice; 2] {
+    let others = Condition::ALL
+        .into_iter()
+        .filter(|condition| !matches!(condition, Condition::DeviceOffline | Condition::JournalFull));
+    let off: Vec<_> = others.map(Condition::name).collect();
+    let limits: Limits = format!("off={}", off.join(",")).parse().unwrap();
+    ["back", "lost"].map(|name| {
+        let id = name.parse().unwrap();
+        let link = clinic.registry.add_tls_device(&id).unwrap();
+        clinic.registry.set_limits(&id, &limits).unwrap();
+        LinkDevice { id: id.to_string(), link, address: "127.0.0.1:0".parse().unwrap(), profile: "pico" }
+    })
+}
+
+/// Connects, and sends what is then in the journal.
+async fn send(device: &LinkDevice, address: SocketAddr, sequence: u64) -> Connection {
+    let (mut connection, _) = LinkDevice { address, ..device.clone() }.greet(7).await;
+    connection.send(&batch(sequence)).await;
+    connection.acknowledged(sequence).await;
+    connection
+}
+
+/// After a restart in which one of both devices came back: the other is an alarm, once, and the one that is back is none.
+async fn only_the_lost_one_is_an_alarm(clinic: &Clinic, mqtt: SocketAddr) {
+    let mut subscriber = Subscriber::connect(mqtt.port(), &[TOPIC], true).await;
+    let (topic, text) = loop {
+        let (topic, text) = subscriber.next().await;
+        if !numbers(&text).is_empty() {
+            break (topic, text);
+        }
+    };
+    assert_eq!(topic, "vitalwire/v1/lost/alarm");
+    let list: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&list["alarms"][0]["condition"], numbers(&text).len()), (&"device-offline".into(), 1));
+    let kept: Vec<_> = all(clinic).into_values().collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0].device.as_ref().unwrap().as_str(), "lost");
+    assert!(kept[0].raised_us - kept[0].raised.since_us >= 15_000_000, "grace and delay: {kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_does_not_come_back_after_a_kill_is_one_alarm() {
+    let clinic = Clinic::closed();
+    let folder = clinic.folder.path().to_owned();
+    let [back, lost] = pair(&clinic);
+    let gateway = Gateway::start(&folder);
+    let (address, _) = addresses(&folder).await;
+    let connections = [send(&back, address, 1).await, send(&lost, address, 1).await];
+    drop(gateway);
+    drop(connections);
+    let _gateway = Gateway::start(&folder);
+    let (address, mqtt) = addresses(&folder).await;
+    let _back = send(&back, address, 2).await;
+    only_the_lost_one_is_an_alarm(&clinic, mqtt).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_does_not_come_back_after_a_stop_is_one_alarm() {
+    let mut clinic = Clinic::closed();
+    let [back, lost] = pair(&clinic);
+    clinic.start(limits(), None).await;
+    let address = clinic.server().addresses().devices;
+    let connections = [send(&back, address, 1).await, send(&lost, address, 1).await];
+    clinic.stop().await;
+    drop(connections);
+    clinic.start(limits(), None).await;
+    let _back = send(&back, clinic.server().addresses().devices, 2).await;
+    only_the_lost_one_is_an_alarm(&clinic, clinic.mqtt()).await;
 }

@@ -164,6 +164,13 @@ impl PatientMonitor {
         }
     }
 
+    /// The device had a connection before a restart, and has none now. So is every other device: until this time, by the
+    /// server's clock, no one need be told.
+    pub fn expect(&mut self, until_us: i64, now_us: i64, numbers: &mut Numbers, outcome: &mut Outcome) {
+        let mut step = Step { now_us, numbers, changes: &mut outcome.changes };
+        self.alarms.technical_from(Condition::DeviceOffline, now_us, until_us, &mut step);
+    }
+
     /// The device said something of itself, or its connection shows it.
     pub fn event(
         &mut self,

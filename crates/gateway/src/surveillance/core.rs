@@ -1,18 +1,22 @@
 //! What the surveillance knows and decides: every patient under watch, the server's own alarms, and what is to be written and
 //! told. It has no socket, no clock and no task.
 
+mod asks;
 mod pending;
 mod schedule;
 mod slots;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use vitalwire_access::DeviceId;
 use vitalwire_protocol::batch::event_code;
 use vitalwire_registry::{AlarmRecord, CurrentStay, Directory, StayId};
-use vitalwire_vitals::alarm::{
-    Alarm, Alarms, Change, Condition, Limits, Numbers, PauseKind, Step, Timing, Which,
-};
+use vitalwire_vitals::alarm::{Alarm, Alarms, Change, Condition, Limits, Numbers, Step, Timing};
 use vitalwire_vitals::monitor::{self, Outcome};
 
 use self::pending::Pending;
@@ -22,7 +26,7 @@ use self::slots::Slots;
 use super::patient::{Patient, Surroundings};
 use super::record::{self, Owner};
 use super::ward::Offline;
-use crate::alarms::{AlarmChange, AlarmError, Silence, WhichAlarms};
+use crate::alarms::AlarmChange;
 use crate::event::{DeviceEvent, Event, ServerEvent, Status};
 use crate::feed::FeedItem;
 use crate::intake::Moment;
@@ -36,6 +40,7 @@ pub(super) struct Core {
     directory: Arc<Directory>,
     pub(super) patients: Slots,
     schedule: Schedule,
+    turned_us: i64,
     numbers: Numbers,
     server: Alarms,
     offline: Offline,
@@ -64,6 +69,7 @@ impl Core {
             patients: Slots::default(),
             timing,
             schedule: Schedule::default(),
+            turned_us: now_us,
             numbers: Numbers::starting_at(restored.next_number),
             server: Alarms::new(Limits::default(), timing),
             offline: Offline::default(),
@@ -110,6 +116,21 @@ impl Core {
                 }
                 self.pending.note_gone(device);
             }
+        }
+    }
+
+    /// None of the devices that were heard of when the server ended has a connection at its start, and most come back by
+    /// themselves: only those that do not within the grace, and then the delay, are alarms. So are those of patients with
+    /// open alarms, which were watched as well.
+    pub(super) fn expect(&mut self, heard: Vec<DeviceId>, grace: Duration, now_us: i64) {
+        let grace_us = i64::try_from(grace.as_micros()).unwrap_or(i64::MAX);
+        let until_us = now_us.saturating_add(grace_us);
+        let devices: BTreeSet<DeviceId> = self.patients.devices().cloned().chain(heard).collect();
+        for device in devices {
+            let Some(slot) = self.watched(&device) else { continue };
+            self.step(slot, now_us, |patient, of| {
+                patient.monitor.expect(until_us, of.now_us, of.numbers, of.outcome);
+            });
         }
     }
 
@@ -196,6 +217,9 @@ impl Core {
 
     /// Steps what is due: timers, and devices that went together.
     pub(super) fn turn(&mut self, now_us: i64) -> Option<(usize, i64)> {
+        if now_us < std::mem::replace(&mut self.turned_us, now_us) {
+            self.tick_all(now_us);
+        }
         while let Some((slot, due_us)) = self.schedule.next(now_us) {
             let is_due = self.patients.get_mut(slot).is_some_and(|patient| {
                 let is_due = patient.due_us == Some(due_us);
@@ -212,6 +236,14 @@ impl Core {
             self.step_server(now_us, Alarms::tick);
         }
         self.offline.told(now_us)
+    }
+
+    /// The clock was set back: what waits in the schedule for its old times waits for no longer than it would from now on.
+    fn tick_all(&mut self, now_us: i64) {
+        for slot in self.patients.slots() {
+            self.step(slot, now_us, |patient, of| patient.monitor.tick(of.now_us, of.numbers, of.outcome));
+        }
+        self.step_server(now_us, Alarms::tick);
     }
 
     /// Follows the registry: who is watched, and by which limits.
@@ -278,60 +310,6 @@ impl Core {
             self.derived.retain(|(of, ..)| *of != slot);
         }
         self.pending.forget(device);
-    }
-
-    /// Someone knows of alarms; for how many it was news.
-    pub(super) fn acknowledge(
-        &mut self,
-        which: &WhichAlarms,
-        (by, reason): (&str, Option<&str>),
-        now_us: i64,
-    ) -> Result<usize, AlarmError> {
-        let refused = |error: vitalwire_vitals::alarm::AskError| AlarmError::Refused(error.to_string());
-        let (slot, which) = match which {
-            WhichAlarms::Device(device) => {
-                let slot = self.patients.find(device);
-                (slot.ok_or_else(|| AlarmError::UnknownDevice(device.clone()))?, Which::All)
-            }
-            WhichAlarms::Number(number) if self.server.open().any(|alarm| alarm.number == *number) => {
-                let which = Which::Number(*number);
-                let acknowledged =
-                    self.step_server(now_us, |server, step| server.acknowledge(which, by, reason, step));
-                return acknowledged.map_err(refused);
-            }
-            WhichAlarms::Number(number) => {
-                let slot = self.patients.slot_of_alarm(*number);
-                (slot.ok_or(AlarmError::UnknownNumber(*number))?, Which::Number(*number))
-            }
-        };
-        let acknowledged = self.step(slot, now_us, |patient, of| {
-            patient.monitor.acknowledge(which, (by, reason), of.now_us, of.numbers, of.outcome)
-        });
-        acknowledged.unwrap_or(Ok(0)).map_err(refused)
-    }
-
-    /// A patient's alarms are paused, or told again.
-    pub(super) fn silence(
-        &mut self,
-        device: &DeviceId,
-        silence: Silence,
-        by: &str,
-        now_us: i64,
-    ) -> Result<(), AlarmError> {
-        let slot = self.watched(device).ok_or_else(|| AlarmError::UnknownDevice(device.clone()))?;
-        let silenced = self.step(slot, now_us, |patient, of| {
-            let (monitor, now_us) = (&mut patient.monitor, of.now_us);
-            match silence {
-                Silence::Alarms { seconds } => {
-                    monitor.pause((PauseKind::Alarm, seconds), by, now_us, of.numbers, of.outcome)
-                }
-                Silence::Audio { seconds } => {
-                    monitor.pause((PauseKind::Audio, seconds), by, now_us, of.numbers, of.outcome)
-                }
-                Silence::Nothing => monitor.resume(by, now_us, of.numbers, of.outcome).map(drop),
-            }
-        });
-        silenced.unwrap_or(Ok(())).map_err(|error| AlarmError::Refused(error.to_string()))
     }
 
     /// Someone waits for the answer to what was done just now.

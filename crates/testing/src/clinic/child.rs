@@ -48,9 +48,14 @@ impl Drop for Gateway {
 
 /// What the child process does.
 pub async fn serve_until_killed() {
+    serve_until_killed_with(Limits::default()).await;
+}
+
+/// The same, with these limits.
+pub async fn serve_until_killed_with(limits: Limits) {
     let folder = PathBuf::from(std::env::var_os(FOLDER).expect("it is started by another test"));
     let mut clinic = Clinic::existing(&folder);
-    clinic.start(Limits::default(), None).await;
+    clinic.start(limits, None).await;
     let text = format!("{} {}", clinic.server().addresses().devices, clinic.mqtt());
     let new = folder.join("addresses.new");
     fs::write(&new, text).unwrap();

@@ -149,15 +149,22 @@ impl Alarms {
     /// The equipment is, or is not, in this condition, since this time. It is said once, or as often as it is known; the delay
     /// counts by the server's clock from when it was first said.
     pub fn technical(&mut self, condition: Condition, time_us: i64, is_there: bool, step: &mut Step<'_>) {
-        self.tick(step);
-        if !condition.is_technical() {
-            return;
-        }
         if is_there {
-            self.track(condition).begin(time_us, step.now_us);
-            self.raise_if_due(condition, step.now_us, None, step);
-        } else {
+            return self.technical_from(condition, time_us, step.now_us, step);
+        }
+        self.tick(step);
+        if condition.is_technical() {
             self.end(condition, time_us, step);
+        }
+    }
+
+    /// The equipment is in this condition since this time, and its delay counts from another one by the server's clock, which
+    /// may be to come.
+    pub fn technical_from(&mut self, condition: Condition, time_us: i64, base_us: i64, step: &mut Step<'_>) {
+        self.tick(step);
+        if condition.is_technical() {
+            self.track(condition).begin(time_us, base_us);
+            self.raise_if_due(condition, step.now_us, None, step);
         }
     }
 

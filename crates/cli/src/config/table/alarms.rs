@@ -1,6 +1,6 @@
 //! Alarms: when people are told again, and the web hooks of those who are elsewhere.
 
-use crate::config::setting::{Setting, setting};
+use crate::config::setting::{Setting, limit, setting};
 use crate::config::value::{Field, Unit};
 
 pub(super) static SETTINGS: &[Setting] = &[
@@ -20,6 +20,14 @@ pub(super) static SETTINGS: &[Setting] = &[
     )
     .measured(Unit::Seconds, "")
     .at_most(3_600),
+    limit(
+        "alarms.return_ms_max",
+        Unit::Milliseconds,
+        "Time that devices have to come back after a start of the server",
+        "One that is not back within it and the delay of device-offline is an alarm",
+        &Field(|v| &mut v.limits.return_grace),
+    )
+    .at_most(600_000),
     setting(
         "alarms.webhooks",
         "webhooks",
