@@ -111,7 +111,8 @@ pub struct Pause {
     pub until_us: i64,
     /// Who asked for it.
     pub by: String,
-    /// The priority of the most urgent alarm that stood when it began, medium at least.
+    /// The priority of the most urgent alarm that stood when it began, medium at least; medium from when one of high priority
+    /// began while it ran.
     pub floor: Priority,
 }
 

@@ -220,7 +220,8 @@ impl Alarms {
         Ok(numbers.into_iter().filter(|number| self.acknowledge_one(*number, by, reason, step)).count())
     }
 
-    /// Silences this patient's alarms for so many seconds. A pause that runs is replaced.
+    /// Silences this patient's alarms for so many seconds. A pause that runs ends before: people hear of what it kept back, and
+    /// what has become due meanwhile is due, or one pause after another would keep it back for ever.
     ///
     /// # Errors
     /// It would last longer than [`PAUSE_S_MAX`], or the name is refused; nothing changed.
@@ -236,6 +237,10 @@ impl Alarms {
             return Err(AskError::Pause { seconds });
         }
         self.tick(step);
+        if self.pause.is_some() {
+            self.end_pause(Some(String::from(by)), step);
+            self.call_again(step);
+        }
         let standing = self.open.iter().filter(|open| open.alarm.is_calling());
         let floor = standing.map(|open| open.alarm.priority).max().unwrap_or(Priority::Medium);
         let pause = Pause {

@@ -215,6 +215,51 @@ fn pauses() {
          due -> 220
          220 tick -> resumed, announced-again 1, escalated 1",
     );
+}
+
+#[test]
+fn a_pause_keeps_back_nothing_for_ever() {
+    check(
+        "a high one that begins in such a pause is told at once, and lets all high ones through",
+        "",
+        "0 asystole yes -> raised 1 asystole high
+         1 pause 120 -> paused
+         audible
+         2 rate 150
+         17 rate 150 -> raised 2 rate-high high
+         audible -> high
+         120 tick -> announced-again 1
+         121 tick -> resumed",
+    );
+    check(
+        "so does one that comes back, or becomes high",
+        "delay-rate-high=5",
+        "0 asystole yes -> raised 1 asystole high
+         1 asystole no -> ended 1
+         2 rate 130
+         7 rate 130 -> raised 2 rate-high medium
+         8 pause 120 -> paused
+         9 asystole yes -> returned 1 asystole high
+         audible -> high
+         10 ack 1 -> acknowledged 1
+         11 rate 150
+         16 rate 150 -> heightened 2 rate-high high
+         audible -> high",
+    );
+    check(
+        "a pause is renewed: what it kept back is told, and what is due is escalated",
+        "delay-rate-high=0",
+        "0 asystole yes -> raised 1 asystole high
+         60 pause 120 -> paused
+         70 rate 130 -> raised 2 rate-high medium silent
+         170 pause 120 -> resumed, announced-again 2, announced-again 1, escalated 1, paused
+         audible
+         290 tick -> resumed, announced-again 1",
+    );
+}
+
+#[test]
+fn other_pauses() {
     check(
         "audio paused: told, but not heard",
         "delay-rate-high=0",

@@ -102,12 +102,19 @@ struct Listener {
     open: BTreeMap<u64, Alarm>,
     /// The highest number that was given.
     newest: u64,
+    is_paused: bool,
 }
 
 impl Listener {
     fn hear(&mut self, change: &Change) {
-        let Some(alarm) = change.alarm() else { return };
+        let Some(alarm) = change.alarm() else { return self.hear_pause(change) };
         let before = self.open.insert(alarm.number, alarm.clone());
+        let calls = matches!(change, Change::Raised(_) | Change::Heightened(_) | Change::Returned(_));
+        let is_kept = calls && alarm.announced_us.is_none();
+        assert!(
+            !is_kept || alarm.priority < Priority::High,
+            "a pause keeps back {alarm:?}, of which no one heard"
+        );
         match change {
             Change::Raised(_) => {
                 assert!(before.is_none(), "alarm {} is raised twice", alarm.number);
@@ -128,6 +135,13 @@ impl Listener {
         let of_condition = self.open.values().filter(|open| open.condition == alarm.condition).count();
         assert!(of_condition <= 1, "two open alarms of {}", alarm.condition);
     }
+
+    /// A pause ends before the next one begins: people hear of what it kept back.
+    fn hear_pause(&mut self, change: &Change) {
+        let begins = matches!(change, Change::Paused(_));
+        assert!(!begins || !self.is_paused, "a pause is renewed, and what it kept back goes on unheard");
+        self.is_paused = begins;
+    }
 }
 
 proptest! {
@@ -140,6 +154,9 @@ proptest! {
         for (pause, act) in &history {
             second += pause;
             let changes = run(&mut bed, DAY_US + second * US_PER_S, act);
+            if let Act::Restart = act {
+                listener.is_paused = false;
+            }
             model.act(second, act);
             changes.iter().for_each(|change| listener.hear(change));
             let mut open: Vec<Modelled> = bed.alarms.open().map(modelled).collect();
@@ -171,6 +188,7 @@ proptest! {
                 bed.alarms.rate(time_us, rate, &mut step);
             }
             changes.iter().for_each(|change| listener.hear(change));
+            listener.is_paused = bed.alarms.paused().is_some();
             if let Some(pause) = bed.alarms.paused() {
                 let left_us = i128::from(pause.until_us) - i128::from(now_us);
                 prop_assert!(left_us <= 120 * i128::from(US_PER_S), "a pause of {left_us} us");

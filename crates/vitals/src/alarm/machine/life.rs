@@ -96,6 +96,7 @@ impl Alarms {
 
     fn raise(&mut self, condition: Condition, due: &Due, step: &mut Step<'_>) {
         let Due { priority, value, since_us } = *due;
+        self.break_through(priority);
         let alarm = Alarm {
             number: step.numbers.take(),
             condition,
@@ -124,6 +125,7 @@ impl Alarms {
             return;
         }
         let priority = due.priority.max(was.priority);
+        self.break_through(priority);
         let announced_us = self.announced_us(priority, step.now_us);
         let Some(open) = self.open.get_mut(place) else { return };
         let alarm = Alarm {
@@ -141,6 +143,14 @@ impl Alarms {
         let fresh = Open::new(alarm.clone(), step.now_us, timing);
         *open = if is_higher { fresh } else { Open { escalate_us: open.escalate_us, ..fresh } };
         step.changes.push(if returns { Change::Returned(alarm) } else { Change::Heightened(alarm) });
+    }
+
+    /// Who paused the alarms knew of those that stood, not of a high one that begins now: from now on the pause keeps back none of
+    /// high priority.
+    fn break_through(&mut self, priority: Priority) {
+        if let Some(pause) = self.pause.as_mut().filter(|_| priority == Priority::High) {
+            pause.floor = Priority::Medium;
+        }
     }
 
     fn announced_us(&self, priority: Priority, now_us: i64) -> Option<i64> {
