@@ -63,6 +63,8 @@ pub struct Device {
     pub n: u16,
     /// Its name.
     pub id: String,
+    /// The number of the stay that goes on: with another one, nothing that came before is this patient's.
+    pub stay: Option<u64>,
     /// Who wears it, if that is known.
     pub patient: Option<String>,
     /// Where.

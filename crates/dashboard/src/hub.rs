@@ -65,10 +65,15 @@ impl Viewer {
         if !sees {
             return;
         }
-        match told.kind {
-            Kind::Wave => self.outbox().put_wave(told.n, &told.bytes),
-            kind => self.outbox().put(kind, told.n, told.bytes.clone()),
+        let mut outbox = self.outbox();
+        if told.is_handover {
+            outbox.forget(told.n);
         }
+        match told.kind {
+            Kind::Wave => outbox.put_wave(told.n, &told.bytes),
+            kind => outbox.put(kind, told.n, told.bytes.clone()),
+        }
+        drop(outbox);
         self.arrived.notify_one();
     }
 }

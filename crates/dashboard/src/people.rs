@@ -11,6 +11,7 @@ use vitalwire_registry::{Registry, RegistryError, StayId, Timeline};
 /// Who wears a device, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Who {
+    pub(crate) stay: Option<u64>,
     pub(crate) patient: Option<String>,
     pub(crate) bed: Option<String>,
 }
@@ -25,14 +26,16 @@ impl People {
         Ok(Self(Arc::new(Mutex::new(registry))))
     }
 
-    /// The patients of the stays that go on.
+    /// The stays that go on, and their patients.
     pub(crate) async fn all(&self) -> Result<BTreeMap<DeviceId, Who>, RegistryError> {
         let stays = self.execute(Registry::stays).await?;
         let text = |text: String| (!text.is_empty()).then_some(text);
         let present = stays.into_iter().filter(|stay| stay.ended_us.is_none());
-        let who = present.filter_map(|stay| {
-            let patient = stay.patient?;
-            Some((stay.device, Who { patient: text(patient.name), bed: text(patient.bed) }))
+        let who = present.map(|stay| {
+            let (name, bed) =
+                stay.patient.map_or_else(Default::default, |patient| (patient.name, patient.bed));
+            let who = Who { stay: Some(stay.id.number()), patient: text(name), bed: text(bed) };
+            (stay.device, who)
         });
         Ok(who.collect())
     }

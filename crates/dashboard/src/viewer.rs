@@ -80,7 +80,8 @@ impl Outbox {
         message::heartbeat(now_us, self.dropped)
     }
 
-    fn forget(&mut self, n: u16) {
+    /// What waits of this device is not sent any more.
+    pub(crate) fn forget(&mut self, n: u16) {
         self.states.retain(|(_, of), _| *of != n);
         self.waves.retain(|(of, _)| *of != n);
         self.count_waves();

@@ -28,6 +28,8 @@ pub(crate) struct Told {
     pub(crate) kind: Kind,
     pub(crate) n: u16,
     pub(crate) bytes: Bytes,
+    /// Another patient has the device: what waits of the one before is not sent any more.
+    pub(crate) is_handover: bool,
 }
 
 /// See the module.
@@ -68,6 +70,12 @@ struct Values {
     values: BTreeMap<String, f64>,
 }
 
+impl Told {
+    fn of(device: &DeviceId, kind: Kind, n: u16, bytes: Bytes) -> Self {
+        Self { device: Some(device.clone()), kind, n, bytes, is_handover: false }
+    }
+}
+
 impl Ward {
     /// These devices are enrolled, and no others; `online` have a connection.
     pub(crate) fn set_devices<'d>(
@@ -81,7 +89,7 @@ impl Ward {
             let stays = enrolled.contains(id);
             if !stays {
                 let n = bed.shown.n;
-                told.push(Told { device: Some(id.clone()), kind: Kind::Gone, n, bytes: message::gone(n) });
+                told.push(Told::of(id, Kind::Gone, n, message::gone(n)));
             }
             stays
         });
@@ -112,14 +120,22 @@ impl Ward {
         Some(told)
     }
 
-    /// These patients are known.
+    /// These stays go on. With another stay, nothing that is known is this patient's.
     pub(crate) fn set_people(&mut self, mut people: BTreeMap<DeviceId, Who>) -> Vec<Told> {
         let mut told = Vec::new();
         for (id, bed) in &mut self.beds {
-            let Who { patient, bed: place } = people.remove(id).unwrap_or_default();
-            if (&bed.shown.patient, &bed.shown.bed) != (&patient, &place) {
-                (bed.shown.patient, bed.shown.bed) = (patient, place);
-                told.push(bed.device(id));
+            let Who { stay, patient, bed: place } = people.remove(id).unwrap_or_default();
+            let is_handover = bed.shown.stay != stay;
+            if !is_handover && (&bed.shown.patient, &bed.shown.bed) == (&patient, &place) {
+                continue;
+            }
+            (bed.shown.stay, bed.shown.patient, bed.shown.bed) = (stay, patient, place);
+            if is_handover {
+                bed.forget_measured();
+            }
+            told.push(Told { is_handover, ..bed.device(id) });
+            if is_handover {
+                told.push(bed.told_values(id));
             }
         }
         told
@@ -170,8 +186,7 @@ impl Ward {
         let n = bed.shown.n;
         for series in reading.series() {
             if api::wave_name(series.channel).is_some() {
-                let bytes = message::wave(n, &series);
-                told.push(Told { device: Some(id.clone()), kind: Kind::Wave, n, bytes });
+                told.push(Told::of(id, Kind::Wave, n, message::wave(n, &series)));
             }
             if let Some(value) = series.last() {
                 bed.measure(series.channel, value, series.last_us());
@@ -192,8 +207,7 @@ impl Ward {
             _ => Map::from_iter([("alarms".to_owned(), Value::Array(Vec::new()))]),
         };
         body.insert("n".to_owned(), n.into());
-        let bytes = message::json(Kind::Alarms, &body);
-        Some(Told { device: Some(list.device.clone()), kind: Kind::Alarms, n, bytes })
+        Some(Told::of(&list.device, Kind::Alarms, n, message::json(Kind::Alarms, &body)))
     }
 
     /// Only these patients have open alarms, or a pause.
@@ -214,7 +228,7 @@ impl Ward {
 
     fn told_summary(&self) -> Option<Told> {
         let bytes = message::json(Kind::Ward, self.summary.as_ref()?);
-        Some(Told { device: None, kind: Kind::Ward, n: 0, bytes })
+        Some(Told { device: None, kind: Kind::Ward, n: 0, bytes, is_handover: false })
     }
 
     /// What is known now, where that is other than what was told.
@@ -224,11 +238,7 @@ impl Ward {
 
     /// All that a viewer who has just come must know, of the devices that `sees` lets through.
     pub(crate) fn all(&self, sees_all: bool, sees: impl Fn(&DeviceId) -> bool) -> Vec<Told> {
-        let of_bed = |(id, bed): (&DeviceId, &Bed)| {
-            let bytes = message::json(Kind::Values, &bed.told);
-            let values = Told { device: Some(id.clone()), kind: Kind::Values, n: bed.shown.n, bytes };
-            [bed.device(id), values]
-        };
+        let of_bed = |(id, bed): (&DeviceId, &Bed)| [bed.device(id), bed.told_values(id)];
         let beds = self.beds.iter().filter(|(id, _)| sees(id)).flat_map(of_bed);
         beds.chain(self.told_summary().filter(|_| sees_all)).collect()
     }
@@ -249,6 +259,7 @@ impl Bed {
         let shown = api::Device {
             n,
             id: id.to_string(),
+            stay: None,
             patient: None,
             bed: None,
             profile: None,
@@ -263,8 +274,20 @@ impl Bed {
     }
 
     fn device(&self, id: &DeviceId) -> Told {
-        let bytes = message::json(Kind::Device, &self.shown);
-        Told { device: Some(id.clone()), kind: Kind::Device, n: self.shown.n, bytes }
+        Told::of(id, Kind::Device, self.shown.n, message::json(Kind::Device, &self.shown))
+    }
+
+    fn told_values(&self, id: &DeviceId) -> Told {
+        Told::of(id, Kind::Values, self.shown.n, message::json(Kind::Values, &self.told))
+    }
+
+    fn forget_measured(&mut self) {
+        self.measured.clear();
+        self.derived.clear();
+        self.unseen = [None, None];
+        self.shown.last = None;
+        self.told = Values { n: self.shown.n, ..Values::default() };
+        self.is_new = false;
     }
 
     fn measure(&mut self, channel: &vitalwire_profile::ChannelProfile, value: f64, time_us: i64) {
@@ -302,8 +325,7 @@ impl Bed {
         }
         let n = self.shown.n;
         self.told = Values { n, time: time_us.map(|us| us.div_euclid(1_000)), values };
-        let bytes = message::json(Kind::Values, &self.told);
-        Some(Told { device: Some(id.clone()), kind: Kind::Values, n, bytes })
+        Some(self.told_values(id))
     }
 }
 
@@ -357,9 +379,40 @@ mod tests {
     }
 
     #[test]
+    fn with_another_stay_nothing_of_the_one_before_is_known() {
+        let mut ward = ward(&["a"]);
+        let who = |stay, name: &str| {
+            let who = Who { stay: Some(stay), patient: Some(name.to_owned()), bed: None };
+            BTreeMap::from([(id("a"), who)])
+        };
+        ward.set_people(who(1, "Ana"));
+        let profile = vitalwire_profile::Profile::builtin("pico").unwrap();
+        let temperature = profile.channel(0).unwrap();
+        let bed = ward.beds.get_mut(&id("a")).unwrap();
+        bed.shown.channels = vec![temperature.into()];
+        bed.measure(temperature, 39.5, 1_000_000);
+        let known = Known { value: 140.0, time_us: 1_000_000, until_us: i64::MAX };
+        bed.derived.insert("Pulse_Rate".to_owned(), known);
+        ward.tick(2_000_000);
+        let told = ward.set_people(who(1, "Anna"));
+        assert_eq!(
+            told.iter().map(|told| (told.kind, told.is_handover)).collect::<Vec<_>>(),
+            [(Kind::Device, false)]
+        );
+        assert_eq!(body(&told[0])["last"], 1_000, "her name was wrong; she is the same");
+        let told = ward.set_people(who(2, "Bo"));
+        let kinds: Vec<_> = told.iter().map(|told| (told.kind, told.is_handover)).collect();
+        assert_eq!(kinds, [(Kind::Device, true), (Kind::Values, false)]);
+        assert_eq!((&body(&told[0])["stay"], &body(&told[0])["last"]), (&2.into(), &Value::Null));
+        assert_eq!(body(&told[1])["values"], serde_json::json!({}));
+        assert!(ward.tick(2_000_000).is_empty());
+        assert_eq!(body(&ward.all(true, |_| true)[1])["values"], serde_json::json!({}));
+    }
+
+    #[test]
     fn who_comes_later_gets_what_they_see() {
         let mut ward = ward(&["a", "b"]);
-        let who = Who { patient: Some("<b>Ana</b>".to_owned()), bed: None };
+        let who = Who { patient: Some("<b>Ana</b>".to_owned()), ..Who::default() };
         let told = ward.set_people(BTreeMap::from([(id("a"), who)]));
         assert_eq!(body(&told[0])["patient"], "<b>Ana</b>");
         let told = ward.all(false, |device| device.as_str() == "a");

@@ -97,9 +97,9 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
   const watched = [];
   const state = { isMute: false, isIn: false, failAck: null };
 
-  const deviceOf = ({ n, id, patient, bed, profile, online, list }) => {
+  const deviceOf = ({ n, id, stay = 1, patient, bed, profile, online, list }) => {
     const channels = profile === 'ecg' ? ECG : PICO;
-    return { n, id, patient, bed, profile, channels, online, last: Date.now(), alarms: list };
+    return { n, id, stay, patient, bed, profile, channels, online, last: Date.now(), alarms: list };
   };
   const tell = (bytes) => {
     if (!state.isMute) for (const socket of live) socket.send(bytes);
@@ -131,7 +131,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
   const batches = setInterval(() => {
     const toMs = Date.now();
     for (const it of people) {
-      if (!it.online || it.isSilent) continue;
+      if (!it.online || it.isSilent || it.isHalted) continue;
       const stepMs = it.profile === 'ecg' ? 4 : 20;
       const firstMs = Math.ceil(batchFromMs / stepMs) * stepMs;
       const ints = [];
@@ -144,7 +144,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     batchFromMs = toMs;
   }, BATCH_MS);
   const seconds = setInterval(() => {
-    people.forEach((it) => tell(valuesOf(it)));
+    people.filter((it) => !it.isHalted).forEach((it) => tell(valuesOf(it)));
     tell(heartbeat());
   }, 1_000);
 
@@ -156,7 +156,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     const it = people.find((one) => one.id === id);
     Object.assign(it, fields);
     if ('list' in fields) setList(it, fields.list);
-    if ('online' in fields) tell(message(1, deviceOf(it)));
+    if ('online' in fields || 'stay' in fields) tell(message(1, deviceOf(it)));
     return it;
   };
 

@@ -308,6 +308,34 @@ describe('a patient', () => {
   );
 
   test(
+    'who has the device next has nothing of the one before: no value, no wave, no trend',
+    withPage({}, async ({ page, server, errors }) => {
+      const asked = () => server.asked.filter(({ route }) => route === 'GET devices/bed_04/history').length;
+      await goTo(page, 'bed_04');
+      await until(page, () => document.querySelectorAll('.trends canvas').length === 4);
+      await eventually(() => asked() >= 4);
+      await until(page, () => {
+        const canvas = document.querySelectorAll('.waves canvas')[1];
+        window.before = canvas;
+        if (!canvas?.width) return false;
+        return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((it) => it > 0);
+      });
+      const before = asked();
+      // Nothing new is measured, and no message says that a value is known no more.
+      server.change('bed_04', { isHalted: true, patient: 'Bo Kaya', stay: 2 });
+      await page.getByText('Bo Kaya').first().waitFor();
+      await eventually(() => asked() >= before + 4);
+      await until(page, () => {
+        const canvas = document.querySelectorAll('.waves canvas')[1];
+        if (canvas === window.before) return false;
+        return !canvas?.width || !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((it) => it > 0);
+      });
+      assert.equal(await page.locator('.rate dd').first().textContent(), '––');
+      assert.deepEqual(errors, []);
+    }),
+  );
+
+  test(
     'who is not there is not shown',
     withPage({}, async ({ page }) => {
       await page.evaluate(() => (location.hash = '#/patient/nobody'));

@@ -66,6 +66,29 @@ async fn a_viewer_sees_who_is_there_and_what_is_measured_as_it_comes() {
 }
 
 #[tokio::test]
+async fn after_a_handover_nothing_of_the_patient_before_stands_under_the_next_ones_name() {
+    let ward = Ward::open().await;
+    let cookie = ward.log_in("watcher").await;
+    let id = "bed_1".parse().unwrap();
+    let named = |name: &str| PatientChange { name: Some(name.to_owned()), ..PatientChange::default() };
+    ward.clinic.registry.set_patient(&id, &named("Ana"), None).unwrap();
+    let mut live = ward.live(&cookie).await;
+    let ana = live.json(1, |device| device["patient"] == "Ana").await;
+    let mut connection = device(&ward, "bed_1").greet(BOOT).await.0;
+    connection.send(&second(1)).await;
+    live.json(3, |values| values["n"] == ana["n"] && values["values"]["Temperature"] == 36.6).await;
+    let moment = vitalwire_registry::Moment { time_us: 1_000_000, position: 1_000 };
+    ward.clinic.registry.set_patient(&id, &named("Bo"), Some(moment)).unwrap();
+    let bo = live.json(1, |device| device["patient"] == "Bo").await;
+    assert_ne!(bo["stay"], ana["stay"]);
+    assert_eq!(bo["last"], serde_json::Value::Null);
+    let values = live.json(3, |values| values["n"] == ana["n"]).await;
+    assert_eq!(values["values"], serde_json::json!({}));
+    let devices = ward.get("/api/v1/devices", &cookie).await.json();
+    assert_eq!((&devices["devices"][0]["stay"], &devices["devices"][0]["last"]), (&bo["stay"], &bo["last"]));
+}
+
+#[tokio::test]
 async fn a_reader_of_one_device_is_told_of_no_other() {
     let ward = Ward::open().await;
     let cookie = ward.log_in("scoped").await;

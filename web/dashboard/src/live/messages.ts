@@ -46,6 +46,8 @@ export interface Channel {
 export interface Device {
   n: number;
   id: string;
+  /** With another stay, nothing that came before is this patient's. */
+  stay: number | null;
   patient: string | null;
   bed: string | null;
   profile: string;
@@ -192,6 +194,7 @@ const device = (fields: Fields): Device => {
   return {
     n: place(fields.n),
     id,
+    stay: numeric(fields.stay),
     patient: words(fields.patient),
     bed: words(fields.bed),
     profile: words(fields.profile) ?? '',

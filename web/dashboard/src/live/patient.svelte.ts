@@ -11,8 +11,12 @@ export const RATES = ['Heart_Rate', 'Pulse_Rate'] as const;
 const GAP_OF_SINGLES = 5;
 const GAP_OF_SINGLES_MS_MIN = 500;
 
+const keyOf = ({ id, stay }: Device): string => `${id} ${stay}`;
+
 export class Patient {
   readonly id: string;
+  /** Of the device's stay: another patient has another key. */
+  readonly key: string;
   readonly playout = new Playout();
   readonly rings = new Map<number, WaveRing>();
   device: Device = $state.raw() as Device;
@@ -27,6 +31,7 @@ export class Patient {
 
   constructor(device: Device) {
     this.id = device.id;
+    this.key = keyOf(device);
     this.device = device;
     this.alarms = device.alarms;
     this.floor = floorOf(null, null, device.alarms);
@@ -47,6 +52,11 @@ export class Patient {
   get rateName(): (typeof RATES)[number] {
     const known = RATES.find((name) => this.values[name] != null);
     return known ?? (this.mainWave?.wave === 'ecg' ? 'Heart_Rate' : 'Pulse_Rate');
+  }
+
+  /** Whether a message about the device is about this patient still. */
+  isOf(device: Device): boolean {
+    return this.key === keyOf(device);
   }
 
   takeDevice(device: Device) {

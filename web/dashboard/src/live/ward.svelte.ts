@@ -131,7 +131,7 @@ export class Ward {
   #takeDevice(device: Device) {
     this.#named?.add(device.id);
     let patient = this.patients.get(device.id);
-    if (patient) patient.takeDevice(device);
+    if (patient?.isOf(device)) patient.takeDevice(device);
     else this.patients.set(device.id, (patient = new Patient(device)));
     const before = this.#byNumber.get(device.n);
     this.#byNumber.set(device.n, patient);
