@@ -25,12 +25,13 @@ const REMOVED_AT_ONCE: i64 = 1_000;
 const ALARM_COLUMNS: &str = "number, device, stay, condition, priority, since_us, delay_us, raised_us, late, sealed, ended_us, \
      acknowledged_us, acknowledged_by, sealed_reason, reannounced_us, escalated_us, closed_us";
 
-/// An alarm that is there is raised anew. Who knew of it has not seen that it came back, or is more urgent (`?8`).
+/// An alarm that is there is raised anew. Who knew of it has not seen that it came back, has one more cause, or is more urgent
+/// (`?8`); one that is only less urgent than before is still known.
 const RAISE_AGAIN: &str = "UPDATE alarms
     SET priority = ?5, sealed = ?6, raised_us = ?7, ended_us = NULL, closed_us = NULL,
         (acknowledged_us, acknowledged_by, sealed_reason) = (
             SELECT acknowledged_us, acknowledged_by, sealed_reason
-            WHERE ended_us IS NULL AND ?8 <= CASE priority WHEN 'low' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END),
+            WHERE ended_us IS NULL AND ?8 < CASE priority WHEN 'low' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END),
         escalated_us = (
             SELECT escalated_us
             WHERE ?8 <= CASE priority WHEN 'low' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END)

@@ -307,5 +307,8 @@ impl PatientMonitor {
         for (condition, is_there) in conditions {
             self.alarms.technical(condition, time_us, is_there, step);
         }
+        if self.sensors.is_one_more_off() {
+            self.alarms.another_cause(Condition::SensorOff, step);
+        }
     }
 }

@@ -110,6 +110,8 @@ fn who_knew_of_an_alarm_has_not_seen_that_it_is_more_urgent_or_came_back() {
     assert!(known() && one(registry).escalated_us.is_some(), "it is less urgent");
     registry.write_alarms(&[write(1, 7_000, AlarmEvent::Ended), write(1, 8_000, raised(130.0))]).unwrap();
     assert!(!known(), "it came back");
+    registry.write_alarms(&[write(1, 9_000, seen("ana", "")), write(1, 10_000, raised(130.0))]).unwrap();
+    assert!(!known(), "it lasts, and has one more cause");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::wave::Signal;
 /// Sensors whose loss is remembered: more than any device has. Of further ones it is known that they are lost, not that they
 /// are found.
 const LOST_MAX: usize = 16;
+/// What the firmware calls the sensor of the wave: while it is lost, no one wonders that its signal is bad.
+const PULSE_SENSOR: &str = "pulse sensor";
 
 /// What values say of their sensor.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +27,8 @@ pub(super) struct Signs {
 pub(super) struct Sensors {
     lost: Vec<Box<str>>,
     wave: Option<Signal>,
+    /// One more is off than before.
+    is_one_more_off: bool,
     is_silent: bool,
     temperature_implausible: bool,
     rate_implausible: bool,
@@ -51,6 +55,7 @@ impl Sensors {
 
     pub(super) fn note(&mut self, signs: Signs) {
         if let Some(wave) = signs.wave {
+            self.is_one_more_off |= wave == Signal::Off && self.wave != Some(Signal::Off);
             self.wave = Some(wave);
             self.is_silent = false;
             self.wave_is_there = wave != Signal::Off;
@@ -83,6 +88,7 @@ impl Sensors {
     pub(super) fn lost(&mut self, name: &str) {
         if self.lost.len() < LOST_MAX && !self.lost.iter().any(|lost| **lost == *name) {
             self.lost.push(name.into());
+            self.is_one_more_off = true;
         }
     }
 
@@ -100,9 +106,16 @@ impl Sensors {
         self.was_off || self.wave == Some(Signal::Off) || !self.lost.is_empty()
     }
 
-    /// A sensor that is off says nothing else.
+    /// Whether a sensor went off since this was last asked, whatever was off before.
+    pub(super) fn is_one_more_off(&mut self) -> bool {
+        core::mem::take(&mut self.is_one_more_off)
+    }
+
+    /// A wave whose sensor is off says nothing else. That another one is off says nothing of the wave.
     pub(super) fn is_bad(&self) -> bool {
-        !self.is_off() && (self.is_silent || self.wave == Some(Signal::Bad))
+        let is_wave_off =
+            self.wave == Some(Signal::Off) || self.lost.iter().any(|lost| **lost == *PULSE_SENSOR);
+        !is_wave_off && (self.is_silent || self.wave == Some(Signal::Bad))
     }
 
     pub(super) fn is_implausible(&self) -> bool {

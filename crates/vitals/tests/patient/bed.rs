@@ -1,6 +1,6 @@
 //! A monitor, and what it said; pulses of any rate.
 
-use vitalwire_vitals::alarm::{Alarm, Change, Condition, Limits, Numbers, Timing};
+use vitalwire_vitals::alarm::{Alarm, Change, Condition, Limits, Numbers, Timing, Which};
 use vitalwire_vitals::monitor::{DeviceEvent, Measured, Outcome, PatientMonitor, Quantity};
 use vitalwire_vitals::wave::WaveKind;
 
@@ -40,6 +40,11 @@ impl Bed {
 
     pub(crate) fn event(&mut self, event: DeviceEvent<'_>) {
         self.monitor.event(event, self.now_us, self.now_us, &mut self.numbers, &mut self.outcome);
+    }
+
+    pub(crate) fn acknowledge_all(&mut self) {
+        let by = ("nurse.a", None);
+        self.monitor.acknowledge(Which::All, by, self.now_us, &mut self.numbers, &mut self.outcome).unwrap();
     }
 
     /// Values whose first is measured now, and which come when the last is measured.

@@ -71,6 +71,40 @@ fn what_the_device_says_of_itself() {
 }
 
 #[test]
+fn a_clip_that_falls_off_is_news_though_another_sensor_is_lost_already() {
+    let mut bed = Bed::new("");
+    bed.pulse(30, 75.0);
+    bed.event(DeviceEvent::SensorLost("MPU-6050"));
+    bed.acknowledge_all();
+    assert_eq!(bed.said(), ["raised sensor-off", "acknowledged sensor-off"]);
+    for _ in 0..10 {
+        bed.give(Quantity::Wave(WaveKind::Ppg), 50_000, &[3.3; 20]);
+    }
+    assert_eq!(bed.said(), ["returned sensor-off"]);
+    assert!(bed.monitor.alarms().open().all(|alarm| alarm.acknowledged.is_none()));
+    // It is news once; so is the next that is lost, and what is found is none.
+    bed.acknowledge_all();
+    bed.give(Quantity::Wave(WaveKind::Ppg), 50_000, &[3.3; 20]);
+    bed.event(DeviceEvent::SensorLost("MPU-6050"));
+    bed.event(DeviceEvent::SensorFound("MPU-6050"));
+    assert_eq!(bed.said(), ["acknowledged sensor-off"]);
+    bed.event(DeviceEvent::SensorLost("DS18B20"));
+    assert_eq!(bed.said(), ["returned sensor-off"]);
+}
+
+#[test]
+fn a_lost_sensor_hides_a_bad_wave_only_when_it_is_the_waves() {
+    for (lost, said) in [("MPU-6050", &["raised bad-signal"][..]), ("pulse sensor", &[])] {
+        let mut bed = Bed::new("");
+        bed.pulse(30, 75.0);
+        bed.event(DeviceEvent::SensorLost(lost));
+        assert_eq!(bed.said(), ["raised sensor-off"]);
+        bed.wait(45);
+        assert_eq!(bed.said(), said, "{lost}");
+    }
+}
+
+#[test]
 fn after_a_restart_alarms_stand_until_something_says_otherwise() {
     let mut bed = Bed::new("delay-temperature-high=0 delay-implausible=0");
     bed.temperature(1, 39.0);

@@ -153,6 +153,23 @@ impl Alarms {
         }
     }
 
+    /// The condition of an active alarm is there for one more reason. Who knew of the others does not know of this one.
+    pub(crate) fn another_cause(&mut self, condition: Condition, step: &mut Step<'_>) {
+        let known = |open: &Open| {
+            open.alarm.condition == condition && open.alarm.is_active() && open.alarm.acknowledged.is_some()
+        };
+        let Some(place) = self.open.iter().position(known) else { return };
+        let Some(priority) = self.open.get(place).map(|open| open.alarm.priority) else { return };
+        self.break_through(priority);
+        let (timing, announced_us) = (self.timing, self.announced_us(priority, step.now_us));
+        let Some(open) = self.open.get_mut(place) else { return };
+        let returns = open.alarm.returns.saturating_add(1);
+        let alarm = Alarm { returns, acknowledged: None, announced_us, ..open.alarm.clone() };
+        let escalate_us = open.escalate_us;
+        *open = Open { escalate_us, ..Open::new(alarm.clone(), step.now_us, timing) };
+        step.changes.push(Change::Returned(alarm));
+    }
+
     fn announced_us(&self, priority: Priority, now_us: i64) -> Option<i64> {
         (!self.is_held_back(priority)).then_some(now_us)
     }
