@@ -171,6 +171,10 @@ impl Server {
                 let Some(last) = page.last() else { break };
                 query.after = Some(HistoryCursor::after(last));
                 for stored in &page {
+                    // What the server derived of it came from no device.
+                    if stored.entry.body.starts_with(b"\x67derived") {
+                        continue;
+                    }
                     // The name of the profile, `pico`, as a CBOR text, and the message.
                     let message = stored.entry.body.strip_prefix(b"\x64pico").unwrap();
                     let Ok(Some((Message::Batch(batch), _))) = decode(message) else { panic!("no batch") };
