@@ -15,7 +15,7 @@ use self::late::Late;
 use self::sensors::Sensors;
 use self::watch::Watch;
 use crate::alarm::{
-    Alarm, Alarms, AskError, Change, Condition, Limits, Numbers, PauseKind, Step, Timing, Which,
+    Alarm, Alarms, AskError, Change, Condition, Limits, Numbers, PauseKind, Priority, Step, Timing, Which,
 };
 use crate::score::Score;
 use crate::wave::WaveKind;
@@ -146,6 +146,13 @@ impl PatientMonitor {
             self.wave_seen_us = Some(now_us);
         }
         self.sensors.note(signs);
+        // What may be the heart is told as such, and at once.
+        if let Some(time_us) = signs.stopped_us {
+            self.alarms.technical_urgent(Condition::SensorOff, Priority::High, time_us, &mut step);
+        }
+        if let Some(time_us) = signs.blind_us.filter(|_| self.sensors.is_bad()) {
+            self.alarms.technical_urgent(Condition::BadSignal, Priority::Medium, time_us, &mut step);
+        }
         self.judge_sensors(measured.first_us, &mut step);
     }
 

@@ -54,6 +54,8 @@ pub struct Second {
     /// For how many microseconds there has been no beat though the signal would show one; 0 when there are beats, or that is
     /// not known.
     pub without_beat_us: u64,
+    /// While the sensor is off: the value at which it stands.
+    pub stands_at: Option<f32>,
 }
 
 /// What a step finds.
@@ -274,6 +276,7 @@ impl WaveMonitor {
             quality: 0.0,
             signal: if self.contact.is_off() { Signal::Off } else { Signal::Bad },
             without_beat_us: 0,
+            stands_at: self.contact.stands_at(),
         };
         if let Some(segment) = self.segment.as_mut().filter(|_| second.signal != Signal::Off) {
             let Judged { verdict, without_beat_us } = segment.judge(usable);

@@ -168,6 +168,24 @@ impl Alarms {
         }
     }
 
+    /// The equipment is in this condition since this time, and it may hide that the patient is in danger: an alarm at once, of this
+    /// priority at least, until the condition ends.
+    pub fn technical_urgent(
+        &mut self,
+        condition: Condition,
+        priority: Priority,
+        time_us: i64,
+        step: &mut Step<'_>,
+    ) {
+        self.tick(step);
+        if condition.is_technical() {
+            let now_us = step.now_us;
+            self.track(condition).begin(time_us, now_us);
+            self.track(condition).set_urgent(priority);
+            self.raise_if_due(condition, now_us, None, step);
+        }
+    }
+
     /// What has become due by the server's clock: the end of a pause, delays of the equipment, announcements and escalations.
     pub fn tick(&mut self, step: &mut Step<'_>) {
         if self.now_us == Some(step.now_us) {

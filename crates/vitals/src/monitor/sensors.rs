@@ -21,6 +21,10 @@ pub(super) struct Signs {
     pub(super) temperature_implausible: Option<bool>,
     /// The same for a rate.
     pub(super) rate_implausible: Option<bool>,
+    /// When the wave went flat within its range where beats were just before: the sensor, or the heart.
+    pub(super) stopped_us: Option<i64>,
+    /// When a wave that was good, and is too coarse to show a pause of the heart, was not good any more.
+    pub(super) blind_us: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -16,6 +16,12 @@ const RATE_PLAUSIBLE: (f64, f64) = (20.0, 300.0);
 const POWER_ON_TEMPERATURE: f64 = 85.0;
 /// Without a beat for so long, in a signal that would show one, the heart stands still.
 const ASYSTOLE_US: u64 = 4_000_000;
+/// A wave that stops within so long of a good second stops where beats were.
+const STOP_US_MAX: i64 = 10_000_000;
+/// Of a range, what is as near to its end as this part of it stands at its end.
+const END_SHARE: f64 = 0.02;
+/// An ECG whose samples are further apart shows no pause of the heart: a beat may lie between two.
+const ECG_INTERVAL_US_MAX: u32 = 25_000;
 /// A rate that is older counts in no score,
 const RATE_AGE_US_MAX: i64 = 10_000_000;
 /// and so does a temperature.
@@ -31,6 +37,8 @@ pub(super) struct Watch {
     temperature: Steady,
     last_temperature: Option<(i64, f64)>,
     last_rate: Option<(i64, f64)>,
+    /// The last good second of the wave.
+    good_us: Option<i64>,
     derived_us: Option<i64>,
 }
 
@@ -87,11 +95,29 @@ impl Watch {
         let mut signs = Signs::default();
         for found in found.drain(..) {
             if let Found::Second(second) = found {
+                self.note_stop(measured, &second, &mut signs);
                 self.take_second(kind, &second, alarms, step, derived, &mut signs);
             }
         }
         self.found = found;
         signs
+    }
+
+    /// A wave that was good just before stops, and no one can say whether the heart does.
+    fn note_stop(&mut self, measured: &Measured<'_>, second: &Second, signs: &mut Signs) {
+        let time_us = second.time_us;
+        let was_good =
+            self.good_us.is_some_and(|at_us| (0..=STOP_US_MAX).contains(&time_us.saturating_sub(at_us)));
+        let is_coarse =
+            measured.quantity == Quantity::Wave(WaveKind::Ecg) && measured.interval_us > ECG_INTERVAL_US_MAX;
+        let at_an_end =
+            second.stands_at.is_none_or(|value| is_at_an_end(f64::from(value), measured.plausible));
+        match second.signal {
+            Signal::Good => self.good_us = Some(time_us),
+            Signal::Off if was_good && !at_an_end => signs.stopped_us = Some(time_us),
+            Signal::Bad if was_good && is_coarse => signs.blind_us = Some(time_us),
+            Signal::Off | Signal::Bad => {}
+        }
     }
 
     fn take_second(
@@ -217,6 +243,12 @@ fn is_fresh(at_us: i64, time_us: i64, age_us_max: i64) -> bool {
 
 fn is_within(value: f64, (least, greatest): (f64, f64)) -> bool {
     (least..=greatest).contains(&value)
+}
+
+/// Where a sensor that is off, or an input that is cut off, stands.
+fn is_at_an_end(value: f64, (least, greatest): (f64, f64)) -> bool {
+    let near = END_SHARE * (greatest - least);
+    value - least <= near || greatest - value <= near
 }
 
 fn is_power_on(temperature: f64) -> bool {

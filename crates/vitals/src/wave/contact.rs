@@ -19,6 +19,8 @@ pub(super) struct Contact {
     count: u32,
     /// Seconds in a row that stood at an end.
     rails: u8,
+    /// Where the last of them stood.
+    rail: f32,
     /// Seconds until the last one with waves that are cut off has left the window, one bit each.
     clipped: u16,
 }
@@ -52,6 +54,7 @@ impl Contact {
         // Of a few samples, many are the highest or lowest.
         let enough = self.count >= 10;
         let was_off = self.is_off();
+        self.rail = if self.low.1 > self.high.1 { self.low.0 } else { self.high.0 };
         self.rails = if enough && share > RAIL_SHARE { self.rails.saturating_add(1) } else { 0 };
         if was_off && !self.is_off() {
             self.clipped = 0;
@@ -64,5 +67,11 @@ impl Contact {
 
     pub(super) fn is_off(&self) -> bool {
         self.same_us >= SAME_US || self.rails >= 2
+    }
+
+    /// The value at which it stands while it is off.
+    pub(super) fn stands_at(&self) -> Option<f32> {
+        let same = self.last.filter(|_| self.same_us >= SAME_US);
+        same.or((self.rails >= 2).then_some(self.rail))
     }
 }

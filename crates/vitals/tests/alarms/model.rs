@@ -12,6 +12,7 @@ pub(crate) enum Act {
     Temperature(f64),
     Asystole(bool),
     Technical(Condition, bool),
+    Urgent(Condition, Priority),
     AcknowledgeAll,
     Acknowledge(u64),
     Pause(u16),
@@ -25,6 +26,7 @@ pub(crate) enum Act {
 struct Lasting {
     since: Option<i64>,
     extreme_since: Option<i64>,
+    urgent: Option<Priority>,
     last: i64,
 }
 
@@ -85,6 +87,13 @@ impl Model {
                 self.is_there(Condition::Asystole, second, *is_there);
             }
             Act::Technical(condition, is_there) => self.is_there(*condition, second, *is_there),
+            Act::Urgent(condition, priority) => {
+                let lasting = self.lasting(*condition);
+                lasting.since.get_or_insert(second);
+                let urgent = lasting.urgent.max(Some(*priority)).unwrap();
+                lasting.urgent = Some(urgent);
+                self.raise(*condition, urgent.max(condition.priority()));
+            }
             Act::AcknowledgeAll => self.acknowledge(|_| true),
             Act::Acknowledge(number) => self.acknowledge(|alarm| alarm.number == *number),
             Act::Restart => self.restart(),
@@ -142,7 +151,7 @@ impl Model {
         let lasting = self.lasting(condition);
         lasting.last = second;
         if !is_there {
-            lasting.since = None;
+            (lasting.since, lasting.urgent) = (None, None);
             return self.end(condition);
         }
         let since = *lasting.since.get_or_insert(second);
@@ -199,7 +208,7 @@ impl Model {
     fn lower(&mut self, which: impl Fn(&Modelled) -> bool) {
         for alarm in self.open.iter_mut().filter(|alarm| which(alarm)) {
             let lasting = self.lasting.get(&alarm.condition);
-            let is_extreme = lasting.is_some_and(|lasting| lasting.extreme_since.is_some());
+            let is_extreme = lasting.is_some_and(|it| it.extreme_since.is_some() || it.urgent.is_some());
             if alarm.is_active && alarm.is_acknowledged && !is_extreme {
                 alarm.priority = alarm.condition.priority();
             }
@@ -208,7 +217,8 @@ impl Model {
 
     fn close(&mut self) {
         self.open.retain(|alarm| {
-            let waits = alarm.priority > Priority::Low && !alarm.condition.is_technical();
+            let is_notice = alarm.priority == Priority::Medium && !alarm.condition.is_technical();
+            let waits = is_notice || alarm.priority == Priority::High;
             alarm.is_active || (waits && !alarm.is_acknowledged)
         });
     }

@@ -26,7 +26,10 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(Act::Unknown),
         4 => prop::sample::select(vec![36.6, 38.3, 38.4, 38.6, 40.0, 35.2, 35.1, 34.9]).prop_map(Act::Temperature),
         2 => any::<bool>().prop_map(Act::Asystole),
-        3 => (technical, any::<bool>()).prop_map(|(condition, is_there)| Act::Technical(condition, is_there)),
+        3 => (technical.clone(), any::<bool>()).prop_map(|(condition, is_there)| Act::Technical(condition, is_there)),
+        1 => (technical, any::<bool>()).prop_map(|(condition, is_high)| {
+            Act::Urgent(condition, if is_high { Priority::High } else { Priority::Medium })
+        }),
         1 => Just(Act::AcknowledgeAll),
         1 => (1_u64..20).prop_map(Act::Acknowledge),
         1 => (1_u16..=120).prop_map(Act::Pause),
@@ -73,6 +76,7 @@ fn run(bed: &mut Bed, now_us: i64, act: &Act) -> Vec<Change> {
         Act::Temperature(value) => alarms.temperature(now_us, *value, step),
         Act::Asystole(is_there) => alarms.asystole(now_us, *is_there, step),
         Act::Technical(condition, is_there) => alarms.technical(*condition, now_us, *is_there, step),
+        Act::Urgent(condition, priority) => alarms.technical_urgent(*condition, *priority, now_us, step),
         Act::AcknowledgeAll => drop(alarms.acknowledge(Which::All, "nurse", None, step).unwrap()),
         // It may not be open.
         Act::Acknowledge(number) => {
@@ -126,7 +130,7 @@ impl Listener {
                 let may_go = !alarm.is_active()
                     && (alarm.acknowledged.is_some()
                         || alarm.priority == Priority::Low
-                        || alarm.condition.is_technical());
+                        || (alarm.condition.is_technical() && alarm.priority < Priority::High));
                 assert!(may_go, "{alarm:?} left the list too early");
             }
             Change::Acknowledged(_) => assert!(alarm.acknowledged.is_some()),

@@ -36,7 +36,6 @@ fn a_device_that_is_there_and_silent_is_a_bad_signal() {
 #[test]
 fn a_flat_line_is_a_sensor_that_is_off() {
     let mut bed = Bed::new("");
-    bed.pulse(30, 75.0);
     for _ in 0..20 {
         bed.give(Quantity::Wave(WaveKind::Ppg), 50_000, &[1.65; 20]);
     }

@@ -4,3 +4,4 @@
 mod bed;
 mod equipment;
 mod signs;
+mod stops;

@@ -20,6 +20,8 @@ struct Due {
     priority: Priority,
     value: Option<f64>,
     since_us: i64,
+    /// What was waited for.
+    delay_s: u16,
 }
 
 impl Open {
@@ -81,13 +83,19 @@ impl Alarms {
         let delay_us = self.delay_us(condition);
         let track = *self.track(condition);
         let is_over = |due_us: Option<i64>| due_us.is_some_and(|due_us| time_us >= due_us);
-        if !is_over(track.due_us(delay_us)) || !self.limits.is_on(condition) {
+        let is_due = track.urgent().is_some() || is_over(track.due_us(delay_us));
+        if !is_due || !self.limits.is_on(condition) {
             return;
         }
         let is_extreme = value.is_some_and(|(_, is_extreme)| is_extreme);
         let is_high = is_extreme && is_over(track.extreme_due_us(delay_us));
-        let priority = if is_high { Priority::High } else { condition.priority() };
-        let due = Due { priority, value: value.map(|(value, _)| value), since_us: track.since_us() };
+        let own = if is_high { Priority::High } else { condition.priority() };
+        let due = Due {
+            priority: track.urgent().map_or(own, |urgent| urgent.max(own)),
+            value: value.map(|(value, _)| value),
+            since_us: track.since_us(),
+            delay_s: if track.urgent().is_some() { 0 } else { self.limits.delay_s(condition) },
+        };
         match self.open.iter().position(|open| open.alarm.condition == condition) {
             None => self.raise(condition, &due, step),
             Some(place) => self.raise_open(place, &due, step),
@@ -95,7 +103,7 @@ impl Alarms {
     }
 
     fn raise(&mut self, condition: Condition, due: &Due, step: &mut Step<'_>) {
-        let Due { priority, value, since_us } = *due;
+        let Due { priority, value, since_us, delay_s } = *due;
         self.break_through(priority);
         let alarm = Alarm {
             number: step.numbers.take(),
@@ -108,7 +116,7 @@ impl Alarms {
             acknowledged: None,
             value,
             limit: self.limits.limit(condition),
-            delay_s: self.limits.delay_s(condition),
+            delay_s,
             announced_us: self.announced_us(priority, step.now_us),
             escalated_us: None,
         };
@@ -176,7 +184,8 @@ impl Alarms {
 
     /// A value is back from the extreme limit. Who acknowledged the extreme one must hear of the next.
     pub(super) fn lower(&mut self, condition: Condition, step: &mut Step<'_>) {
-        let is_low = !self.track(condition).is_extreme();
+        let track = self.track(condition);
+        let is_low = !track.is_extreme() && track.urgent().is_none();
         for open in self.open.iter_mut().filter(|open| open.alarm.condition == condition && is_low) {
             let alarm = &mut open.alarm;
             if alarm.is_active() && alarm.acknowledged.is_some() && alarm.priority > condition.priority() {
@@ -224,7 +233,8 @@ impl Alarms {
     fn close_what_is_over(&mut self, step: &mut Step<'_>) {
         let latches = self.latches;
         let stays = |alarm: &Alarm| {
-            let waits = latches && alarm.priority > Priority::Low && !alarm.condition.is_technical();
+            let is_notice = alarm.priority > Priority::Low && !alarm.condition.is_technical();
+            let waits = latches && (is_notice || alarm.priority == Priority::High);
             alarm.is_active() || (waits && alarm.acknowledged.is_none())
         };
         let (open, over): (Vec<_>, Vec<_>) =

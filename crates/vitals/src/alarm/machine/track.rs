@@ -1,5 +1,7 @@
 //! For how long a condition has lasted, by times that may jump.
 
+use crate::alarm::condition::Priority;
+
 /// Values further apart say nothing of the time between them: the delay starts again.
 const GAP_US_MAX: i64 = 600_000_000;
 
@@ -12,6 +14,8 @@ pub(super) struct Track {
     began_us: Option<i64>,
     /// When the value went beyond the extreme limit.
     extreme_us: Option<i64>,
+    /// It waits for no delay, and is as urgent as this at least.
+    urgent: Option<Priority>,
     /// The time of the newest value.
     seen_us: i64,
 }
@@ -19,7 +23,7 @@ pub(super) struct Track {
 impl Track {
     /// A condition that lasted before a restart.
     pub(super) fn lasting_since(since_us: i64) -> Self {
-        Self { since_us, began_us: Some(since_us), extreme_us: None, seen_us: since_us }
+        Self { since_us, began_us: Some(since_us), extreme_us: None, urgent: None, seen_us: since_us }
     }
 
     /// A value has this time. What lasted up to a jump still lasts behind it, and not longer for it.
@@ -53,9 +57,18 @@ impl Track {
         self.extreme_us = is_extreme.then(|| self.extreme_us.unwrap_or(time_us));
     }
 
+    /// The condition is there, and no delay is waited for.
+    pub(super) fn set_urgent(&mut self, priority: Priority) {
+        self.urgent = self.urgent.max(Some(priority));
+    }
+
+    pub(super) fn urgent(&self) -> Option<Priority> {
+        self.urgent
+    }
+
     /// The condition is not there.
     pub(super) fn end(&mut self) {
-        (self.began_us, self.extreme_us) = (None, None);
+        (self.began_us, self.extreme_us, self.urgent) = (None, None, None);
     }
 
     pub(super) fn since_us(&self) -> i64 {
