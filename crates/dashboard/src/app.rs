@@ -1,16 +1,17 @@
 //! What all requests share, and who makes one.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vitalwire_access::DeviceId;
+use vitalwire_access::{DeviceId, UserName};
 use vitalwire_gateway::ServerHandle;
 use vitalwire_registry::{Logins, User};
 use zeroize::Zeroizing;
@@ -105,19 +106,36 @@ impl App {
         known.ok_or(Failure::UnknownDevice)
     }
 
-    /// Puts on record that a person looks at these devices: once a session, device and hour. A full disk keeps no one from looking
+    /// Puts on record that a person looks at these devices: once a user, device and hour. A full disk keeps no one from looking
     /// at a patient; what could not be written is tried again at the next look.
-    pub(crate) async fn look(&self, person: &Person, devices: Vec<(u16, DeviceId)>) {
-        let fresh = self.looks.fresh(&person.token, devices, now_ms());
-        if fresh.is_empty() {
-            return;
+    pub(crate) async fn look(self: &Arc<Self>, person: &Person, devices: Vec<(u16, DeviceId)>) {
+        if let Some(look) = self.begin_look(person, devices) {
+            // It is logged.
+            let _ = look.await;
         }
+    }
+
+    /// The same beside all else, if something is to be written; it goes on when no one waits. Tells whether it was written.
+    pub(crate) fn begin_look(
+        self: &Arc<Self>,
+        person: &Person,
+        devices: Vec<(u16, DeviceId)>,
+    ) -> Option<JoinHandle<bool>> {
+        let user = person.user.name.clone();
+        let fresh = self.looks.fresh(&user, devices, now_ms());
+        let (app, address) = (Arc::clone(self), person.peer.ip());
+        (!fresh.is_empty()).then(|| tokio::spawn(async move { app.record_look(user, address, fresh).await }))
+    }
+
+    async fn record_look(&self, user: UserName, address: IpAddr, fresh: Vec<(u16, DeviceId)>) -> bool {
         let (numbers, devices): (Vec<u16>, Vec<DeviceId>) = fresh.into_iter().unzip();
-        let detail = format!("in the dashboard, from {}", person.peer.ip());
-        if let Err(error) = self.people.record_looks(person.user.name.to_string(), devices, detail).await {
-            tracing::error!(%error, user = %person.user.name, "a look at patients could not be recorded");
-            self.looks.forget(&person.token, &numbers);
+        let detail = format!("in the dashboard, from {address}");
+        let written = self.people.record_looks(user.to_string(), devices, detail).await;
+        if let Err(error) = &written {
+            tracing::error!(%error, %user, "a look at patients could not be recorded");
+            self.looks.forget(&user, &numbers);
         }
+        written.is_ok()
     }
 
     /// The devices that a person sees, with their numbers.
@@ -136,31 +154,24 @@ pub(crate) struct Looks(Mutex<OfHour>);
 #[derive(Default)]
 struct OfHour {
     hour: i64,
-    seen: BTreeSet<(String, u16)>,
+    seen: BTreeSet<(UserName, u16)>,
 }
 
 impl Looks {
     /// Those that are not on record yet; from now on they are.
-    fn fresh(&self, token: &Token, devices: Vec<(u16, DeviceId)>, now_ms: i64) -> Vec<(u16, DeviceId)> {
+    fn fresh(&self, user: &UserName, devices: Vec<(u16, DeviceId)>, now_ms: i64) -> Vec<(u16, DeviceId)> {
         let mut of_hour = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hour = now_ms.div_euclid(HOUR_MS);
         if of_hour.hour != hour {
             *of_hour = OfHour { hour, seen: BTreeSet::new() };
         }
-        let key = key_of(token);
-        devices.into_iter().filter(|(n, _)| of_hour.seen.insert((key.clone(), *n))).collect()
+        devices.into_iter().filter(|(n, _)| of_hour.seen.insert((user.clone(), *n))).collect()
     }
 
-    fn forget(&self, token: &Token, numbers: &[u16]) {
+    fn forget(&self, user: &UserName, numbers: &[u16]) {
         let mut of_hour = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = key_of(token);
-        of_hour.seen.retain(|(of, n)| *of != key || !numbers.contains(n));
+        of_hour.seen.retain(|(of, n)| of != user || !numbers.contains(n));
     }
-}
-
-/// The first characters tell sessions apart, and open none.
-fn key_of(token: &Token) -> String {
-    token.chars().take(12).collect()
 }
 
 #[cfg(test)]
@@ -168,10 +179,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_is_new_once_a_session_device_and_hour() {
+    fn a_look_is_new_once_a_user_device_and_hour() {
         let looks = Looks::default();
         let devices = || vec![(0, "a".parse().unwrap()), (1, "b".parse().unwrap())];
-        let [one, other] = ["first session", "second one"].map(|text| Zeroizing::new(text.to_owned()));
+        let [one, other] = ["ana", "bo"].map(|name| name.parse().unwrap());
         assert_eq!(looks.fresh(&one, devices(), 0).len(), 2);
         assert!(looks.fresh(&one, devices(), HOUR_MS - 1).is_empty());
         assert_eq!(looks.fresh(&other, devices(), 0).len(), 2);

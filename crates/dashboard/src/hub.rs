@@ -130,7 +130,7 @@ impl Hub {
         }
     }
 
-    fn take(&self, item: &FeedItem) {
+    pub(crate) fn take(&self, item: &FeedItem) {
         match item {
             FeedItem::Reading(reading) => {
                 let mut state = self.state();

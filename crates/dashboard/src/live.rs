@@ -9,7 +9,8 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures_util::stream::SplitSink;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::{App, Person};
@@ -23,6 +24,10 @@ use crate::time::now_us;
 const BEAT: Duration = Duration::from_secs(1);
 /// Between two writes: a screen shows no more than some thirty pictures a second.
 const PACE: Duration = Duration::from_millis(30);
+/// How long a new viewer waits until it is on record whom it looks at: a registry that cannot be written now keeps no alarm from it.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+/// After a look that could not be written; meanwhile whoever has the registry gets on.
+const LOOK_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why the server ends a connection (RFC 6455 §7.4), with a code of ours where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +51,19 @@ pub(crate) async fn live(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
     let upgrade = upgrade.map_err(|_| Failure::NoWebSocket)?;
-    app.look(&person, app.seen_by(&person)).await;
+    let mut looking = Looking::new(Instant::now());
+    looking.go_on(&app, &person, Instant::now());
+    looking.wait().await;
+    // Meanwhile it may see other devices, or none.
+    let user = app.user(&person.token).await.ok_or(Failure::LoggedOut)?;
+    let person = Person { user, ..person };
     let attached = app.hub.attach(&person.user, &app.limits);
     let viewer = attached.map_err(|TooMany| Failure::TooManyLive(person.user.name.clone()))?;
     let seat = Seat { app: Arc::clone(&app), viewer };
     let upgrade = upgrade.max_message_size(WATCH_LEN_MAX).max_frame_size(WATCH_LEN_MAX);
     Ok(upgrade.on_upgrade(move |socket| {
         let tracker = app.live.clone();
-        tracker.track_future(serve(seat, person, socket))
+        tracker.track_future(serve(seat, person, looking, socket))
     }))
 }
 
@@ -71,7 +81,47 @@ impl Drop for Seat {
 
 type Sink = SplitSink<WebSocket, Message>;
 
-async fn serve(seat: Seat, person: Person, socket: WebSocket) {
+/// Puts on record whom a viewer looks at, beside what is sent: at most one record is under way.
+struct Looking {
+    under_way: Option<JoinHandle<bool>>,
+    next_at: Instant,
+}
+
+impl Looking {
+    fn new(next_at: Instant) -> Self {
+        Self { under_way: None, next_at }
+    }
+
+    fn go_on(&mut self, app: &Arc<App>, person: &Person, now: Instant) {
+        match self.under_way.take() {
+            Some(record) if !record.is_finished() => self.under_way = Some(record),
+            Some(record) => {
+                self.ended(record.now_or_never().is_some_and(|ended| ended.unwrap_or(false)), now)
+            }
+            None => {}
+        }
+        if self.under_way.is_none() && now >= self.next_at {
+            self.under_way = app.begin_look(person, app.seen_by(person));
+        }
+    }
+
+    /// Waits for what is under way, but not for long.
+    async fn wait(&mut self) {
+        let Some(mut record) = self.under_way.take() else { return };
+        match tokio::time::timeout(LOOK_PATIENCE, &mut record).await {
+            Ok(ended) => self.ended(ended.unwrap_or(false), Instant::now()),
+            Err(_) => self.under_way = Some(record),
+        }
+    }
+
+    fn ended(&mut self, is_written: bool, now: Instant) {
+        if !is_written {
+            self.next_at = now + LOOK_PAUSE;
+        }
+    }
+}
+
+async fn serve(seat: Seat, person: Person, mut looking: Looking, socket: WebSocket) {
     let (app, viewer) = (&seat.app, &seat.viewer);
     let (mut sink, mut stream) = socket.split();
     let mut beat = tokio::time::interval(BEAT);
@@ -98,7 +148,7 @@ async fn serve(seat: Seat, person: Person, socket: WebSocket) {
                     Some(user) if user.role != person.user.role => break End::Changed,
                     Some(_) => {}
                 }
-                app.look(&person, app.seen_by(&person)).await;
+                looking.go_on(app, &person, Instant::now());
                 send(&mut sink, viewer, true).await
             }
             () = ready(viewer, next_at) => {
@@ -147,4 +197,84 @@ async fn close(mut sink: Sink, end: End) {
     let frame = CloseFrame { code: end as u16, reason: reason.into() };
     // Who does not read finds the connection closed.
     let _ = tokio::time::timeout(BEAT, sink.send(Message::Close(Some(frame)))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+    use vitalwire_gateway::{AlarmList, FeedItem};
+    use vitalwire_testing::PATIENCE;
+    use vitalwire_testing::clinic::Clinic;
+
+    use crate::time::{now_ms, now_us};
+    use crate::{Dashboard, DashboardConfig, DashboardLimits};
+
+    async fn open(clinic: &Clinic) -> Dashboard {
+        clinic.registry.add_tls_device(&"bed_1".parse().unwrap()).unwrap();
+        clinic.known().await;
+        let config = DashboardConfig {
+            data: clinic.data(),
+            master_key: clinic.folder.path().join("master-key"),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            hosts: Default::default(),
+            limits: DashboardLimits::default(),
+        };
+        Dashboard::start(config, clinic.server()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_record_that_waits_for_the_registry_keeps_no_alarm_from_a_viewer() {
+        let clinic = Clinic::open().await;
+        let dashboard = open(&clinic).await;
+        let app = &dashboard.app;
+        let (held, is_held) = std::sync::mpsc::channel();
+        let (release, is_released) = std::sync::mpsc::channel::<()>();
+        let looks = std::sync::Arc::clone(&app.people.looks);
+        let holder = std::thread::spawn(move || {
+            let _registry = looks.lock().unwrap();
+            held.send(()).unwrap();
+            let _ = is_released.recv();
+        });
+        is_held.recv().unwrap();
+
+        let user = app.logins.user("watcher").unwrap();
+        let token = app.sessions.lock().await.begin(&user, now_ms());
+        let address = dashboard.address();
+        let mut request = format!("ws://{address}/api/v1/live").into_client_request().unwrap();
+        let cookie = format!("{}={}", app.cookie, *token).parse().unwrap();
+        request.headers_mut().insert("cookie", cookie);
+        request.headers_mut().insert("origin", format!("http://{address}").parse().unwrap());
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let seen = async {
+            let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+            // After some heartbeats it is on the way that each second takes.
+            let (mut beats, mut is_told) = (0, false);
+            while beats < 3 || !is_told {
+                let bytes = socket.next().await.unwrap().unwrap().into_data();
+                beats += usize::from(bytes[0] == 5);
+                is_told |= bytes[0] == 4;
+                if bytes[0] == 5 && beats == 2 {
+                    let list = AlarmList {
+                        device: "bed_1".parse().unwrap(),
+                        time_us: now_us(),
+                        state: vitalwire_vitals::alarm::AlarmState::AlarmPaused,
+                        until_us: Some(now_us()),
+                        alarms: Vec::new(),
+                        is_withdrawn: false,
+                    };
+                    app.hub.take(&FeedItem::Alarms(list.into()));
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.expect("heartbeats and alarms");
+        let people = app.people.all().await.unwrap();
+        assert_eq!(people.len(), 1, "and who reads does not wait either");
+        let recorded =
+            || clinic.registry.audit(0, 1_000).unwrap().iter().any(|record| record.kind == "patient-seen");
+        assert!(!recorded());
+        drop(release);
+        holder.join().unwrap();
+        vitalwire_testing::until("the look is on record", recorded).await;
+    }
 }

@@ -16,19 +16,25 @@ pub(crate) struct Who {
     pub(crate) bed: Option<String>,
 }
 
-/// Clones are the same.
+/// Clones are the same. What is written has a connection of its own: a reader does not wait while a writer waits for others.
 #[derive(Clone)]
-pub(crate) struct People(Arc<Mutex<Registry>>);
+pub(crate) struct People {
+    reads: Arc<Mutex<Registry>>,
+    pub(crate) looks: Arc<Mutex<Registry>>,
+}
 
 impl People {
     pub(crate) fn open(data: &Path, master_key: &Path) -> Result<Self, RegistryError> {
-        let registry = Registry::open_with_key_file(data, master_key)?.acting_as("dashboard");
-        Ok(Self(Arc::new(Mutex::new(registry))))
+        let open = || -> Result<_, RegistryError> {
+            let registry = Registry::open_with_key_file(data, master_key)?.acting_as("dashboard");
+            Ok(Arc::new(Mutex::new(registry)))
+        };
+        Ok(Self { reads: open()?, looks: open()? })
     }
 
     /// The stays that go on, and their patients.
     pub(crate) async fn all(&self) -> Result<BTreeMap<DeviceId, Who>, RegistryError> {
-        let stays = self.execute(Registry::stays).await?;
+        let stays = execute(&self.reads, Registry::stays).await?;
         let text = |text: String| (!text.is_empty()).then_some(text);
         let present = stays.into_iter().filter(|stay| stay.ended_us.is_none());
         let who = present.map(|stay| {
@@ -42,8 +48,9 @@ impl People {
 
     /// The stay that goes on on a device, and what of its history belongs to it.
     pub(crate) async fn stay(&self, device: DeviceId) -> Result<(StayId, Timeline), RegistryError> {
-        self.execute(move |registry| Ok((registry.current_stay(&device)?.id, registry.timeline(&device)?)))
-            .await
+        let read =
+            move |registry: &Registry| Ok((registry.current_stay(&device)?.id, registry.timeline(&device)?));
+        execute(&self.reads, read).await
     }
 
     /// Puts on record that a person looked at what devices measure.
@@ -53,19 +60,19 @@ impl People {
         devices: Vec<DeviceId>,
         detail: String,
     ) -> Result<(), RegistryError> {
-        self.execute(move |registry| registry.record_looks(&user, &devices, &detail)).await
+        execute(&self.looks, move |registry| registry.record_looks(&user, &devices, &detail)).await
     }
+}
 
-    async fn execute<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
-    ) -> Result<T, RegistryError> {
-        let registry = Arc::clone(&self.0);
-        let executed = tokio::task::spawn_blocking(move || {
-            let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
-            registry.follow_file()?;
-            act(&registry)
-        });
-        executed.await.expect("what asks the registry does not panic")
-    }
+async fn execute<T: Send + 'static>(
+    registry: &Arc<Mutex<Registry>>,
+    act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
+    let registry = Arc::clone(registry);
+    let executed = tokio::task::spawn_blocking(move || {
+        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.follow_file()?;
+        act(&registry)
+    });
+    executed.await.expect("what asks the registry does not panic")
 }
