@@ -1,20 +1,22 @@
 //! Tells every viewer what the server tells: one reader of the feed for all of them, each message made once. No viewer waits for another.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
 use vitalwire_gateway::{FeedItem, FeedReader, ServerHandle};
-use vitalwire_registry::{Logins, User};
+use vitalwire_registry::{Logins, RegistryError, User};
 
 use crate::limits::DashboardLimits;
 use crate::message::Kind;
-use crate::people::People;
+use crate::names::Names;
+use crate::people::{People, Who};
 use crate::time::now_us;
 use crate::viewer::Outbox;
 use crate::ward::{Told, Ward};
@@ -171,6 +173,9 @@ impl Source {
     /// Reads along until the stop.
     pub(crate) async fn run(self, mut feed: FeedReader) {
         let mut directory = self.logins.directory();
+        // Nothing below waits for the registry.
+        let mut names = Reading::default();
+        names.state.changed(Instant::now());
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut missed, mut next_at) = (feed.missed(), Instant::now());
@@ -189,13 +194,29 @@ impl Source {
                         missed = feed.missed();
                         self.refresh();
                     }
+                    if names.state.must_go(Instant::now()) {
+                        tracing::error!("the dashboard shows no names until it can read who wears the devices");
+                        self.hub.change(Ward::hide_people);
+                    }
+                    names.begin(&self.people);
                 }
                 changed = directory.changed() => {
                     if changed.is_err() {
                         return;
                     }
                     self.refresh();
-                    self.refresh_people().await;
+                    names.state.changed(Instant::now());
+                    names.begin(&self.people);
+                }
+                read = names.ended() => {
+                    names.state.ended(read.is_ok());
+                    match read {
+                        Ok(people) => {
+                            self.hub.change(|ward| ward.set_people(people));
+                            names.begin(&self.people);
+                        }
+                        Err(error) => tracing::error!(%error, "the dashboard cannot read who wears the devices"),
+                    }
                 }
                 () = self.stop.cancelled() => return,
             }
@@ -214,7 +235,10 @@ impl Source {
     pub(crate) async fn begin(&self) -> FeedReader {
         let feed = self.server.feed().subscribe(READER);
         self.refresh();
-        self.refresh_people().await;
+        match self.people.all().await {
+            Ok(people) => self.hub.change(|ward| ward.set_people(people)),
+            Err(error) => tracing::error!(%error, "the dashboard cannot read who wears the devices"),
+        }
         feed
     }
 
@@ -231,11 +255,30 @@ impl Source {
         }
         self.hub.change(|ward| ward.summary(&alarms.ward));
     }
+}
 
-    async fn refresh_people(&self) {
-        match self.people.all().await {
-            Ok(people) => self.hub.change(|ward| ward.set_people(people)),
-            Err(error) => tracing::error!(%error, "the dashboard shows patients' names as they were before"),
+type PeopleRead = Result<BTreeMap<DeviceId, Who>, RegistryError>;
+
+/// Who wears the devices, read beside all else.
+#[derive(Default)]
+struct Reading {
+    state: Names,
+    under_way: Option<JoinHandle<PeopleRead>>,
+}
+
+impl Reading {
+    fn begin(&mut self, people: &People) {
+        if self.state.begin() {
+            let people = people.clone();
+            self.under_way = Some(tokio::spawn(async move { people.all().await }));
         }
+    }
+
+    /// Dropping it loses nothing.
+    async fn ended(&mut self) -> PeopleRead {
+        let Some(reading) = &mut self.under_way else { return std::future::pending().await };
+        let read = reading.await.expect("what reads the registry does not panic");
+        self.under_way = None;
+        read
     }
 }

@@ -13,6 +13,7 @@ mod hub;
 mod limits;
 mod live;
 pub mod message;
+mod names;
 mod page;
 mod people;
 mod rest;

@@ -141,6 +141,16 @@ impl Ward {
         told
     }
 
+    /// Who wears the devices now is not known; the stays may go on.
+    pub(crate) fn hide_people(&mut self) -> Vec<Told> {
+        let named = |(_, bed): &(&DeviceId, &mut Bed)| bed.shown.patient.is_some() || bed.shown.bed.is_some();
+        let hidden = self.beds.iter_mut().filter(named).map(|(id, bed)| {
+            (bed.shown.patient, bed.shown.bed) = (None, None);
+            bed.device(id)
+        });
+        hidden.collect()
+    }
+
     /// A device came or went.
     pub(crate) fn status(&mut self, id: &DeviceId, is_online: bool) -> Option<Told> {
         let bed = self.beds.get_mut(id)?;
@@ -400,6 +410,9 @@ mod tests {
             [(Kind::Device, false)]
         );
         assert_eq!(body(&told[0])["last"], 1_000, "her name was wrong; she is the same");
+        let told = ward.hide_people();
+        assert_eq!((&body(&told[0])["patient"], &body(&told[0])["last"]), (&Value::Null, &1_000.into()));
+        assert!(ward.hide_people().is_empty());
         let told = ward.set_people(who(2, "Bo"));
         let kinds: Vec<_> = told.iter().map(|told| (told.kind, told.is_handover)).collect();
         assert_eq!(kinds, [(Kind::Device, true), (Kind::Values, false)]);
