@@ -70,14 +70,14 @@ pub(crate) enum Escalation {
 }
 
 impl Escalation {
-    /// A text that is the same for the same happening, also after a restart.
-    fn identity(&self) -> String {
+    /// A text that is the same for the same happening, also after a restart: of an alarm the time of this escalation, as the
+    /// registry keeps it. An alarm that became more urgent is escalated again.
+    pub(crate) fn identity(&self) -> String {
         match self {
-            Self::Alarm(AlarmChange { device, change, .. }) => {
+            Self::Alarm(AlarmChange { device, time_us, change }) => {
                 let device = device.as_ref().map(ToString::to_string).unwrap_or_default();
-                let (number, raised_us) =
-                    change.alarm().map_or((0, 0), |alarm| (alarm.number, alarm.raised_us));
-                format!("alarm {device} {number} {raised_us}")
+                let number = change.alarm().map_or(0, |alarm| alarm.number);
+                format!("alarm {device} {number} {time_us}")
             }
             Self::ManyOffline { since_us, .. } => format!("offline {since_us}"),
             Self::Test { time_us } => format!("test {time_us}"),

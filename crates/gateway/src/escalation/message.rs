@@ -119,23 +119,27 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn escalated(number: u64) -> Escalation {
+        escalated_at(number, 16_000_000, 166_000_000)
+    }
+
+    pub(crate) fn escalated_at(number: u64, raised_us: i64, time_us: i64) -> Escalation {
         let alarm = Alarm {
             number,
             condition: Condition::RateHigh,
             priority: Priority::High,
             since_us: 1_000_000,
-            raised_us: 16_000_000,
+            raised_us,
             ended_us: None,
             returns: 0,
             acknowledged: None,
             value: Some(151.5),
             limit: Some(140.0),
             delay_s: 15,
-            announced_us: Some(16_000_000),
-            escalated_us: Some(166_000_000),
+            announced_us: Some(raised_us),
+            escalated_us: Some(time_us),
         };
         let device = Some("bed_07".parse().unwrap());
-        Escalation::Alarm(AlarmChange { device, time_us: 166_000_000, change: Change::Escalated(alarm) })
+        Escalation::Alarm(AlarmChange { device, time_us, change: Change::Escalated(alarm) })
     }
 
     #[test]
@@ -156,6 +160,15 @@ pub(crate) mod tests {
                 r#""since":"1970-01-01T00:00:01.000Z","priority":"medium","text":"** 1000 devices offline"}"#
             )
         );
+    }
+
+    #[test]
+    fn each_escalation_of_an_alarm_has_an_identity_of_its_own() {
+        let first = escalated_at(12, 16_000_000, 166_000_000).identity();
+        // More urgent after someone had acknowledged it: who drops an id that it had must hear of this one.
+        assert_ne!(escalated_at(12, 16_000_000, 500_000_000).identity(), first);
+        // The registry keeps when it was raised last, memory when it was first.
+        assert_eq!(escalated_at(12, 90_000_000, 166_000_000).identity(), first);
     }
 
     #[test]

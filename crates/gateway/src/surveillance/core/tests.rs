@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use vitalwire_registry::AlarmEvent;
 
 use super::*;
+use crate::escalation::Escalation;
 
 const START_US: i64 = 1_795_000_000_000_000;
 const GRACE: Duration = Duration::from_secs(60);
@@ -119,6 +120,38 @@ fn one_that_is_an_alarm_already_is_not_raised_again() {
     assert_eq!(raised(&mut core, at(4_000)), []);
     set_online(&mut core, "gone", true, at(4_001));
     assert!(!core.has_open(&device("gone")));
+}
+
+/// High alarms that call, of the patients of these devices, as the registry has them.
+fn calling(names: &[&str], raised_us: i64, escalated: &BTreeMap<u64, i64>) -> Vec<AlarmRecord> {
+    let call = |(stay, name): (u64, &&str)| {
+        let mut record = open(name, stay, Condition::RateHigh);
+        record.raised.priority = vitalwire_vitals::alarm::Priority::High;
+        AlarmRecord { raised_us, escalated_us: escalated.get(&stay).copied(), ..record }
+    };
+    (1..).zip(names).map(call).collect()
+}
+
+#[test]
+fn an_escalation_is_the_same_one_after_a_restart() {
+    let names = ["one", "other"];
+    let directory = ward(&names);
+    let mut core = start(&directory, calling(&names, at(-60), &BTreeMap::new()), &[]);
+    core.turn(at(200));
+    let batch = core.batch(at(200)).unwrap();
+    let told = batch.told.into_iter().filter_map(|told| match told {
+        Told::Change(change) if matches!(change.change, Change::Escalated(_)) => Some(change),
+        _ => None,
+    });
+    let told: BTreeSet<_> = told.map(|change| Escalation::Alarm((*change).clone()).identity()).collect();
+    assert_eq!(told.len(), 2);
+    let written = batch.writes.iter().filter(|write| write.event == AlarmEvent::Escalated);
+    let written = written.map(|write| (write.number, write.time_us)).collect();
+    // The registry has when an alarm was raised last, which may be later than what was known in memory.
+    let core = start(&directory, calling(&names, at(-30), &written), &[]);
+    let again: BTreeSet<_> =
+        core.escalated().into_iter().map(|change| Escalation::Alarm(change).identity()).collect();
+    assert_eq!(again, told);
 }
 
 #[test]
