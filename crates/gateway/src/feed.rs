@@ -2,8 +2,8 @@
 //! dashboards and exports attach in the same way, by [`Feed::subscribe`].
 //!
 //! Each reader has a queue of its own, so that none waits for another and nothing is copied but a pointer. A queue is bounded in
-//! bytes: when it is full its oldest items go, which is counted by the reader's name. Only the publisher of the embedded broker
-//! holds back who tells (see [`WhenFull`]). Items come in the order in which they were told, which is each device's own.
+//! bytes: when it is full its oldest items go, which is counted by the reader's name; of the surveillance's queue, which must
+//! know who is connected, readings go first. Only the publisher of the embedded broker holds back who tells (see [`WhenFull`]). Items come in the order in which they were told, which is each device's own.
 //! The feed keeps nothing: what came before a reader subscribed is in the journal.
 
 use std::collections::VecDeque;
@@ -24,6 +24,8 @@ use crate::ticket::Share;
 const READER_BYTES_MAX: usize = 16 << 20;
 /// Bytes of what came late that wait for the surveillance. At it, the oldest go, and are marked on no timeline.
 const LATE_BYTES_MAX: usize = 4 << 20;
+/// Bytes of what devices and the server did that readings do not push out of the surveillance's queue: tens of thousands.
+const KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -147,6 +149,9 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
+    /// Older than `items`: what outlived the readings around it.
+    kept: VecDeque<Queued>,
+    kept_bytes: usize,
     items: VecDeque<Queued>,
     bytes: usize,
     is_closed: bool,
@@ -298,12 +303,13 @@ impl Queue {
         state.items.push_back(queued);
         let is_full = state.bytes > self.bytes_max;
         if is_full && self.when_full == WhenFull::DropOldest {
-            while state.bytes > self.bytes_max && state.items.len() > 1 && state.pop().is_some() {
-                if self.missed.inc() == 0 {
-                    tracing::warn!(
-                        reader = &*self.name,
-                        "a reader of the feed is behind and misses the oldest"
-                    );
+            while state.bytes > self.bytes_max
+                && state.items.len() > 1
+                && let Some(oldest) = state.pop_item()
+            {
+                let is_kept = self.role == Role::Looks && !matches!(oldest.item, FeedItem::Reading(_));
+                if !is_kept || state.keep(oldest) {
+                    self.note_missed();
                 }
             }
         }
@@ -312,6 +318,12 @@ impl Queue {
             self.arrived.notify_one();
         }
         is_full && self.when_full == WhenFull::Wait
+    }
+
+    fn note_missed(&self) {
+        if self.missed.inc() == 0 {
+            tracing::warn!(reader = &*self.name, "a reader of the feed is behind and misses the oldest");
+        }
     }
 
     fn take(&self) -> Option<Queued> {
@@ -332,8 +344,11 @@ impl Queue {
 
     fn forget(&self, device: &DeviceId) {
         let mut state = self.state();
-        state.items.retain(|queued| queued.item.device() != Some(device));
-        state.bytes = state.items.iter().map(|queued| queued.item.size()).sum();
+        let State { kept, kept_bytes, items, bytes, .. } = &mut *state;
+        for (items, bytes) in [(kept, kept_bytes), (items, bytes)] {
+            items.retain(|queued| queued.item.device() != Some(device));
+            *bytes = items.iter().map(|queued| queued.item.size()).sum();
+        }
         drop(state);
         self.room.notify_waiters();
     }
@@ -351,9 +366,27 @@ impl Queue {
 
 impl State {
     fn pop(&mut self) -> Option<Queued> {
+        let Some(queued) = self.kept.pop_front() else { return self.pop_item() };
+        self.kept_bytes -= queued.item.size();
+        Some(queued)
+    }
+
+    fn pop_item(&mut self) -> Option<Queued> {
         let queued = self.items.pop_front()?;
         self.bytes -= queued.item.size();
         Some(queued)
+    }
+
+    /// Keeps what readings would push out; whether the oldest that was kept had to go.
+    fn keep(&mut self, queued: Queued) -> bool {
+        self.kept_bytes += queued.item.size();
+        self.kept.push_back(queued);
+        let is_full = self.kept_bytes > KEPT_BYTES_MAX;
+        is_full && self.pop().is_some()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kept.is_empty() && self.items.is_empty()
     }
 }
 
@@ -391,8 +424,8 @@ impl FeedReader {
         loop {
             {
                 let state = self.queue.state();
-                if !state.items.is_empty() || state.is_closed {
-                    return !state.items.is_empty();
+                if !state.is_empty() || state.is_closed {
+                    return !state.is_empty();
                 }
             }
             // One reader waits, and a notice without a waiter is kept for it.
@@ -471,6 +504,45 @@ mod tests {
         assert_eq!(states[3..], [Delivery::Waiting; 2]);
         assert_eq!(sequence_of(&slow.next().await.unwrap()), 4);
         assert!(metrics.to_text().contains(r#"vitalwire_feed_missed_total{reader="slow"} 3"#));
+    }
+
+    #[tokio::test]
+    async fn readings_push_no_status_out_of_the_surveillances_queue() {
+        let feed = feed();
+        let size = FeedItem::Reading(Arc::new(measurement_of("d", 1).reading)).size();
+        let mut looks = feed.attach_as("alarms", 2 * size, WhenFull::DropOldest, Role::Looks);
+        let status = |is_online| Status {
+            device: "d".parse().unwrap(),
+            is_online,
+            peer: "127.0.0.1:1".parse().unwrap(),
+            local: None,
+        };
+        for is_online in [true, false] {
+            feed.status(status(is_online));
+            for sequence in 1..=5 {
+                tell(&feed, sequence).await;
+            }
+        }
+        let left = std::iter::from_fn(|| looks.take());
+        let left: Vec<_> = left
+            .map(|queued| match queued.item {
+                FeedItem::Status(status) => format!("{}", status.is_online),
+                item => sequence_of(&item).to_string(),
+            })
+            .collect();
+        assert_eq!(left, ["true", "false", "4", "5"]);
+        assert_eq!(looks.missed(), 8);
+        // What is kept is bounded, too.
+        let bytes_max = KEPT_BYTES_MAX + 2 * size;
+        let told = 2 * bytes_max / FeedItem::Status(Arc::new(status(true))).size();
+        for _ in 0..told {
+            feed.status(status(true));
+        }
+        let left: usize = std::iter::from_fn(|| looks.take()).map(|queued| queued.item.size()).sum();
+        assert!((bytes_max / 2..=bytes_max).contains(&left), "{left}");
+        assert!(looks.missed() > 8);
+        feed.forget(&"d".parse().unwrap());
+        assert!(looks.take().is_none());
     }
 
     #[tokio::test]

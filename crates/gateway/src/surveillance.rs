@@ -246,14 +246,15 @@ impl Watcher {
         self.context.metrics.surveillance_busy_us.inc_by(busy_us);
     }
 
-    /// Tells of what was too much, and asks again who is connected.
+    /// Tells of what was too much, and asks again how things stand.
     fn note_missed(&mut self, now_us: i64) {
         let missed = self.feed.missed();
         if missed > self.missed {
             self.context.tell_server(ServerEvent::SurveillanceBehind { missed: missed - self.missed });
             self.missed = missed;
             let connected = self.context.sessions.connected();
-            self.core.recover(|device| connected.contains(device), now_us);
+            let is_healthy = self.context.intake.is_healthy();
+            self.core.recover(|device| connected.contains(device), is_healthy, now_us);
         }
     }
 

@@ -169,8 +169,15 @@ impl Core {
         });
     }
 
-    /// Something was missed: who is connected is asked again, and the rest shows with what comes.
-    pub(super) fn recover(&mut self, is_connected: impl Fn(&DeviceId) -> bool, now_us: i64) {
+    /// Something was missed: who is connected and whether the journal takes readings is asked again, and the rest shows with
+    /// what comes.
+    pub(super) fn recover(
+        &mut self,
+        is_connected: impl Fn(&DeviceId) -> bool,
+        is_healthy: bool,
+        now_us: i64,
+    ) {
+        self.journal(is_healthy, now_us);
         let devices: Vec<_> = self.patients.devices().cloned().collect();
         for device in devices {
             self.set_online(&device, is_connected(&device), now_us);

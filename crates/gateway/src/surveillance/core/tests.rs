@@ -155,6 +155,18 @@ fn an_escalation_is_the_same_one_after_a_restart() {
 }
 
 #[test]
+fn a_full_journal_of_which_the_event_was_missed_is_an_alarm() {
+    let mut core = start(&ward(&[]), Vec::new(), &[]);
+    assert!(core.servers().is_empty());
+    core.recover(|_| true, false, at(1));
+    core.turn(at(60));
+    let conditions: Vec<_> = core.servers().iter().map(|alarm| alarm.condition).collect();
+    assert_eq!(conditions, [Condition::JournalFull]);
+    core.recover(|_| true, true, at(61));
+    assert!(core.servers().is_empty());
+}
+
+#[test]
 fn a_clock_that_is_set_back_makes_no_one_wait_for_longer() {
     let mut core = start(&ward(&["lost"]), Vec::new(), &["lost"]);
     assert_eq!(raised(&mut core, at(69)), []);
