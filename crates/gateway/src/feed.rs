@@ -3,8 +3,9 @@
 //!
 //! Each reader has a queue of its own, so that none waits for another and nothing is copied but a pointer. A queue is bounded in
 //! bytes: when it is full its oldest items go, which is counted by the reader's name; of the surveillance's queue, which must
-//! know who is connected, readings go first. Only the publisher of the embedded broker holds back who tells (see [`WhenFull`]). Items come in the order in which they were told, which is each device's own.
-//! The feed keeps nothing: what came before a reader subscribed is in the journal.
+//! know who is connected, readings go first. Only the publisher of the embedded broker holds back who tells
+//! (see [`WhenFull`]). Items come in the order in which they were told, which is each device's own. The feed keeps nothing: what came
+//! before a reader subscribed is in the journal.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

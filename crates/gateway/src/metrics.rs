@@ -75,6 +75,7 @@ metrics! {
     duplicates: Counter = "journal_duplicates", "Batches that devices sent again and the journal had";
     unjournaled: Counter = "journal_refusals", "Entries of devices that the journal refused (disk full, mostly)";
     unjournaled_derived: Counter = "journal_derived_refusals", "Entries of what the server derives that the journal refused";
+    derived_dropped: Counter = "derived_dropped", "Seconds of derived values that were neither told nor kept, because the journal or the broker took nothing";
     journal_healthy: Level = "journal_healthy", "1 while the journal takes entries";
     removed_by_age: Counter = "journal_removed_by_age", "Entries that the journal removed because they were old";
     removed_by_size: Counter = "journal_removed_by_size", "Entries that the journal removed to make room";

@@ -1,8 +1,10 @@
 //! The surveillance: watches over every patient, whoever looks. A reader of the feed steps a monitor for each, tells what is
 //! derived to the intake, and writes each change of an alarm to the registry before it tells anyone; so an alarm that was told
-//! is there after a kill. `core` decides, `writer` writes; here are the feed, the clock and the others in this process.
+//! is there after a kill. `core` decides, `writer` writes, `deriving` hands on what is derived; here are the feed, the clock and
+//! the others in this process.
 
 mod core;
+mod deriving;
 mod desk;
 mod patient;
 mod record;
@@ -20,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error_span};
 use vitalwire_access::DeviceId;
 use vitalwire_journal::HistoryFile;
-use vitalwire_profile::{DERIVED, Profile};
 use vitalwire_registry::Directory;
 use vitalwire_vitals::alarm::Change;
 
 use self::core::{Core, Reply, Restored, Told};
+use self::deriving::Deriving;
 pub(crate) use self::desk::Desk;
 use self::desk::{View, Wish};
 use self::writer::Writer;
@@ -44,7 +46,7 @@ const BEAT: Duration = Duration::from_millis(100);
 const TURN_ITEMS_MAX: usize = 256;
 /// Late readings that are looked at in a beat: what is live goes first.
 const LATE_ITEMS_MAX: usize = 64;
-/// The summary is told once in so many beats, and what is derived is looked at for the journal.
+/// The summary is told once in so many beats.
 const SUMMARY_BEATS: u32 = 10;
 /// Lists of alarms that closed so long before a start are corrected where they may still stand at a broker elsewhere.
 const CORRECTED_US: i64 = 24 * 3_600 * 1_000_000;
@@ -125,21 +127,11 @@ async fn run(
     core.journal(context.intake.is_healthy(), now_us);
     core.expect(heard, context.limits.return_grace, now_us);
     let missed = feed.missed();
-    let derived_profile = Arc::new(Profile::builtin(DERIVED).expect("it is built in"));
+    let deriving = Deriving::start(Arc::clone(&context.intake), context.metrics.clone());
     let writer = Writer::new(context.enrolment.clone());
     context.metrics.alarms_recorded.set(1);
-    let mut watch = Watcher {
-        core,
-        writer,
-        view,
-        feed,
-        late,
-        missed,
-        derived_profile,
-        beats: 0,
-        is_summary_old: true,
-        context,
-    };
+    let mut watch =
+        Watcher { core, writer, view, feed, late, missed, deriving, beats: 0, is_summary_old: true, context };
     watch.correct(&lately);
     // What was under way to people elsewhere when the server ended.
     for change in watch.core.escalated() {
@@ -157,7 +149,7 @@ struct Watcher {
     late: FeedReader,
     /// Of the feed, as far as it was told.
     missed: u64,
-    derived_profile: Arc<Profile>,
+    deriving: Deriving,
     beats: u32,
     /// Something changed since the last summary.
     is_summary_old: bool,
@@ -198,7 +190,7 @@ impl Watcher {
     /// Looks at what came since the last one. Devices and readers are served in between.
     async fn beat(&mut self) {
         let mut begun = Instant::now();
-        while self.look().await {
+        while self.look() {
             self.note_busy(begun);
             tokio::task::yield_now().await;
             begun = Instant::now();
@@ -206,6 +198,9 @@ impl Watcher {
         let now_us = now_us();
         self.note_missed(now_us);
         for _ in 0..LATE_ITEMS_MAX {
+            if !self.deriving.has_room_for_late() {
+                break;
+            }
             let Some(FeedItem::Reading(reading)) = self.late.take().map(|queued| queued.item) else { break };
             self.core.reading(&reading, false, now_us);
         }
@@ -214,20 +209,19 @@ impl Watcher {
             self.context.tell_server(ServerEvent::ManyOffline { devices });
             self.context.web_hooks.hand(Escalation::ManyOffline { time_us: now_us, since_us, devices });
         }
-        self.hand_derived(now_us).await;
+        self.hand_derived(now_us);
         let told = self.writer.overdue(Instant::now());
         self.tell(told);
         self.writer.write(Instant::now());
         self.beats += 1;
         if self.beats.is_multiple_of(SUMMARY_BEATS) {
-            self.journal_derived(now_us).await;
             self.tell_summary(now_us);
         }
         self.note_busy(begun);
     }
 
     /// Looks at some of it; whether there is more.
-    async fn look(&mut self) -> bool {
+    fn look(&mut self) -> bool {
         let now_us = now_us();
         let mut items = 0;
         while items < TURN_ITEMS_MAX
@@ -237,7 +231,7 @@ impl Watcher {
             items += 1;
         }
         let is_more = items == TURN_ITEMS_MAX || self.core.step_gathered(now_us);
-        self.hand_derived(now_us).await;
+        self.hand_derived(now_us);
         is_more
     }
 
@@ -258,19 +252,10 @@ impl Watcher {
         }
     }
 
-    async fn hand_derived(&mut self, now_us: i64) {
+    fn hand_derived(&mut self, now_us: i64) {
         for (slot, moment, is_live) in std::mem::take(&mut self.core.derived) {
             let Some(patient) = self.core.patients.get_mut(slot) else { continue };
-            let derived = patient.derived(is_live, &self.derived_profile);
-            self.context.intake.take_derived(derived, moment, is_live, now_us).await;
-        }
-    }
-
-    async fn journal_derived(&mut self, now_us: i64) {
-        for patient in self.core.patients.all_mut() {
-            for derived in patient.all_derived().filter(|derived| derived.is_ripe(now_us)) {
-                self.context.intake.journal_derived(derived).await;
-            }
+            self.deriving.take(&patient.device, moment, is_live, now_us);
         }
     }
 
@@ -358,7 +343,7 @@ impl Watcher {
             Wish::Forget { device, answer } => {
                 self.core.forget(&device);
                 self.writer.forget(&device);
-                answer_with(answer, ());
+                self.deriving.forget(device, answer);
             }
         }
     }
@@ -366,12 +351,14 @@ impl Watcher {
     /// What was measured until the stop counts, and what was derived of it is journaled.
     async fn finish(&mut self) {
         self.beat().await;
-        for patient in self.core.patients.all_mut() {
-            for derived in patient.all_derived() {
-                self.context.intake.journal_derived(derived).await;
-            }
-        }
-        // The last that changed; how long that may take the caller knows.
+        self.deriving.end();
+        self.hand_on();
+        self.write_the_last().await;
+        self.deriving.ended().await;
+    }
+
+    /// The last that changed; how long that may take the caller knows.
+    async fn write_the_last(&mut self) {
         while self.writer.waiting() > 0 || !self.writer.is_free() {
             let result = self.writer.finished().await;
             if result.is_err() {

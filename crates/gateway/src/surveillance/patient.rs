@@ -13,9 +13,8 @@ use vitalwire_vitals::wave::WaveKind;
 
 use crate::alarms::AlarmList;
 use crate::history::quantity;
-use crate::intake::{Derived, Moment};
+use crate::intake::Moment;
 use crate::reading::{BatchValues, Reading, Values, number_at};
-use crate::topics::{DeviceTopics, Source};
 
 /// Decimals of the derived channels, in the order of their profile, which a test compares.
 const DECIMALS: [u8; 5] = [1, 1, 2, 0, 0];
@@ -28,8 +27,6 @@ pub(super) struct Patient {
     channels: Option<Channels>,
     gathered: Gathered,
     origin: Origin,
-    /// What was derived, live and of a backlog; each is there from its first moment on.
-    derived: [Option<Derived>; 2],
     /// For when its next tick is scheduled.
     pub(super) due_us: Option<i64>,
     /// Whether it waits to be stepped in this turn.
@@ -83,7 +80,6 @@ impl Patient {
             channels: None,
             gathered: Gathered::default(),
             origin: Origin { assurance: Assurance::ConfidentialOnly, uncertainty_us: 0 },
-            derived: [None, None],
             due_us: None,
             is_gathering: false,
         }
@@ -151,21 +147,6 @@ impl Patient {
         let Origin { assurance, uncertainty_us } = self.origin;
         let is_known = digits.iter().any(Option::is_some);
         is_known.then_some(Moment { time_us: derived.time_us, uncertainty_us, assurance, digits })
-    }
-
-    /// Where what is derived waits for the journal.
-    pub(super) fn derived(&mut self, is_live: bool, profile: &Arc<Profile>) -> &mut Derived {
-        let [live, late] = &mut self.derived;
-        let place = if is_live { live } else { late };
-        place.get_or_insert_with(|| {
-            let topics = Arc::new(DeviceTopics::new(&self.device));
-            Derived::new(Arc::new(Source::new(&topics, profile)), rand::random())
-        })
-    }
-
-    /// Both of what waits, as far as there is something.
-    pub(super) fn all_derived(&mut self) -> impl Iterator<Item = &mut Derived> {
-        self.derived.iter_mut().flatten()
     }
 
     /// All open alarms as they are now, the most urgent first, of these the newest.

@@ -47,10 +47,6 @@ impl Slots {
         self.places.get_mut(slot)?.as_mut()
     }
 
-    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Patient> {
-        self.places.iter_mut().flatten()
-    }
-
     pub(super) fn slots(&self) -> Vec<usize> {
         self.by_device.values().copied().collect()
     }
