@@ -21,6 +21,8 @@ pub struct AlarmList {
     pub state: AlarmState,
     /// Until when they are paused.
     pub until_us: Option<i64>,
+    /// While they are paused: what is more urgent than this is told and sounds all the same.
+    pub floor: Option<Priority>,
     /// The open ones, the most urgent first.
     pub alarms: Vec<Alarm>,
     /// No one is watched by this device any more: its list is taken away.
@@ -118,7 +120,7 @@ impl AlarmList {
     /// Without alarms.
     pub(crate) fn empty(device: DeviceId, time_us: i64) -> Self {
         let (state, until_us) = (AlarmState::On, None);
-        Self { device, time_us, state, until_us, alarms: Vec::new(), is_withdrawn: false }
+        Self { device, time_us, state, until_us, floor: None, alarms: Vec::new(), is_withdrawn: false }
     }
 
     /// Whether there is nothing to show.

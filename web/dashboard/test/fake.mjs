@@ -66,7 +66,7 @@ export const alarm = (condition, priority, text, more = {}) => ({
   delay_s: 15,
   ...more,
 });
-export const list = (...alarms) => ({ time: new Date().toISOString(), state: 'on', until: null, alarms });
+export const list = (...alarms) => ({ time: new Date().toISOString(), state: 'on', until: null, floor: null, alarms });
 
 const bump = (t, at, width, height) => height * Math.exp(-((t - at) ** 2) / (2 * width * width));
 const beat = { // one beat, from 0 to 1 of its length
@@ -187,7 +187,10 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     'POST alarms/pause': ({ device, seconds }) => {
       const it = people.find(({ id }) => id === device);
       const until = new Date(Date.now() + seconds * 1_000).toISOString();
-      setList(it, { ...(it.list ?? list()), state: seconds ? 'alarm-paused' : 'on', until: seconds ? until : null });
+      const before = it.list ?? list();
+      const calls = before.alarms.some(({ priority, acknowledged }) => priority === 'high' && !acknowledged);
+      const floor = calls ? 'high' : 'medium';
+      setList(it, { ...before, ...(seconds ? { state: 'alarm-paused', until, floor } : { state: 'on', until: null, floor: null }) });
       return [204];
     },
   };

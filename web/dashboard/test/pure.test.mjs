@@ -53,7 +53,7 @@ const alarm = (priority, more = {}) => ({
   ...more,
 });
 const known = { by: 'ana', reason: null, time: '2026-11-30T12:01:00Z' };
-const list = (alarms, more = {}) => ({ state: 'on', until: null, alarms, ...more });
+const list = (alarms, more = {}) => ({ state: 'on', until: null, floor: null, alarms, ...more });
 
 describe('messages', () => {
   const { decode, encodeWatch, MessageError } = messages;
@@ -104,7 +104,7 @@ describe('messages', () => {
     const { device } = decode(whole);
     assert.equal(device.patient, '<script>');
     assert.deepEqual(device.channels, [{ i: 2, name: 'Pulse_Signal', title: 'Pulse wave', unit: 'V', wave: 'ppg', rateHz: 20 }]);
-    assert.deepEqual(device.alarms, { state: 'on', until: null, alarms: [] });
+    assert.deepEqual(device.alarms, { state: 'on', until: null, floor: null, alarms: [] });
     for (const cut of cuts(whole)) assert.throws(() => decode(cut), MessageError);
   });
 
@@ -376,7 +376,8 @@ describe('alarm sounds', () => {
 });
 
 describe('alarms', () => {
-  const { calling, floorOf, isCalling, isHeard, topAlarm, urgency } = alarms;
+  const { calling, isCalling, isHeard, topAlarm, urgency } = alarms;
+  const { alarmList } = messages;
 
   test('call until someone knows; only high ones when they are over', () => {
     assert.equal(isCalling(alarm('medium')), true);
@@ -386,26 +387,20 @@ describe('alarms', () => {
     assert.equal(calling(list([alarm('low'), alarm('medium')])), 'medium');
   });
 
-  test('sound in a pause only when they are more urgent than what stood', () => {
-    const before = list([alarm('medium')]);
-    const paused = list([alarm('medium'), alarm('high')], { state: 'alarm-paused' });
-    const floor = floorOf(before, null, paused);
-    assert.equal(floor, 'medium');
-    assert.deepEqual(paused.alarms.map((it) => isHeard(it, paused, floor)), [false, true]);
-    const high = floorOf(list([alarm('high')]), null, paused);
-    assert.deepEqual(paused.alarms.map((it) => isHeard(it, paused, high)), [false, false]);
-    assert.equal(floorOf(paused, high, paused), 'high', 'it stays as it was when the pause began');
-    assert.equal(floorOf(paused, high, list([])), null);
-  });
-
-  test('sound for who came in the middle of a pause when they are high', () => {
-    const paused = list([alarm('high')], { state: 'alarm-paused' });
-    assert.equal(isHeard(paused.alarms[0], paused, floorOf(null, null, paused)), true);
+  test('sound in a pause only when they are more urgent than the server says', () => {
+    const heard = (floor) => {
+      const paused = alarmList({ ...list([alarm('low'), alarm('medium'), alarm('high')], { state: 'alarm-paused' }), floor });
+      return paused.alarms.filter((it) => isHeard(it, paused)).map(({ priority }) => priority);
+    };
+    assert.deepEqual(heard('high'), []);
+    assert.deepEqual(heard('medium'), ['high']);
+    assert.deepEqual(heard('low'), ['medium', 'high']);
+    assert.deepEqual(heard(undefined), ['high'], 'who is not told lets through what is high');
   });
 
   test('do not sound when a person turned them off', () => {
     const off = list([alarm('high')], { state: 'alarm-off' });
-    assert.equal(isHeard(off.alarms[0], off, floorOf(null, null, off)), false);
+    assert.equal(isHeard(off.alarms[0], off), false);
   });
 
   test('stand in order: what calls, then what lasts, then the most urgent', () => {

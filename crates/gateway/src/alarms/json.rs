@@ -23,6 +23,7 @@ pub(super) fn list(list: &AlarmList) -> String {
         "time": time(list.time_us),
         "state": list.state.name(),
         "until": list.until_us.map(time),
+        "floor": list.floor.map(Priority::name),
         "alarms": alarms,
     })
     .to_string()

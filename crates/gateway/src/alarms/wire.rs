@@ -57,6 +57,7 @@ pub(super) struct List {
     time_us: i64,
     state: Named<State>,
     until_us: Option<i64>,
+    floor: Option<Named<Priority>>,
     alarms: Vec<One>,
     is_withdrawn: bool,
 }
@@ -144,17 +145,17 @@ fn into<A, B: From<A>>(all: Vec<A>) -> Vec<B> {
 
 impl From<AlarmList> for List {
     fn from(list: AlarmList) -> Self {
-        let AlarmList { device, time_us, state, until_us, alarms, is_withdrawn } = list;
-        let (device, state) = (Named(device), Named(State(state)));
-        Self { device, time_us, state, until_us, alarms: into(alarms), is_withdrawn }
+        let AlarmList { device, time_us, state, until_us, floor, alarms, is_withdrawn } = list;
+        let (device, state, floor) = (Named(device), Named(State(state)), floor.map(Named));
+        Self { device, time_us, state, until_us, floor, alarms: into(alarms), is_withdrawn }
     }
 }
 
 impl From<List> for AlarmList {
     fn from(list: List) -> Self {
-        let List { device: Named(device), time_us, state, until_us, alarms, is_withdrawn } = list;
-        let Named(State(state)) = state;
-        Self { device, time_us, state, until_us, alarms: into(alarms), is_withdrawn }
+        let List { device: Named(device), time_us, state, until_us, floor, alarms, is_withdrawn } = list;
+        let (Named(State(state)), floor) = (state, floor.map(|Named(floor)| floor));
+        Self { device, time_us, state, until_us, floor, alarms: into(alarms), is_withdrawn }
     }
 }
 
@@ -219,6 +220,7 @@ mod tests {
         let lists = STATES.map(|state| AlarmList {
             state,
             until_us: Some(9),
+            floor: Some(Priority::Medium),
             alarms: vec![alarm.clone()],
             ..AlarmList::empty("d".parse().unwrap(), 8)
         });

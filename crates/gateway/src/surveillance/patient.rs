@@ -157,6 +157,7 @@ impl Patient {
         AlarmList {
             state: machine.state(),
             until_us: machine.paused().map(|pause| pause.until_us),
+            floor: machine.paused().map(|pause| pause.floor),
             alarms,
             ..AlarmList::empty(self.device.clone(), time_us)
         }

@@ -30,6 +30,8 @@ export interface AlarmList {
   /** `on`, `alarm-paused`, `alarm-off`, `audio-paused` or `audio-off`. */
   state: string;
   until: string | null;
+  /** In a pause, only what is more urgent than this sounds. */
+  floor: Priority | null;
   alarms: Alarm[];
 }
 
@@ -215,6 +217,7 @@ const device = (fields: Fields): Device => {
 export const alarmList = (fields: Fields): AlarmList => ({
   state: words(fields.state) ?? 'on',
   until: words(fields.until),
+  floor: PRIORITIES.has(fields.floor as string) ? (fields.floor as Priority) : null,
   alarms: alarms(fields.alarms),
 });
 

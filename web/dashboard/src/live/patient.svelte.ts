@@ -1,9 +1,8 @@
 // What the page knows of one patient, by the device that watches over them.
 import { Playout } from '../wave/playout.ts';
 import { WaveRing } from '../wave/ring.ts';
-import { floorOf } from '../ward/alarms.ts';
 import { type Acceleration, accelerationOf, moves } from '../ward/movement.ts';
-import type { AlarmList, Channel, Device, Priority, Values, Wave } from './messages.ts';
+import type { AlarmList, Channel, Device, Values, Wave } from './messages.ts';
 
 /** The rates that the server derives, as they are looked for. */
 export const RATES = ['Heart_Rate', 'Pulse_Rate'] as const;
@@ -23,8 +22,6 @@ export class Patient {
   alarms: AlarmList = $state.raw() as AlarmList;
   values: Record<string, number | null> = $state.raw({});
   isMoving: boolean | null = $state(null);
-  /** See `floorOf`. */
-  floor: Priority | null = null;
   /** When the newest value was measured, by the clock of the server. Not watched: it changes all the time. */
   lastMs: number | null;
   #acceleration: Acceleration | null = null;
@@ -34,7 +31,6 @@ export class Patient {
     this.key = keyOf(device);
     this.device = device;
     this.alarms = device.alarms;
-    this.floor = floorOf(null, null, device.alarms);
     this.lastMs = device.lastMs;
   }
 
@@ -66,7 +62,6 @@ export class Patient {
   }
 
   takeAlarms(alarms: AlarmList) {
-    this.floor = floorOf(this.alarms, this.floor, alarms);
     this.alarms = alarms;
   }
 

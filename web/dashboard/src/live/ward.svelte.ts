@@ -176,8 +176,8 @@ export class Ward {
       const isNew = !this.#announced.has(alarm.number);
       if (isNew && weight(alarm.priority) > weight(newest?.alarm.priority ?? null)) newest = { alarm, place };
     };
-    for (const { alarms, floor, device } of this.patients.values()) {
-      for (const alarm of alarms.alarms) if (isHeard(alarm, alarms, floor)) hear(alarm, placeOf(device));
+    for (const { alarms, device } of this.patients.values()) {
+      for (const alarm of alarms.alarms) if (isHeard(alarm, alarms)) hear(alarm, placeOf(device));
     }
     for (const alarm of this.news.server) if (isCalling(alarm)) hear(alarm, words().alarm.server);
     this.#announced = standing;

@@ -34,19 +34,10 @@ export const calling = (list: AlarmList): Priority | null => most(list.alarms.fi
 
 export const isPaused = (list: AlarmList): boolean => list.state !== 'on';
 
-/** Only what is more urgent than this sounds in a pause: the most urgent of what stood when it began, medium at least. `before` and
- *  `beforeFloor` are what was known before; who came later takes medium, so that too much sounds rather than too little. */
-export const floorOf = (before: AlarmList | null, beforeFloor: Priority | null, now: AlarmList): Priority | null => {
-  if (!isPaused(now)) return null;
-  if (beforeFloor !== null) return beforeFloor;
-  const stood = before === null ? null : most(before.alarms);
-  return weight(stood) > WEIGHT.medium ? stood : 'medium';
-};
-
-/** Whether an alarm sounds. What a person turned off stays off. */
-export const isHeard = (alarm: Alarm, list: AlarmList, floor: Priority | null): boolean => {
+/** Whether an alarm sounds. What a person turned off stays off; in a pause the server says what sounds all the same. */
+export const isHeard = (alarm: Alarm, list: AlarmList): boolean => {
   if (!isCalling(alarm) || list.state === 'alarm-off' || list.state === 'audio-off') return false;
-  return !isPaused(list) || weight(alarm.priority) > weight(floor);
+  return !isPaused(list) || weight(alarm.priority) > weight(list.floor ?? 'medium');
 };
 
 /** How much a patient needs someone: tiles are ordered by it, the greatest first. */
