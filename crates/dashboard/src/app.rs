@@ -72,12 +72,14 @@ pub(crate) fn peer(parts: &Parts) -> SocketAddr {
 }
 
 impl App {
-    /// The session's id that a browser sent.
+    /// The session's id that a browser sent. Of two no one knows which is its own: another server on this machine may have set one.
     pub(crate) fn token(&self, headers: &HeaderMap) -> Option<Token> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
+        let pairs =
             cookies.flat_map(|cookies| cookies.split(';')).filter_map(|one| one.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.cookie).map(|(_, value)| Zeroizing::new(value.to_owned()))
+        let mut own = pairs.filter(|(name, _)| *name == self.cookie).map(|(_, value)| value);
+        let token = own.next()?;
+        own.next().is_none().then(|| Zeroizing::new(token.to_owned()))
     }
 
     /// Whose session it is now; that is a use of it.
