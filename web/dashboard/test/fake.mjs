@@ -95,7 +95,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
   const asked = [];
   const live = new Set();
   const watched = [];
-  const state = { isMute: false, isIn: false, failAck: null };
+  const state = { isMute: false, isIn: false, failAck: null, failLogout: false };
 
   const deviceOf = ({ n, id, stay = 1, patient, bed, profile, online, list }) => {
     const channels = profile === 'ecg' ? ECG : PICO;
@@ -170,6 +170,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     },
     'GET session': () => [200, { user: 'ana', role: can.length ? 'admin' : 'reader', can }],
     'DELETE session': () => {
+      if (state.failLogout) return [503, { error: 'not written' }];
       state.isIn = false;
       for (const socket of live) socket.close(4401);
       return [204];

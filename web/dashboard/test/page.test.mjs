@@ -69,6 +69,10 @@ describe('signing in', () => {
     await page.getByLabel('Password').press('Enter');
     await page.locator('.tile').first().waitFor();
     await page.getByRole('button', { name: 'Settings' }).click();
+    server.state.failLogout = true;
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByText('Not signed out').waitFor();
+    server.state.failLogout = false;
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByLabel('Password').waitFor();
   });
@@ -331,6 +335,19 @@ describe('a patient', () => {
         return !canvas?.width || !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((it) => it > 0);
       });
       assert.equal(await page.locator('.rate dd').first().textContent(), '––');
+      assert.deepEqual(errors, []);
+    }),
+  );
+
+  test(
+    'whose link makes no sense leaves the ward as it is',
+    withPage({}, async ({ page, errors }) => {
+      await page.evaluate(() => (location.hash = '#/patient/%'));
+      await page.getByRole('button', { name: 'Settings' }).click();
+      await page.locator('dialog').waitFor();
+      await page.keyboard.press('Escape');
+      await page.locator('.tile .open').first().click();
+      await page.locator('.patient').waitFor();
       assert.deepEqual(errors, []);
     }),
   );

@@ -68,6 +68,36 @@ async fn a_link_logs_in_once() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_written_keeps_no_one_from_logging_in_or_out_here() {
+    let ward = Ward::open().await;
+    let cookie = ward.log_in("ana").await;
+    let file = rusqlite::Connection::open(ward.clinic.data().join("dashboard.db")).unwrap();
+    file.execute_batch(
+        "CREATE TRIGGER full BEFORE DELETE ON sessions BEGIN SELECT RAISE(FAIL, 'the disk is full'); END",
+    )
+    .unwrap();
+    let right = password("ana", vitalwire_testing::PASSWORD);
+    let again = ward.ask("POST", "/api/v1/session", &cookie, &right).await;
+    assert_eq!(again.status, 200, "{again:?}");
+    assert_eq!(ward.get("/api/v1/session", &cookie).await.status, 401, "the old one ended all the same");
+    let gone = ward.ask("DELETE", "/api/v1/session", &again.cookie(), "").await;
+    assert_eq!(gone.status, 503, "after a restart it would be there again");
+    assert!(gone.header("set-cookie").unwrap().contains("Max-Age=0"), "{gone:?}");
+    assert_eq!(ward.get("/api/v1/session", &again.cookie()).await.status, 401);
+}
+
+#[tokio::test]
+async fn of_two_cookies_none_counts() {
+    let ward = Ward::open().await;
+    let cookie = ward.log_in("ana").await;
+    let name = cookie.split('=').next().unwrap();
+    assert_eq!(ward.get("/api/v1/session", &format!("other=1; {cookie}")).await.status, 200);
+    for two in [format!("{cookie}; {name}=planted"), format!("{name}=planted; {cookie}")] {
+        assert_eq!(ward.get("/api/v1/session", &two).await.status, 401, "{two}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_end_with_their_user_and_guessed_ids_open_nothing() {
     let ward = Ward::open().await;
     let cookie = ward.log_in("scoped").await;

@@ -16,6 +16,7 @@ export const en = {
     help: 'Accounts are made on the server: vitalwire user add NAME',
   },
   logout: 'Sign out',
+  logoutFailed: 'Not signed out: the server did not confirm it. Try again; if that does not help, close the browser.',
   bar: {
     ward: 'Ward',
     calling: (count: number) => (count === 1 ? '1 patient needs attention' : `${count} patients need attention`),

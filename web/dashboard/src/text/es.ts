@@ -18,6 +18,7 @@ export const es: Text = {
     help: 'Las cuentas se crean en el servidor: vitalwire user add NOMBRE',
   },
   logout: 'Cerrar sesión',
+  logoutFailed: 'La sesión no se cerró: el servidor no lo confirmó. Inténtelo de nuevo; si no sirve, cierre el navegador.',
   bar: {
     ward: 'Sala',
     calling: (count) => (count === 1 ? '1 paciente requiere atención' : `${count} pacientes requieren atención`),
