@@ -260,6 +260,7 @@ mod tests {
                         time_us: now_us(),
                         state: vitalwire_vitals::alarm::AlarmState::AlarmPaused,
                         until_us: Some(now_us()),
+                        floor: None,
                         alarms: Vec::new(),
                         is_withdrawn: false,
                     };
