@@ -131,7 +131,7 @@ impl Lines<'_> {
             return Err(refused("needs `waveform = true`: beats are found in a curve"));
         }
         if *text.rate_hz.get_ref() < WAVE_RATE_HZ_MIN {
-            return Err(refused("needs a `rate_hz` of at least 5: fewer values show no pulse"));
+            return Err(refused("needs a `rate_hz` of at least 15: from fewer values no beats can be told"));
         }
         Ok(Some(kind))
     }

@@ -38,8 +38,8 @@ pub const RATE_HZ_MIN: f64 = 1.0 / 3_600.0;
 /// Most decimals of a channel.
 pub const DECIMALS_MAX: u8 = batch::SCALE_MAX.unsigned_abs();
 
-/// Lowest rate of a channel that is a [`Wave`], in values a second: fewer show no mean rate of the pulse.
-pub const WAVE_RATE_HZ_MIN: f64 = 5.0;
+/// Lowest rate of a channel that is a [`Wave`], in values a second: from fewer no beats can be told.
+pub const WAVE_RATE_HZ_MIN: f64 = 15.0;
 
 /// The built-in profile of what the server derives from readings. No device may name it.
 pub const DERIVED: &str = "derived";

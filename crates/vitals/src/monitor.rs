@@ -5,6 +5,7 @@
 
 mod late;
 mod sensors;
+mod silence;
 mod steady;
 mod watch;
 
@@ -13,15 +14,13 @@ use alloc::vec::Vec;
 
 use self::late::Late;
 use self::sensors::Sensors;
+use self::silence::{Kind, Silence};
 use self::watch::Watch;
 use crate::alarm::{
     Alarm, Alarms, AskError, Change, Condition, Limits, Numbers, PauseKind, Priority, Step, Timing, Which,
 };
 use crate::score::Score;
 use crate::wave::WaveKind;
-
-/// No rate for so long, by the server's clock, though the device is online: none can be told.
-const SILENCE_US_MAX: i64 = 15_000_000;
 
 /// What a channel measures, as far as it is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +102,11 @@ pub struct PatientMonitor {
     live: Watch,
     late: Option<Box<Late>>,
     sensors: Sensors,
-    is_online: bool,
-    /// When there was last a second of the wave, by the server's clock.
-    wave_seen_us: Option<i64>,
+    silence: Silence,
+    /// Nothing until something was said of it.
+    is_online: Option<bool>,
+    /// For how long the signal had been bad when the device lost its connection: that counts when it is bad afterwards, too.
+    was_bad_for_us: Option<i64>,
 }
 
 impl PatientMonitor {
@@ -114,7 +115,15 @@ impl PatientMonitor {
     pub fn new(limits: Limits, timing: Timing, open: Vec<Alarm>) -> Self {
         let sensors = Sensors::restored(&open);
         let alarms = Alarms::restore(limits, timing, open);
-        Self { alarms, live: Watch::default(), late: None, sensors, is_online: false, wave_seen_us: None }
+        Self {
+            alarms,
+            live: Watch::default(),
+            late: None,
+            sensors,
+            silence: Silence::default(),
+            is_online: None,
+            was_bad_for_us: None,
+        }
     }
 
     /// For a replay: an alarm that ended is closed, as no one waits for it.
@@ -122,6 +131,29 @@ impl PatientMonitor {
         let mut monitor = Self::new(limits, Timing::default(), Vec::new());
         monitor.alarms = Alarms::of_the_past(limits);
         monitor
+    }
+
+    /// The device has these channels that are watched and no others, each with its interval in microseconds. When they are
+    /// others than before, the alarms stand, and all that is known of the signals is forgotten.
+    pub fn watch(
+        &mut self,
+        channels: &[(Quantity, u32)],
+        now_us: i64,
+        numbers: &mut Numbers,
+        outcome: &mut Outcome,
+    ) {
+        let change = self.silence.watch(channels, now_us);
+        if change == silence::Change::None {
+            return;
+        }
+        let mut step = Step { now_us, numbers, changes: &mut outcome.changes };
+        self.sensors.has(&self.silence);
+        if change == silence::Change::Other {
+            self.live = Watch::default();
+            self.sensors.forget_channels();
+            self.was_bad_for_us = None;
+        }
+        self.judge_sensors(now_us, &mut step);
     }
 
     /// Values came.
@@ -142,25 +174,38 @@ impl PatientMonitor {
         self.alarms.tick(&mut step);
         let seconds = derived.len();
         let signs = self.live.take(measured, &mut self.alarms, &mut step, derived);
-        if derived.len() > seconds && self.live.has_wave() {
-            self.wave_seen_us = Some(now_us);
-        }
+        let is_value = match measured.quantity {
+            Quantity::Wave(_) => derived.len() > seconds,
+            Quantity::Temperature | Quantity::Rate => measured.values.iter().any(|value| value.is_finite()),
+        };
+        self.silence.heard(measured.quantity, measured.interval_us, is_value, now_us);
         self.sensors.note(signs);
+        if self.sensors.is_well() || (is_value && !self.silence.has(Kind::Wave)) {
+            self.was_bad_for_us = None;
+        }
         // What may be the heart is told as such, and at once.
         if let Some(time_us) = signs.stopped_us {
             self.alarms.technical_urgent(Condition::SensorOff, Priority::High, time_us, &mut step);
         }
-        if let Some(time_us) = signs.blind_us.filter(|_| self.sensors.is_bad()) {
+        if let Some(time_us) = signs.blind_us.filter(|_| self.sensors.is_bad(&self.silence)) {
             self.alarms.technical_urgent(Condition::BadSignal, Priority::Medium, time_us, &mut step);
         }
         self.judge_sensors(measured.first_us, &mut step);
     }
 
-    /// The device has a connection, or has none any more.
+    /// The device has a connection, or has none any more. Said again it is no news.
     pub fn status(&mut self, is_online: bool, now_us: i64, numbers: &mut Numbers, outcome: &mut Outcome) {
         let mut step = Step { now_us, numbers, changes: &mut outcome.changes };
-        self.is_online = is_online;
-        self.wave_seen_us = self.wave_seen_us.map(|_| now_us);
+        if self.is_online.replace(is_online) == Some(is_online) {
+            return self.alarms.tick(&mut step);
+        }
+        if !is_online {
+            self.silence.went(now_us);
+            self.was_bad_for_us =
+                self.alarms.lasting_us(Condition::BadSignal, now_us).or(self.was_bad_for_us);
+        } else if !self.silence.came(now_us) {
+            self.was_bad_for_us = None;
+        }
         self.alarms.technical(Condition::DeviceOffline, now_us, !is_online, &mut step);
         // What it told before it was away does not count towards a delay.
         self.alarms.rate_unknown(now_us, &mut step);
@@ -213,8 +258,10 @@ impl PatientMonitor {
         }
         let mut step = Step { now_us, numbers, changes };
         self.alarms.tick(&mut step);
-        if self.is_online && self.silent_from_us().is_some_and(|from_us| now_us >= from_us) {
-            self.sensors.silent();
+        if self.is_online == Some(true) && self.silence.tick(now_us) {
+            if self.silence.is_silent(Kind::Wave) {
+                self.sensors.no_wave();
+            }
             self.judge_sensors(now_us, &mut step);
         }
     }
@@ -222,7 +269,7 @@ impl PatientMonitor {
     /// When [`PatientMonitor::tick`] has something to do, if nothing else comes before.
     #[must_use]
     pub fn next_due_us(&self) -> Option<i64> {
-        let silence = self.silent_from_us().filter(|_| self.is_online && !self.sensors.is_silent());
+        let silence = self.silence.due_us().filter(|_| self.is_online == Some(true));
         let late = self.late.as_ref().map(|late| late.over_us());
         [self.alarms.next_due_us(), silence, late].into_iter().flatten().min()
     }
@@ -288,11 +335,12 @@ impl PatientMonitor {
         self.alarms.close_all(&mut step);
         self.alarms.set_limits(limits, &mut step);
         self.live = Watch::default();
-        self.wave_seen_us = None;
+        self.silence.begin(now_us);
+        self.was_bad_for_us = None;
         // The device is the same: what is wrong with it still is.
         self.sensors.forget_signal();
         self.judge_sensors(now_us, &mut step);
-        self.alarms.technical(Condition::DeviceOffline, now_us, !self.is_online, &mut step);
+        self.alarms.technical(Condition::DeviceOffline, now_us, self.is_online != Some(true), &mut step);
     }
 
     /// The alarms.
@@ -301,14 +349,17 @@ impl PatientMonitor {
         &self.alarms
     }
 
-    fn silent_from_us(&self) -> Option<i64> {
-        self.wave_seen_us.map(|seen_us| seen_us.saturating_add(SILENCE_US_MAX))
-    }
-
     fn judge_sensors(&mut self, time_us: i64, step: &mut Step<'_>) {
+        let is_bad = self.sensors.is_bad(&self.silence) && self.is_online != Some(false);
+        let was_bad_for_us = self.was_bad_for_us.filter(|_| is_bad);
+        if let Some(for_us) = was_bad_for_us {
+            self.was_bad_for_us = None;
+            let base_us = step.now_us.saturating_sub(for_us);
+            self.alarms.technical_from(Condition::BadSignal, time_us, base_us, step);
+        }
         let conditions = [
             (Condition::SensorOff, self.sensors.is_off()),
-            (Condition::BadSignal, self.sensors.is_bad()),
+            (Condition::BadSignal, is_bad),
             (Condition::Implausible, self.sensors.is_implausible()),
         ];
         for (condition, is_there) in conditions {

@@ -25,6 +25,8 @@ pub(super) struct Patient {
     pub(super) stay: Arc<CurrentStay>,
     pub(super) monitor: PatientMonitor,
     channels: Option<Channels>,
+    /// Whether the monitor was told of these channels.
+    is_told: bool,
     gathered: Gathered,
     origin: Origin,
     /// For when its next tick is scheduled.
@@ -78,6 +80,7 @@ impl Patient {
             stay,
             monitor,
             channels: None,
+            is_told: false,
             gathered: Gathered::default(),
             origin: Origin { assurance: Assurance::ConfidentialOnly, uncertainty_us: 0 },
             due_us: None,
@@ -90,7 +93,9 @@ impl Patient {
         if self.channels.as_ref().is_none_or(|known| !Arc::ptr_eq(&known.profile, &reading.source.profile)) {
             self.step_gathered(step);
             self.channels = Some(Channels::of(&reading.source.profile));
+            self.is_told = false;
         }
+        self.tell_channels(is_live, step);
         self.origin = Origin { assurance: reading.assurance, uncertainty_us: reading.uncertainty_us };
         let Some(channels) = &self.channels else { return false };
         match &reading.values {
@@ -103,6 +108,16 @@ impl Patient {
                 false
             }
         }
+    }
+
+    /// The monitor knows the channels that the device has now, not those that it had when a backlog was measured.
+    fn tell_channels(&mut self, is_live: bool, step: &mut Surroundings<'_>) {
+        if !is_live || std::mem::replace(&mut self.is_told, true) {
+            return;
+        }
+        let watched = self.channels.iter().flat_map(|channels| &channels.watched);
+        let channels: Vec<_> = watched.map(|watched| (watched.quantity, watched.interval_us)).collect();
+        self.monitor.watch(&channels, step.now_us, step.numbers, step.outcome);
     }
 
     /// Looks at the samples that were gathered. They were measured at even times and the last just before it came, whatever

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use super::silence::{Kind, Silence};
 use crate::alarm::{Alarm, Condition};
 use crate::wave::Signal;
 
@@ -11,12 +12,22 @@ use crate::wave::Signal;
 const LOST_MAX: usize = 16;
 /// What the firmware calls the sensor of the wave: while it is lost, no one wonders that its signal is bad.
 const PULSE_SENSOR: &str = "pulse sensor";
+/// The same for the temperature.
+const THERMOMETER: &str = "DS18B20";
+/// A wave that was bad is good again after so many good seconds one after the other.
+const GOOD_S_MIN: u32 = 10;
 
 /// What values say of their sensor.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Signs {
     /// How the wave is.
     pub(super) wave: Option<Signal>,
+    /// Whether it was bad in between.
+    pub(super) is_wave_bad: bool,
+    /// Good seconds since it was last anything else,
+    pub(super) good_s: u32,
+    /// if that was in these values.
+    pub(super) is_broken_off: bool,
     /// Whether the last temperature was one that no body has.
     pub(super) temperature_implausible: Option<bool>,
     /// The same for a rate.
@@ -27,18 +38,31 @@ pub(super) struct Signs {
     pub(super) blind_us: Option<i64>,
 }
 
-#[derive(Clone, Debug, Default)]
+impl Signs {
+    pub(super) fn second(&mut self, signal: Signal) {
+        self.wave = Some(signal);
+        self.is_wave_bad |= signal == Signal::Bad;
+        self.is_broken_off |= signal != Signal::Good;
+        self.good_s = if signal == Signal::Good { self.good_s.saturating_add(1) } else { 0 };
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct Sensors {
     lost: Vec<Box<str>>,
     wave: Option<Signal>,
     /// One more is off than before.
     is_one_more_off: bool,
-    is_silent: bool,
+    /// From the first bad second on, until it was good for long enough.
+    is_wave_bad: bool,
+    good_s: u32,
     temperature_implausible: bool,
     rate_implausible: bool,
-    /// One was off before a restart, and no one knows which: it is until the device says that one was found, or both the wave
-    /// and a temperature are there.
+    /// One was off before a restart, and no one knows which: it is until the device says that one was found, or the wave and a
+    /// temperature are there, as far as it has them.
     was_off: bool,
+    has_wave: bool,
+    has_temperature: bool,
     wave_is_there: bool,
     temperature_is_there: bool,
     /// The same for an implausible value.
@@ -51,33 +75,62 @@ impl Sensors {
         let was = |condition| open.iter().any(|alarm| alarm.condition == condition && alarm.is_active());
         Self {
             was_off: was(Condition::SensorOff),
-            is_silent: was(Condition::BadSignal),
+            is_wave_bad: was(Condition::BadSignal),
             was_implausible: was(Condition::Implausible),
-            ..Self::default()
+            lost: Vec::new(),
+            wave: None,
+            is_one_more_off: false,
+            good_s: 0,
+            temperature_implausible: false,
+            rate_implausible: false,
+            has_wave: true,
+            has_temperature: true,
+            wave_is_there: false,
+            temperature_is_there: false,
         }
+    }
+
+    /// What the device has, by its profile. Until that is known it may have anything.
+    pub(super) fn has(&mut self, silence: &Silence) {
+        (self.has_wave, self.has_temperature) = (silence.has(Kind::Wave), silence.has(Kind::Temperature));
+        self.is_wave_bad &= self.has_wave;
     }
 
     pub(super) fn note(&mut self, signs: Signs) {
         if let Some(wave) = signs.wave {
             self.is_one_more_off |= wave == Signal::Off && self.wave != Some(Signal::Off);
             self.wave = Some(wave);
-            self.is_silent = false;
+            let before = if signs.is_broken_off { 0 } else { self.good_s };
+            self.good_s = before.saturating_add(signs.good_s);
+            self.is_wave_bad |= signs.is_wave_bad;
+            self.is_wave_bad &= wave != Signal::Off && !self.is_well();
             self.wave_is_there = wave != Signal::Off;
         }
         self.temperature_is_there |= signs.temperature_implausible == Some(false);
-        self.was_off &= !(self.wave_is_there && self.temperature_is_there);
+        let is_there = (self.wave_is_there || !self.has_wave)
+            && (self.temperature_is_there || !self.has_temperature)
+            && (self.has_wave || self.has_temperature);
+        self.was_off &= !is_there;
         let says = signs.temperature_implausible.or(signs.rate_implausible).is_some();
         self.was_implausible &= !says;
         self.temperature_implausible = signs.temperature_implausible.unwrap_or(self.temperature_implausible);
         self.rate_implausible = signs.rate_implausible.unwrap_or(self.rate_implausible);
     }
 
-    pub(super) fn silent(&mut self) {
-        self.is_silent = true;
+    /// No wave comes any more. One that comes must be good for a while before it is.
+    pub(super) fn no_wave(&mut self) {
+        (self.is_wave_bad, self.good_s) = (true, 0);
     }
 
-    pub(super) fn is_silent(&self) -> bool {
-        self.is_silent
+    /// Whether the wave has been good for long enough.
+    pub(super) fn is_well(&self) -> bool {
+        self.good_s >= GOOD_S_MIN
+    }
+
+    /// The device has other channels from now on.
+    pub(super) fn forget_channels(&mut self) {
+        self.forget_signal();
+        (self.wave, self.wave_is_there, self.temperature_is_there) = (None, false, false);
     }
 
     /// The device says nothing: only what it said of its sensors still holds.
@@ -85,7 +138,7 @@ impl Sensors {
         if self.wave != Some(Signal::Off) {
             self.wave = None;
         }
-        self.is_silent = false;
+        (self.is_wave_bad, self.good_s) = (false, 0);
         (self.temperature_implausible, self.rate_implausible) = (false, false);
     }
 
@@ -116,10 +169,13 @@ impl Sensors {
     }
 
     /// A wave whose sensor is off says nothing else. That another one is off says nothing of the wave.
-    pub(super) fn is_bad(&self) -> bool {
-        let is_wave_off =
-            self.wave == Some(Signal::Off) || self.lost.iter().any(|lost| **lost == *PULSE_SENSOR);
-        !is_wave_off && (self.is_silent || self.wave == Some(Signal::Bad))
+    pub(super) fn is_bad(&self, silence: &Silence) -> bool {
+        let is_lost = |name: &str| self.lost.iter().any(|lost| **lost == *name);
+        let is_wave_off = self.wave == Some(Signal::Off) || is_lost(PULSE_SENSOR);
+        let is_wave_bad = self.is_wave_bad || silence.is_silent(Kind::Wave);
+        let is_temperature_silent = silence.is_silent(Kind::Temperature) && !is_lost(THERMOMETER);
+        let is_silent = silence.is_silent(Kind::Rate) || silence.is_silent(Kind::Anything);
+        (is_wave_bad && !is_wave_off) || is_temperature_silent || is_silent
     }
 
     pub(super) fn is_implausible(&self) -> bool {

@@ -133,7 +133,7 @@ impl Watch {
         let is_good = second.signal == Signal::Good;
         let rate = second.rate_per_min.map(f64::from).filter(|_| is_good);
         let plausible = rate.filter(|rate| is_within(*rate, RATE_PLAUSIBLE));
-        signs.wave = Some(second.signal);
+        signs.second(second.signal);
         signs.rate_implausible = Some(rate.is_some() && plausible.is_none());
         match plausible {
             Some(rate) => {

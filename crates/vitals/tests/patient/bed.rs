@@ -38,6 +38,15 @@ impl Bed {
         self.monitor.status(is_online, self.now_us, &mut self.numbers, &mut self.outcome);
     }
 
+    pub(crate) fn watch(&mut self, channels: &[(Quantity, u32)]) {
+        self.monitor.watch(channels, self.now_us, &mut self.numbers, &mut self.outcome);
+    }
+
+    pub(crate) fn end_stay(&mut self) {
+        let limits = *self.monitor.alarms().limits();
+        self.monitor.end_stay(limits, self.now_us, &mut self.numbers, &mut self.outcome);
+    }
+
     pub(crate) fn event(&mut self, event: DeviceEvent<'_>) {
         self.monitor.event(event, self.now_us, self.now_us, &mut self.numbers, &mut self.outcome);
     }

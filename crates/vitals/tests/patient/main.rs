@@ -4,4 +4,5 @@
 mod bed;
 mod equipment;
 mod signs;
+mod silence;
 mod stops;

@@ -41,12 +41,12 @@ fn set_online(core: &mut Core, name: &str, is_online: bool, now_us: i64) {
     core.status(&Status { device: device(name), is_online, peer, local: None }, now_us);
 }
 
-/// Whose alarms were raised since the last time, and since when each condition holds.
+/// Whose alarms were raised since the last time, and since when each condition holds; not that no values come.
 fn raised(core: &mut Core, now_us: i64) -> Vec<(String, Condition, i64)> {
     core.turn(now_us);
     let writes = core.batch(now_us).unwrap_or_default().writes;
     let raised = writes.into_iter().filter_map(|write| match write.event {
-        AlarmEvent::Raised(raised) => {
+        AlarmEvent::Raised(raised) if raised.condition != Condition::BadSignal => {
             Some((write.device?.to_string(), raised.condition, (raised.since_us - START_US) / 1_000_000))
         }
         _ => None,
@@ -108,6 +108,17 @@ fn a_thousand_devices_that_come_back_within_the_grace_are_no_alarm() {
         set_online(&mut core, name, true, now_us);
     }
     assert_eq!(raised(&mut core, at(10_000)), []);
+}
+
+#[test]
+fn what_was_missed_begins_nothing_anew() {
+    let mut core = start(&ward(&["silent"]), Vec::new(), &[]);
+    for second in 0..46 {
+        core.recover(|_| true, true, at(second));
+        core.turn(at(second));
+        assert_eq!(core.has_open(&device("silent")), second == 45, "after {second} s");
+        set_online(&mut core, "silent", true, at(second));
+    }
 }
 
 #[test]

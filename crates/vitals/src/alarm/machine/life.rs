@@ -161,6 +161,12 @@ impl Alarms {
         }
     }
 
+    /// For how long a condition has lasted, by the clock of its delay; nothing while it is not there.
+    pub(crate) fn lasting_us(&self, condition: Condition, now_us: i64) -> Option<i64> {
+        let began_us = self.tracks.get(condition.place())?.due_us(0)?;
+        Some(now_us.saturating_sub(began_us).max(0))
+    }
+
     /// The condition of an active alarm is there for one more reason. Who knew of the others does not know of this one.
     pub(crate) fn another_cause(&mut self, condition: Condition, step: &mut Step<'_>) {
         let known = |open: &Open| {
