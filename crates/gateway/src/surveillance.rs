@@ -72,7 +72,7 @@ pub(crate) struct Prepared {
 /// Reads what the registry knows of alarms and the journal of devices, and begins to read the feed.
 ///
 /// # Errors
-/// The registry or the journal cannot be read.
+/// The registry cannot be read.
 pub(crate) async fn prepare(
     enrolment: &Enrolment,
     journal: &HistoryFile,
@@ -80,7 +80,11 @@ pub(crate) async fn prepare(
 ) -> Result<(Desk, Prepared), ServerError> {
     let since_us = now_us().saturating_sub(CORRECTED_US);
     let kept = enrolment.kept_alarms(since_us).await?;
-    let heard = journal.last_heard(HEARD_WITHIN_US).await?;
+    // A journal that is on a full disk, or not there yet, must not keep the server from starting.
+    let heard = journal.last_heard(HEARD_WITHIN_US).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the journal does not say who was connected before: who does not come back is not told of");
+        Vec::new()
+    });
     let (desk, view, wishes) = Desk::new();
     let restored = Restored { next_number: kept.next_number, open: kept.open, paused: kept.paused };
     let late = feed.subscribe_to_late("alarms-late");
