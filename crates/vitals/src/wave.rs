@@ -228,6 +228,10 @@ impl WaveMonitor {
         } else {
             let missing = if self.segment.is_some() { self.missing } else { 0 };
             let new = || Segment::new(self.kind, self.interval_us, sample).map(Box::new);
+            if self.segment.is_none() {
+                // A peak at its very beginning seems to be before it, for the filters know nothing of what was.
+                self.told_us = self.told_us.max(time_us.saturating_sub(1));
+            }
             let segment = self.segment.take().or_else(new);
             self.segment = segment.map(|mut segment| {
                 for step in 1..=missing {

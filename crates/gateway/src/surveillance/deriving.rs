@@ -166,8 +166,10 @@ mod tests {
         let metrics = Metrics::new();
         let mut deriving = Deriving::with_places(intake, metrics.clone(), 4);
         assert!(deriving.has_room_for_late());
+        // Now, so that nothing is old enough to be journaled meanwhile.
+        let begun = (utc_us(SystemTime::now()) - START_US) / 1_000_000;
         for second in 0..10 {
-            take(&mut deriving, second);
+            take(&mut deriving, begun + second);
             tokio::task::yield_now().await;
         }
         assert_eq!(metrics.derived_dropped.get(), 6);
@@ -180,14 +182,16 @@ mod tests {
         while deriving.places.available_permits() < 4 {
             tokio::task::yield_now().await;
         }
-        take(&mut deriving, 10);
+        take(&mut deriving, begun + 10);
         told.push(publisher.next_queued().await.unwrap());
         deriving.end();
         deriving.ended().await;
         let told: Vec<_> = told
             .iter()
             .map(|queued| match &queued.item {
-                FeedItem::Reading(reading) => ((reading.first_us - START_US) / 1_000_000, reading.sequence),
+                FeedItem::Reading(reading) => {
+                    ((reading.first_us - START_US) / 1_000_000 - begun, reading.sequence)
+                }
                 item => panic!("{item:?}"),
             })
             .collect();
