@@ -1,38 +1,19 @@
 // A real browser for the tests of the page.
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
+import { PATIENCE_MS, launchOptions } from '../../../crates/web/test/chromium.mjs';
 
-// Patience with a slow machine, in milliseconds.
-export const PATIENCE_MS = 60_000;
+export { PATIENCE_MS };
+
 export const PHONE = { width: 390, height: 844 };
 export const DESKTOP = { width: 1_280, height: 800 };
 export const WALL = { width: 1_920, height: 1_080 };
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-const executablePath = () => {
-  const paths = [process.env.VITALWIRE_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-  const found = paths.find((path) => path && existsSync(path));
-  if (!found) throw Error('no Chromium is installed; install it (apt-get install chromium), or name it in VITALWIRE_CHROMIUM');
-  return found;
-};
-
-export const launch = () =>
-  chromium.launch({
-    executablePath: executablePath(),
-    timeout: PATIENCE_MS,
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      // What Playwright asks of a page counts as a gesture of its user, so that nothing would be blocked, but late. See `block`.
-      '--autoplay-policy=no-user-gesture-required',
-    ],
-  });
+// What Playwright asks of a page counts as a gesture of its user, so that nothing would be blocked, but late. See `block`.
+export const launch = () => chromium.launch(launchOptions('--autoplay-policy=no-user-gesture-required'));
 
 // Listens to all that the page sends to the loudspeaker: `window.loudness()` is the level now, from 0 to 1.
 const listen = () => {

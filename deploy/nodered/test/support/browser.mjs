@@ -1,22 +1,14 @@
 // A real browser at the page, as a person who logs in sees it.
-import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
+import { launchOptions } from '../../../../crates/web/test/chromium.mjs';
 import { PASSWORDS } from './nodered.mjs';
 import { PATIENCE_MS } from './process.mjs';
 
 export const PHONE = { width: 360, height: 740 };
 export const DESKTOP = { width: 1_280, height: 900 };
 
-const executablePath = () => {
-  const paths = [process.env.VITALWIRE_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-  const found = paths.find((path) => path && existsSync(path));
-  if (!found) throw Error('no Chromium is installed; install it (apt-get install chromium), or name it in VITALWIRE_CHROMIUM');
-  return found;
-};
-
 export const browser = async (t) => {
-  const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
-  const launched = await chromium.launch({ executablePath: executablePath(), timeout: PATIENCE_MS, args });
+  const launched = await chromium.launch({ ...launchOptions(), timeout: PATIENCE_MS });
   t.after(() => launched.close());
   return launched;
 };
