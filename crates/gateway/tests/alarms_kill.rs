@@ -14,11 +14,11 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use vitalwire_gateway::{Limits as ServerLimits, WhichAlarms};
 use vitalwire_registry::{AlarmQuery, AlarmRecord, AuditKind};
+use vitalwire_testing::PATIENCE;
 use vitalwire_testing::clinic::child::{self, Gateway, serve_until_killed_with};
 use vitalwire_testing::clinic::{Clinic, Subscriber};
 use vitalwire_testing::link::{Answer, Connection, HELLO_MS, LinkDevice, batch, batch_of, hello, shake};
 use vitalwire_testing::seed::{length, seed};
-use vitalwire_testing::{PATIENCE, until};
 use vitalwire_vitals::alarm::{Condition, Limits};
 
 const DEVICES: usize = 3;
@@ -34,16 +34,6 @@ fn limits() -> ServerLimits {
 #[ignore = "it serves until it is killed"]
 async fn the_gateway_that_is_killed() {
     serve_until_killed_with(limits()).await;
-}
-
-async fn addresses(folder: &Path) -> (SocketAddr, SocketAddr) {
-    let mut found = None;
-    until("the gateway serves", || {
-        found = child::addresses(folder);
-        found.is_some()
-    })
-    .await;
-    found.unwrap()
 }
 
 /// Fever and no fever in turn, until the connection ends.
@@ -169,7 +159,7 @@ async fn alarms_survive_every_kill_and_none_is_doubled() {
     let mut told = BTreeSet::new();
     for kill in 0..kills {
         let gateway = Gateway::start(&folder);
-        let (address, mqtt) = addresses(&folder).await;
+        let (address, mqtt) = child::serving(&folder).await;
         tokio::time::timeout(PATIENCE, stands(&clinic, mqtt)).await.expect("what is open stands again");
         let mut subscriber = Subscriber::connect(mqtt.port(), &[TOPIC], true).await;
         let mut suffering = tokio::task::JoinSet::new();
@@ -249,12 +239,12 @@ async fn a_device_that_does_not_come_back_after_a_kill_is_one_alarm() {
     let folder = clinic.folder.path().to_owned();
     let [back, lost] = pair(&clinic);
     let gateway = Gateway::start(&folder);
-    let (address, _) = addresses(&folder).await;
+    let (address, _) = child::serving(&folder).await;
     let connections = [send(&back, address, 1).await, send(&lost, address, 1).await];
     drop(gateway);
     drop(connections);
     let _gateway = Gateway::start(&folder);
-    let (address, mqtt) = addresses(&folder).await;
+    let (address, mqtt) = child::serving(&folder).await;
     let _back = send(&back, address, 2).await;
     only_the_lost_one_is_an_alarm(&clinic, mqtt).await;
 }

@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
@@ -110,17 +108,6 @@ async fn the_gateway_that_is_killed() {
     serve_until_killed().await;
 }
 
-/// Where the gateway serves devices and readers.
-async fn addresses(folder: &Path) -> (SocketAddr, SocketAddr) {
-    let mut found = None;
-    until("the gateway serves", || {
-        found = child::addresses(folder);
-        found.is_some()
-    })
-    .await;
-    found.unwrap()
-}
-
 /// Sends all up to this batch, from what is held on; false when the connection ends before.
 async fn send_up_to(device: &LinkDevice, last: u64) -> bool {
     let Ok(stream) = TcpStream::connect(device.address).await else { return false };
@@ -149,7 +136,7 @@ async fn readers_that_come_and_go_miss_nothing_though_the_server_is_killed_again
         LinkDevice { id: "d".into(), link, address: "127.0.0.1:0".parse().unwrap(), profile: "pico" };
     let mut gateway = Gateway::start(&folder);
     let mut mqtt;
-    (device.address, mqtt) = addresses(&folder).await;
+    (device.address, mqtt) = child::serving(&folder).await;
     for (name, filter) in [("here", "vitalwire/v1/+/reading"), ("away", "vitalwire/v1/d/reading")] {
         Reader::connect(mqtt, name, &[filter]).await.leave().await;
         // The broker writes a moment later; a session that a kill takes away misses everything.
@@ -172,7 +159,7 @@ async fn readers_that_come_and_go_miss_nothing_though_the_server_is_killed_again
         drop(gateway);
         reader.take_rest(|topic, text| here.extend(number(topic, text)));
         gateway = Gateway::start(&folder);
-        (device.address, mqtt) = addresses(&folder).await;
+        (device.address, mqtt) = child::serving(&folder).await;
         if kill % 3 == 1 {
             let mut reader = Reader::come_back(mqtt, "away");
             tokio::time::sleep(Duration::from_micros(random.random_range(0..150_000))).await;

@@ -9,6 +9,7 @@ use std::process::{self, Command, Stdio};
 use vitalwire_gateway::Limits;
 
 use super::Clinic;
+use crate::until;
 
 /// What a test program calls the test that is no test of its own.
 pub const NAME: &str = "the_gateway_that_is_killed";
@@ -68,4 +69,15 @@ pub fn addresses(folder: &Path) -> Option<(SocketAddr, SocketAddr)> {
     let text = fs::read_to_string(folder.join(ADDRESSES)).ok()?;
     let (devices, mqtt) = text.split_once(' ')?;
     Some((devices.parse().ok()?, mqtt.parse().ok()?))
+}
+
+/// The same. Waits until it serves.
+pub async fn serving(folder: &Path) -> (SocketAddr, SocketAddr) {
+    let mut found = None;
+    until("the gateway serves", || {
+        found = addresses(folder);
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
 }
