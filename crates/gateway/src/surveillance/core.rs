@@ -9,7 +9,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,20 +79,17 @@ impl Core {
             derived: Vec::new(),
         };
         let mut servers = Vec::new();
-        let mut by_device: Vec<(DeviceId, Option<StayId>, Vec<Alarm>)> = Vec::new();
+        let mut by_device: BTreeMap<(DeviceId, Option<StayId>), Vec<Alarm>> = BTreeMap::new();
         for record in restored.open {
             let (device, stay) = (record.device.clone(), record.stay);
             let alarm = record::restored(record);
             match device {
                 None => servers.push(alarm),
-                Some(device) => match by_device.iter_mut().find(|(of, at, _)| (of, at) == (&device, &stay)) {
-                    Some((.., alarms)) => alarms.push(alarm),
-                    None => by_device.push((device, stay, vec![alarm])),
-                },
+                Some(device) => by_device.entry((device, stay)).or_default().push(alarm),
             }
         }
         core.server = Alarms::restore(Limits::default(), timing, servers);
-        for (device, stay, alarms) in by_device {
+        for ((device, stay), alarms) in by_device {
             core.restore(device, stay, alarms, now_us);
         }
         for stay in restored.paused {
