@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { load } from './sources.mjs';
 
-const [messages, { WaveRing }, { Playout }, sweep, bursts, alarms, { CALM_MS, Order, page }, layout, movement, words, trend, { en }, { es }] =
+const [messages, { WaveRing }, { Playout }, sweep, bursts, alarms, { CALM_MS, Order, page }, layout, movement, words, trend, route, { en }, { es }] =
   await Promise.all(
     [
       'live/messages.ts',
@@ -17,6 +17,7 @@ const [messages, { WaveRing }, { Playout }, sweep, bursts, alarms, { CALM_MS, Or
       'ward/movement.ts',
       'text/words.ts',
       'views/trend.ts',
+      'route.ts',
       'text/en.ts',
       'text/es.ts',
     ].map(load),
@@ -54,6 +55,58 @@ const alarm = (priority, more = {}) => ({
 });
 const known = { by: 'ana', reason: null, time: '2026-11-30T12:01:00Z' };
 const list = (alarms, more = {}) => ({ state: 'on', until: null, floor: null, alarms, ...more });
+
+describe('addresses', () => {
+  const { hashOf, parentOf, patientOf, routeOf } = route;
+
+  test('are read as they are written', () => {
+    for (const one of [
+      { view: 'ward' },
+      { view: 'patient', id: 'bed_01' },
+      { view: 'waves', id: 'bed_01' },
+      { view: 'limits', id: 'a/b ü' },
+      { view: 'device', id: '<b>' },
+      { view: 'alarm', number: 12 },
+      ...['alarms', 'devices', 'patients', 'users', 'audit'].map((view) => ({ view })),
+    ]) {
+      assert.deepEqual(routeOf(hashOf(one)), one, hashOf(one));
+    }
+  });
+
+  test('that are none show the ward', () => {
+    for (const hash of [
+      '',
+      '#',
+      '#/nothing',
+      '#/patient',
+      '#/patient/',
+      '#/patient/%',
+      '#/patient/a/other',
+      '#/patient/a/waves/b',
+      '#/device/a/b',
+      '#/devices/a',
+      '#/alarm',
+      '#/alarm/0',
+      '#/alarm/-1',
+      '#/alarm/1e9',
+      '#/alarm/9999999999999999',
+      '#/alarm/1/2',
+      '#link=x',
+      '#/../patient/a',
+    ]) {
+      assert.deepEqual(routeOf(hash), { view: 'ward' }, hash);
+    }
+  });
+
+  test('have one that they lead back to, and may be a patient’s', () => {
+    assert.deepEqual(parentOf(routeOf('#/patient/a/waves')), { view: 'patient', id: 'a' });
+    assert.deepEqual(parentOf(routeOf('#/device/a')), { view: 'devices' });
+    assert.deepEqual(parentOf(routeOf('#/alarm/7')), { view: 'alarms' });
+    assert.deepEqual(parentOf(routeOf('#/users')), { view: 'ward' });
+    assert.equal(patientOf(routeOf('#/patient/a/limits')), 'a');
+    assert.equal(patientOf(routeOf('#/device/a')), null);
+  });
+});
 
 describe('messages', () => {
   const { decode, encodeWatch, MessageError } = messages;

@@ -28,7 +28,7 @@ export class Refusal extends Error {
 
 const TIMEOUT_MS = 10_000;
 
-const request = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+const send = async (method: string, path: string, body?: unknown): Promise<Response> => {
   let answer: Response;
   try {
     answer = await fetch(`api/v1/${path}`, {
@@ -40,10 +40,20 @@ const request = async (method: string, path: string, body?: unknown): Promise<un
   } catch {
     throw new Refusal(0, '');
   }
-  const text = await answer.text().catch(() => '');
-  if (answer.ok) return text === '' ? null : JSON.parse(text);
-  throw new Refusal(answer.status, words(text));
+  if (answer.ok) return answer;
+  throw new Refusal(answer.status, words(await answer.text().catch(() => '')));
 };
+
+/** Asks the server; the JSON of its answer, null when it says nothing. */
+export const request = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+  const answer = await send(method, path, body);
+  const text = await answer.text().catch(() => '');
+  return text === '' ? null : JSON.parse(text);
+};
+
+/** The same where the answer is a file. */
+export const requestFile = async (method: string, path: string, body?: unknown): Promise<Blob> =>
+  (await send(method, path, body)).blob();
 
 const words = (text: string): string => {
   try {

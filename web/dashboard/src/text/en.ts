@@ -18,6 +18,7 @@ export const en = {
   logout: 'Sign out',
   logoutFailed: 'Not signed out: the server did not confirm it. Try again; if that does not help, close the browser.',
   bar: {
+    menu: 'Menu',
     ward: 'Ward',
     calling: (count: number) => (count === 1 ? '1 patient needs attention' : `${count} patients need attention`),
     allQuiet: 'No alarms',
@@ -27,6 +28,19 @@ export const en = {
     soundOff: 'Sound off',
     dropped: (count: number) => `This screen is slow: ${count} pieces of waves were left out.`,
     notRecorded: 'The server cannot write alarms down. Tell who runs it.',
+  },
+  menu: {
+    alarms: 'Alarm history',
+    patients: 'Patients',
+    devices: 'Devices',
+    users: 'Users',
+    audit: 'Audit log',
+  },
+  view: {
+    none: 'There is no such view, or it is not for you.',
+    loading: 'Loading…',
+    failed: 'This view could not be loaded: the server does not answer, or it is a newer one.',
+    reload: 'Load the page again',
   },
   sound: {
     blocked: 'Sound is blocked: click to hear alarms',

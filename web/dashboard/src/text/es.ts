@@ -20,6 +20,7 @@ export const es: Text = {
   logout: 'Cerrar sesión',
   logoutFailed: 'La sesión no se cerró: el servidor no lo confirmó. Inténtelo de nuevo; si no sirve, cierre el navegador.',
   bar: {
+    menu: 'Menú',
     ward: 'Sala',
     calling: (count) => (count === 1 ? '1 paciente requiere atención' : `${count} pacientes requieren atención`),
     allQuiet: 'Sin alarmas',
@@ -29,6 +30,19 @@ export const es: Text = {
     soundOff: 'Sonido desactivado',
     dropped: (count) => `Esta pantalla es lenta: se omitieron ${count} trozos de ondas.`,
     notRecorded: 'El servidor no puede registrar alarmas. Avise a quien lo mantiene.',
+  },
+  menu: {
+    alarms: 'Historial de alarmas',
+    patients: 'Pacientes',
+    devices: 'Dispositivos',
+    users: 'Usuarios',
+    audit: 'Registro de auditoría',
+  },
+  view: {
+    none: 'Esta vista no existe o no es para usted.',
+    loading: 'Cargando…',
+    failed: 'No se pudo cargar esta vista: el servidor no responde o es más nuevo.',
+    reload: 'Volver a cargar la página',
   },
   sound: {
     blocked: 'El sonido está bloqueado: pulse para oír las alarmas',

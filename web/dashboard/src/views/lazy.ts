@@ -1,0 +1,33 @@
+// Views that are loaded when they are opened first, so that the ward is there sooner. A view is built when it stands here; each gets
+// `LazyProps`.
+import type { Component } from 'svelte';
+import type { Session } from '../live/api.ts';
+import type { Patient } from '../live/patient.svelte.ts';
+import type { Ward } from '../live/ward.svelte.ts';
+import type { Route, View } from '../route.ts';
+
+export interface LazyProps {
+  ward: Ward;
+  session: Session;
+  route: Route;
+  /** Whose it is, of a patient's views. */
+  patient: Patient | null;
+}
+
+interface Lazy {
+  /** The right (`can` of the session) that it takes; nothing: everyone may open it. */
+  right?: string;
+  load: () => Promise<{ default: Component<LazyProps> }>;
+}
+
+export const LAZY: Partial<Record<View, Lazy>> = {};
+
+/** The views of the menu, in its order. */
+export const MENU = ['alarms', 'patients', 'devices', 'users', 'audit'] as const;
+
+/** Whether someone with these rights may open it. */
+export const mayOpen = (view: View, can: string[]): boolean => {
+  if (view === 'ward' || view === 'patient') return true;
+  const lazy = LAZY[view];
+  return lazy !== undefined && (lazy.right === undefined || can.includes(lazy.right));
+};
