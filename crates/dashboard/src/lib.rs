@@ -7,6 +7,7 @@
 
 pub mod api;
 mod app;
+mod border;
 mod failure;
 mod guard;
 mod hub;

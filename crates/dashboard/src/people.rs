@@ -14,6 +14,8 @@ pub(crate) struct Who {
     pub(crate) stay: Option<u64>,
     pub(crate) patient: Option<String>,
     pub(crate) bed: Option<String>,
+    /// From when on what the device measures is of this stay: UTC, microseconds since 1970.
+    pub(crate) border_us: i64,
 }
 
 /// Clones are the same. What is written has a connection of its own: a reader does not wait while a writer waits for others.
@@ -34,13 +36,15 @@ impl People {
 
     /// The stays that go on, and their patients.
     pub(crate) async fn all(&self) -> Result<BTreeMap<DeviceId, Who>, RegistryError> {
-        let stays = execute(&self.reads, Registry::stays).await?;
+        let read = |registry: &Registry| Ok((registry.stays()?, registry.borders()?));
+        let (stays, borders) = execute(&self.reads, read).await?;
         let text = |text: String| (!text.is_empty()).then_some(text);
         let present = stays.into_iter().filter(|stay| stay.ended_us.is_none());
         let who = present.map(|stay| {
             let (name, bed) =
                 stay.patient.map_or_else(Default::default, |patient| (patient.name, patient.bed));
-            let who = Who { stay: Some(stay.id.number()), patient: text(name), bed: text(bed) };
+            let border_us = borders.get(&stay.device).copied().unwrap_or(0);
+            let who = Who { stay: Some(stay.id.number()), patient: text(name), bed: text(bed), border_us };
             (stay.device, who)
         });
         Ok(who.collect())

@@ -11,6 +11,7 @@ use vitalwire_access::DeviceId;
 use vitalwire_gateway::{AlarmList, Reading, WardSummary};
 
 use crate::api;
+use crate::border;
 use crate::message::{self, Kind};
 use crate::people::Who;
 
@@ -43,6 +44,8 @@ pub(crate) struct Ward {
 
 struct Bed {
     shown: api::Device,
+    /// What was measured before is not of the stay that goes on.
+    border_us: i64,
     /// By the channel's index.
     measured: BTreeMap<u8, Known>,
     derived: BTreeMap<String, Known>,
@@ -124,8 +127,9 @@ impl Ward {
     pub(crate) fn set_people(&mut self, mut people: BTreeMap<DeviceId, Who>) -> Vec<Told> {
         let mut told = Vec::new();
         for (id, bed) in &mut self.beds {
-            let Who { stay, patient, bed: place } = people.remove(id).unwrap_or_default();
+            let Who { stay, patient, bed: place, border_us } = people.remove(id).unwrap_or_default();
             let is_handover = bed.shown.stay != stay;
+            bed.border_us = border_us;
             if !is_handover && (&bed.shown.patient, &bed.shown.bed) == (&patient, &place) {
                 continue;
             }
@@ -193,8 +197,8 @@ impl Ward {
             bed.measured.clear();
             told.push(bed.device(id));
         }
-        let n = bed.shown.n;
-        for series in reading.series() {
+        let (n, border_us) = (bed.shown.n, bed.border_us);
+        for series in border::series_from_on(reading, border_us) {
             if api::wave_name(series.channel).is_some() {
                 told.push(Told::of(id, Kind::Wave, n, message::wave(n, &series)));
             }
@@ -280,7 +284,7 @@ impl Bed {
         };
         let told = Values { n, ..Values::default() };
         let (measured, derived, unseen) = (BTreeMap::new(), BTreeMap::new(), [None, None]);
-        Self { shown, measured, derived, unseen, told, is_new: false }
+        Self { shown, border_us: 0, measured, derived, unseen, told, is_new: false }
     }
 
     fn device(&self, id: &DeviceId) -> Told {
@@ -314,7 +318,7 @@ impl Bed {
     fn derive(&mut self, reading: &Reading, now_us: i64) {
         // All of it: a rate that is not there any more is not known.
         self.derived.clear();
-        for series in reading.series() {
+        for series in border::series_from_on(reading, self.border_us) {
             let Some(value) = series.last() else { continue };
             let until_us = now_us.saturating_add(DERIVED_AGE_US_MAX);
             let known = Known { value, time_us: series.last_us(), until_us };
@@ -392,7 +396,7 @@ mod tests {
     fn with_another_stay_nothing_of_the_one_before_is_known() {
         let mut ward = ward(&["a"]);
         let who = |stay, name: &str| {
-            let who = Who { stay: Some(stay), patient: Some(name.to_owned()), bed: None };
+            let who = Who { stay: Some(stay), patient: Some(name.to_owned()), ..Who::default() };
             BTreeMap::from([(id("a"), who)])
         };
         ward.set_people(who(1, "Ana"));

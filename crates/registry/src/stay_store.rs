@@ -1,5 +1,7 @@
 //! Patients and stays in the store: who wears which device, since when, and with which limits. It never keeps an opened name.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row};
 use vitalwire_access::DeviceId;
 use vitalwire_vitals::alarm::Limits;
@@ -143,6 +145,21 @@ impl Registry {
     /// When the device is not known, or the file cannot be read.
     pub fn current_stay(&self, device: &DeviceId) -> Result<Stay> {
         self.stay(open_part(&self.connection, device)?.stay)
+    }
+
+    /// From when on what each device measures is of the stay that goes on there: UTC, microseconds since 1970.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn borders(&self) -> Result<BTreeMap<DeviceId, i64>> {
+        let sql = "SELECT device, border_us FROM stay_parts WHERE to_us IS NULL";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get_ref(0)?.as_str().unwrap_or_default().parse(), row.get(1)?)))?;
+        // A name that someone changed by hand is none.
+        rows.filter_map(|row| row.map(|(id, us)| id.ok().map(|id| (id, us))).transpose())
+            .collect::<rusqlite::Result<_>>()
+            .map_err(Into::into)
     }
 
     /// To which stay what a device measured belongs.

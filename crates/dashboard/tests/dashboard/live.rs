@@ -89,6 +89,46 @@ async fn after_a_handover_nothing_of_the_patient_before_stands_under_the_next_on
 }
 
 #[tokio::test]
+async fn of_a_batch_that_spans_a_handover_the_next_patient_gets_what_was_measured_after_it() {
+    let ward = Ward::open().await;
+    let cookie = ward.log_in("watcher").await;
+    let id = "bed_1".parse().unwrap();
+    let named = |name: &str| PatientChange { name: Some(name.to_owned()), ..PatientChange::default() };
+    ward.clinic.registry.set_patient(&id, &named("Ana"), None).unwrap();
+    let mut live = ward.live(&cookie).await;
+    let mut connection = device(&ward, "bed_1").greet(BOOT).await.0;
+    let begun = live.json(1, |device| device["patient"] == "Ana" && device["online"] == true).await;
+    let wave: Vec<i32> = (0..250).map(|value| 1_500 + value).collect();
+    // The device says its times by its own clock; of a first second it is seen what they are here.
+    connection.send(&batch_of(1, HELLO_MS - 3_000, &[(2, 4_000, &wave)], None)).await;
+    let first = live.until(2, |_| true).await;
+    let first_ms = f64::from_le_bytes(first[4..12].try_into().unwrap());
+    // In the middle of its next second it is handed over.
+    #[expect(clippy::cast_possible_truncation, reason = "a time of today")]
+    let border_us = ((first_ms + 1_500.0) * 1_000.0).round() as i64;
+    let moment = vitalwire_registry::Moment { time_us: border_us, position: 1 };
+    ward.clinic.registry.set_patient(&id, &named("Bo"), Some(moment)).unwrap();
+    live.json(1, |device| device["patient"] == "Bo").await;
+    let channels = [(2, 4_000, &wave[..]), (0, 250_000, &[39_900, 39_900])];
+    connection.send(&batch_of(2, HELLO_MS - 2_000, &channels, None)).await;
+    let shown = live.until(2, |_| true).await;
+    let [from_ms, to_ms] = [border_us, border_us + 4_000].map(|us| us as f64 / 1_000.0);
+    let shown_ms = f64::from_le_bytes(shown[4..12].try_into().unwrap());
+    assert!((from_ms..to_ms).contains(&shown_ms), "{shown_ms} is not the first at or after {from_ms}");
+    let count = usize::from(u16::from_le_bytes([shown[16], shown[17]]));
+    assert!((124..=126).contains(&count), "{count} of 250: half a second");
+    assert_eq!(shown.len(), 18 + 4 * count);
+    let first_digits = i32::from_le_bytes(shown[18..22].try_into().unwrap());
+    assert_eq!(first_digits, 1_500 + 250 - i32::try_from(count).unwrap(), "the last ones");
+    // Both temperatures were Ana's. One of Bo's comes after them, and is the first that is told.
+    connection.send(&batch_of(3, HELLO_MS - 1_000, &[(0, 1_000_000, &[36_500])], None)).await;
+    let told = live.json(3, |values| {
+        values["n"] == begun["n"] && values["values"]["Temperature"] != serde_json::Value::Null
+    });
+    assert_eq!(told.await["values"]["Temperature"], 36.5);
+}
+
+#[tokio::test]
 async fn a_reader_of_one_device_is_told_of_no_other() {
     let ward = Ward::open().await;
     let cookie = ward.log_in("scoped").await;
