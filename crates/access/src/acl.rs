@@ -20,7 +20,7 @@ pub fn may_subscribe(role: &Role, filter: &str) -> bool {
     match role {
         // Not `$…`: nothing of ours lives there, and `#` does not reach it (MQTT 5 §4.7.2).
         Role::Admin => !filter.starts_with('$') && !filter.is_empty(),
-        Role::Reader { .. } => reader_may_subscribe(role, filter),
+        Role::Reader { .. } | Role::Clinician { .. } => reader_may_subscribe(role, filter),
     }
 }
 
@@ -28,7 +28,7 @@ pub fn may_subscribe(role: &Role, filter: &str) -> bool {
 #[must_use]
 pub fn may_publish(role: &Role, topic: &str) -> bool {
     match role {
-        Role::Reader { .. } => false,
+        Role::Reader { .. } | Role::Clinician { .. } => false,
         Role::Admin => {
             let root = topic.split('/').next().unwrap_or_default();
             // What lies below these roots comes from an authenticated device or from the gateway itself.
@@ -124,6 +124,9 @@ mod tests {
             assert_eq!(may_subscribe(&Role::Admin, filter), admin, "admin {filter}");
             assert_eq!(may_subscribe(&ALL, filter), all, "reader of all {filter}");
             assert_eq!(may_subscribe(&named(), filter), scoped, "reader of two {filter}");
+            let clinician = |role: Role| Role::Clinician { devices: role.scope().clone() };
+            assert_eq!(may_subscribe(&clinician(ALL), filter), all, "clinician of all {filter}");
+            assert_eq!(may_subscribe(&clinician(named()), filter), scoped, "clinician of two {filter}");
         }
     }
 
@@ -163,6 +166,7 @@ mod tests {
         ] {
             assert_eq!(may_publish(&Role::Admin, topic), admin, "{topic}");
             assert!(!may_publish(&ALL, topic) && !may_publish(&named(), topic), "{topic}");
+            assert!(!may_publish(&Role::Clinician { devices: Scope::All }, topic), "{topic}");
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::DeviceId;
 
-/// The devices a reader may see.
+/// The devices a reader or a clinician may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// Every device, also those enrolled later.
     All,
-    /// These devices. It becomes empty when the last of them is revoked, and then the reader sees nothing.
+    /// These devices. It becomes empty when the last of them is revoked, and then nothing is seen.
     Named(BTreeSet<DeviceId>),
 }
 
@@ -32,24 +32,45 @@ pub enum Role {
         /// Which devices.
         devices: Scope,
     },
+    /// Reads as a reader does. In the dashboard it also says what becomes of the alarms of its devices.
+    Clinician {
+        /// Which devices.
+        devices: Scope,
+    },
     /// Reads everything, also what the broker says about itself.
     Admin,
 }
 
 impl Role {
+    /// Its name alone, without devices: `reader`, `clinician` or `admin`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reader { .. } => "reader",
+            Self::Clinician { .. } => "clinician",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// The devices that it sees.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        match self {
+            Self::Reader { devices } | Self::Clinician { devices } => devices,
+            Self::Admin => &Scope::All,
+        }
+    }
+
     /// Whether it sees every device, also those enrolled later.
     #[must_use]
     pub fn sees_all(&self) -> bool {
-        matches!(self, Self::Admin | Self::Reader { devices: Scope::All })
+        *self.scope() == Scope::All
     }
 
     /// Whether it may see what this device measured.
     #[must_use]
     pub fn sees(&self, device: &DeviceId) -> bool {
-        match self {
-            Self::Reader { devices } => devices.contains(device.as_str()),
-            Self::Admin => true,
-        }
+        self.scope().contains(device.as_str())
     }
 }
 
@@ -64,10 +85,16 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_sees_its_devices_and_an_admin_sees_all() {
-        let reader = Role::Reader { devices: Scope::Named(BTreeSet::from(["a".parse().unwrap()])) };
+    fn readers_and_clinicians_see_their_devices_and_an_admin_sees_all() {
+        let devices = Scope::Named(BTreeSet::from(["a".parse().unwrap()]));
         let [a, b]: [DeviceId; 2] = ["a", "b"].map(|name| name.parse().unwrap());
-        assert!(reader.sees(&a) && !reader.sees(&b));
-        assert!(Role::Admin.sees(&b) && Role::Reader { devices: Scope::All }.sees(&b));
+        for role in [Role::Reader { devices: devices.clone() }, Role::Clinician { devices }] {
+            assert!(role.sees(&a) && !role.sees(&b) && !role.sees_all(), "{}", role.name());
+        }
+        for role in
+            [Role::Admin, Role::Reader { devices: Scope::All }, Role::Clinician { devices: Scope::All }]
+        {
+            assert!(role.sees(&b) && role.sees_all(), "{}", role.name());
+        }
     }
 }

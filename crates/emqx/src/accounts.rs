@@ -207,7 +207,7 @@ struct File {
 struct Row {
     name: String,
     role: RoleName,
-    /// The devices of a reader of some; absent when it reads all.
+    /// The devices of who reads some; absent when it reads all.
     #[serde(skip_serializing_if = "Option::is_none")]
     devices: Option<Vec<String>>,
     #[serde(default)]
@@ -221,19 +221,22 @@ struct Row {
 enum RoleName {
     Gateway,
     Admin,
+    Clinician,
     Reader,
 }
 
 impl Row {
     fn of(account: &Account) -> Self {
         let user = &account.user;
-        let (role, devices) = match &user.role {
-            Role::Gateway => (RoleName::Gateway, None),
-            Role::Person(PersonRole::Admin) => (RoleName::Admin, None),
-            Role::Person(PersonRole::Reader { devices: Scope::All }) => (RoleName::Reader, None),
-            Role::Person(PersonRole::Reader { devices: Scope::Named(devices) }) => {
-                (RoleName::Reader, Some(devices.iter().map(ToString::to_string).collect()))
-            }
+        let (role, scope) = match &user.role {
+            Role::Gateway => (RoleName::Gateway, &Scope::All),
+            Role::Person(PersonRole::Admin) => (RoleName::Admin, &Scope::All),
+            Role::Person(PersonRole::Clinician { devices }) => (RoleName::Clinician, devices),
+            Role::Person(PersonRole::Reader { devices }) => (RoleName::Reader, devices),
+        };
+        let devices = match scope {
+            Scope::All => None,
+            Scope::Named(devices) => Some(devices.iter().map(ToString::to_string).collect()),
         };
         let Verifier { salt, hash } = user.verifier.clone();
         Self { name: user.name.to_string(), role, devices, ours: account.is_ours, salt, hash }
@@ -241,15 +244,19 @@ impl Row {
 
     fn user(self) -> Result<User, AccountsError> {
         let wrong = |what: &str| AccountsError::Form(format!("user {}: {what}", self.name));
-        let role = match (self.role, &self.devices) {
-            (RoleName::Gateway, None) => Role::Gateway,
-            (RoleName::Admin, None) => Role::Person(PersonRole::Admin),
-            (RoleName::Reader, None) => Role::Person(PersonRole::Reader { devices: Scope::All }),
-            (RoleName::Reader, Some(devices)) => {
+        let devices = match &self.devices {
+            None => Scope::All,
+            Some(devices) => {
                 let devices: Result<BTreeSet<DeviceId>, _> = devices.iter().map(|id| id.parse()).collect();
-                Role::Person(PersonRole::Reader { devices: Scope::Named(form(devices)?) })
+                Scope::Named(form(devices)?)
             }
-            _ => return Err(wrong("only a reader has devices")),
+        };
+        let role = match (self.role, devices) {
+            (RoleName::Gateway, Scope::All) => Role::Gateway,
+            (RoleName::Admin, Scope::All) => Role::Person(PersonRole::Admin),
+            (RoleName::Clinician, devices) => Role::Person(PersonRole::Clinician { devices }),
+            (RoleName::Reader, devices) => Role::Person(PersonRole::Reader { devices }),
+            _ => return Err(wrong("only a reader and a clinician have devices")),
         };
         let verifier = Verifier::from_digits(&self.salt, &self.hash)
             .ok_or_else(|| wrong("salt and hash must be 32 and 64 hexadecimal digits"))?;
@@ -293,6 +300,8 @@ mod tests {
         let mut accounts = some();
         accounts.remove(&"n".parse().unwrap()).unwrap();
         accounts.add(reader("new", &["d", "e"])).unwrap();
+        let devices = Scope::Named(["d".parse().unwrap()].into());
+        accounts.add(user("c", Role::Person(PersonRole::Clinician { devices }))).unwrap();
         let read = Accounts::parse(&accounts.text()).unwrap();
         assert_eq!(read, accounts);
         assert_eq!(Accounts::parse("").unwrap(), Accounts::default());

@@ -39,11 +39,13 @@ fn rules(role: &Role) -> Vec<Rule> {
         Role::Person(PersonRole::Admin) => {
             vec![("deny", "publish", ours()), ("allow", "all", vec!["#".to_owned()])]
         }
-        Role::Person(PersonRole::Reader { devices: Scope::All }) => vec![("allow", "subscribe", ours())],
-        Role::Person(PersonRole::Reader { devices: Scope::Named(devices) }) if devices.is_empty() => vec![],
-        Role::Person(PersonRole::Reader { devices: Scope::Named(devices) }) => {
-            vec![("allow", "subscribe", devices.iter().flat_map(of_device).collect())]
-        }
+        Role::Person(PersonRole::Reader { devices } | PersonRole::Clinician { devices }) => match devices {
+            Scope::All => vec![("allow", "subscribe", ours())],
+            Scope::Named(devices) if devices.is_empty() => vec![],
+            Scope::Named(devices) => {
+                vec![("allow", "subscribe", devices.iter().flat_map(of_device).collect())]
+            }
+        },
     }
 }
 
@@ -94,6 +96,7 @@ mod tests {
             reader("family", &["bed_07", "bed_08"]),
             reader("former", &[]),
             reader("odd", &["alarms"]),
+            user("doctor", Role::Person(PersonRole::Clinician { devices: Scope::All })),
         ];
         assert_eq!(
             acl(&users).strip_prefix(HEAD).unwrap(),
@@ -103,6 +106,7 @@ mod tests {
 {allow, {username, "nurse"}, subscribe, ["Pico/#", "vitalwire/#"]}.
 {allow, {username, "family"}, subscribe, ["Pico/bed_07/#", "vitalwire/v1/bed_07/#", "Pico/bed_08/#", "vitalwire/v1/bed_08/#"]}.
 {allow, {username, "odd"}, subscribe, ["Pico/alarms/#"]}.
+{allow, {username, "doctor"}, subscribe, ["Pico/#", "vitalwire/#"]}.
 {deny, all}.
 "##
         );

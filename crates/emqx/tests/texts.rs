@@ -35,6 +35,7 @@ fn users() -> Vec<User> {
         user("nurse", reader(Scope::All)),
         user("Family_of-7", reader(named(&["bed_07", "bed-08"]))),
         user("former", reader(named(&[]))),
+        user("doctor", Role::Person(PersonRole::Clinician { devices: named(&["bed_07"]) })),
     ]
 }
 

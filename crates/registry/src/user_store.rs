@@ -18,9 +18,6 @@ use crate::secret::random_bytes;
 use crate::store::Registry;
 use crate::user::User;
 
-const READER: &str = "reader";
-const ADMIN: &str = "admin";
-
 impl Registry {
     /// Adds a user. Slow (argon2id). Devices named in a scope must be enrolled.
     ///
@@ -155,17 +152,16 @@ impl Change<'_> {
     }
 
     fn put_role(&self, name: &UserName, role: &Role) -> Result<()> {
-        let (role, all_devices, devices) = match role {
-            Role::Admin => (ADMIN, true, None),
-            Role::Reader { devices: Scope::All } => (READER, true, None),
-            Role::Reader { devices: Scope::Named(devices) } => (READER, false, Some(devices)),
+        let devices = match role.scope() {
+            Scope::All => None,
+            Scope::Named(devices) if devices.is_empty() => {
+                return Err(RegistryError::ScopeEmpty(name.clone()));
+            }
+            Scope::Named(devices) => Some(devices),
         };
-        if devices.is_some_and(BTreeSet::is_empty) {
-            return Err(RegistryError::ScopeEmpty(name.clone()));
-        }
         self.transaction.execute(
             "UPDATE users SET role = ?2, all_devices = ?3 WHERE name = ?1",
-            (name.as_str(), role, all_devices),
+            (name.as_str(), role.name(), devices.is_none()),
         )?;
         self.transaction.execute("DELETE FROM user_devices WHERE user = ?1", [name.as_str()])?;
         devices.into_iter().flatten().try_for_each(|device| self.put_in_scope(name, device))
@@ -188,13 +184,14 @@ fn hash(password: &SecretString) -> Result<PasswordHash> {
     Ok(PasswordHash::new(password.expose_secret(), &random_bytes()?)?)
 }
 
-fn describe(role: &Role) -> String {
-    match role {
-        Role::Admin => "admin".to_owned(),
-        Role::Reader { devices: Scope::All } => "reader of all devices".to_owned(),
-        Role::Reader { devices: Scope::Named(devices) } => {
+/// A role in the words of the audit log.
+pub(crate) fn describe(role: &Role) -> String {
+    match (role, role.scope()) {
+        (Role::Admin, _) => role.name().to_owned(),
+        (_, Scope::All) => format!("{} of all devices", role.name()),
+        (_, Scope::Named(devices)) => {
             let names: Vec<_> = devices.iter().map(DeviceId::as_str).collect();
-            format!("reader of {}", names.join(" "))
+            format!("{} of {}", role.name(), names.join(" "))
         }
     }
 }
@@ -233,13 +230,17 @@ fn read_user(connection: &Connection, row: &Row<'_>) -> Result<UserChange> {
     let Ok(password_hash) = password_hash.parse() else {
         return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::PasswordHash));
     };
-    let role = match (role, all_devices) {
-        (ADMIN, _) => Role::Admin,
-        (READER, true) => Role::Reader { devices: Scope::All },
-        (READER, false) => Role::Reader { devices: Scope::Named(read_scope(connection, &name)?) },
-        _ => return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::Role)),
+    let devices = if all_devices { Scope::All } else { Scope::Named(read_scope(connection, &name)?) };
+    let Some(role) = role_named(role, devices) else {
+        return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::Role));
     };
     Ok(UserChange::Present(Arc::new(User { name, role, password_hash })))
+}
+
+/// The role that is stored under this name.
+pub(crate) fn role_named(name: &str, devices: Scope) -> Option<Role> {
+    let roles = [Role::Admin, Role::Clinician { devices: devices.clone() }, Role::Reader { devices }];
+    roles.into_iter().find(|role| role.name() == name)
 }
 
 fn read_scope(connection: &Connection, user: &UserName) -> Result<BTreeSet<DeviceId>> {

@@ -28,7 +28,7 @@ Examples:
   vitalwire emqx add vitalwire --role gateway --generate --users FILE
 
 A gateway publishes what devices measured, and reads nothing: it is the user of
-`vitalwire serve --mqtt-url`. Readers and admins may do what they may do at the
+`vitalwire serve --mqtt-url`. The others may do what they may do at the
 embedded broker. The file is made when it is missing; it is yours alone.")]
     Add(AddUser),
     /// Give a user another password in the file of accounts
@@ -58,7 +58,7 @@ pub(crate) struct AddUser {
     /// What the user may do
     #[arg(long, value_enum)]
     role: EmqxRole,
-    /// A device that the reader may see; may be given several times [default: all devices]
+    /// A device that it may see; may be given several times [default: all devices]
     #[arg(long = "device", value_name = "ID")]
     devices: Vec<DeviceId>,
     #[command(flatten)]
@@ -74,6 +74,8 @@ pub(crate) enum EmqxRole {
     Gateway,
     /// Reads the topics of all or of some devices
     Reader,
+    /// The same at a broker
+    Clinician,
     /// Reads everything
     Admin,
 }
@@ -139,6 +141,7 @@ impl EmqxRole {
             Self::Gateway if devices.is_empty() => Ok(Role::Gateway),
             Self::Gateway => anyhow::bail!("a gateway publishes for all devices: leave --device out"),
             Self::Reader => role(RoleName::Reader, devices).map(Role::Person),
+            Self::Clinician => role(RoleName::Clinician, devices).map(Role::Person),
             Self::Admin => role(RoleName::Admin, devices).map(Role::Person),
         }
     }

@@ -1,4 +1,4 @@
-//! `vitalwire user`: who may log in to the MQTT broker, and what they may read. Prints a password only when it made
+//! `vitalwire user`: who may log in to the MQTT broker and the dashboard, and what they may do there. Prints a password only when it made
 //! it, and once.
 
 use std::process::ExitCode;
@@ -21,11 +21,14 @@ pub(crate) enum UserCommand {
 Examples:
   vitalwire user add nurse --role reader --generate --data ./data
   vitalwire user add family --role reader --device bed_07 --data ./data
+  vitalwire user add ana --role clinician --generate --data ./data
   pass show ward/node-red |
       vitalwire user add node-red --role reader --password-stdin --data ./data
 
-A reader reads all devices, or only those named with --device. An admin also
-reads what the broker says about itself. No one but the gateway publishes. A
+A reader reads all devices, or only those named with --device. A clinician does
+so, too, and acknowledges and pauses alarms of these devices in the dashboard
+and sets their limits. An admin does all that, and also reads what the broker
+says about itself. No one but the gateway publishes what devices measure. A
 running server knows the user within a second.")]
     Add(AddUser),
     /// List the users, with their roles
@@ -47,7 +50,7 @@ pub(crate) struct AddUser {
     /// What the user may do
     #[arg(long, value_enum)]
     role: RoleName,
-    /// A device that the reader may see; may be given several times [default: all devices]
+    /// A device that it may see; may be given several times [default: all devices]
     #[arg(long = "device", value_name = "ID")]
     devices: Vec<DeviceId>,
     #[command(flatten)]
@@ -59,8 +62,10 @@ pub(crate) struct AddUser {
 /// A role, as written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RoleName {
-    /// Reads the topics of all or of some devices
+    /// Reads what all or some devices measure
     Reader,
+    /// Reads it, and answers for alarms in the dashboard
+    Clinician,
     /// Reads everything
     Admin,
 }
@@ -141,13 +146,14 @@ pub(crate) fn run(command: UserCommand, out: &mut Output<'_>) -> anyhow::Result<
 /// # Errors
 /// When an admin would have devices.
 pub(crate) fn role(name: RoleName, devices: Vec<DeviceId>) -> anyhow::Result<Role> {
+    let devices = if devices.is_empty() { Scope::All } else { Scope::Named(devices.into_iter().collect()) };
     match name {
-        RoleName::Admin if devices.is_empty() => Ok(Role::Admin),
+        RoleName::Admin if devices == Scope::All => Ok(Role::Admin),
         RoleName::Admin => {
-            anyhow::bail!("an admin reads everything: leave --device out, or use --role reader")
+            anyhow::bail!("an admin reads everything: leave --device out, or use another --role")
         }
-        RoleName::Reader if devices.is_empty() => Ok(Role::Reader { devices: Scope::All }),
-        RoleName::Reader => Ok(Role::Reader { devices: Scope::Named(devices.into_iter().collect()) }),
+        RoleName::Clinician => Ok(Role::Clinician { devices }),
+        RoleName::Reader => Ok(Role::Reader { devices }),
     }
 }
 
@@ -169,21 +175,18 @@ impl PasswordArgs {
 struct Listed<'a> {
     name: &'a str,
     role: &'static str,
-    /// The devices a reader may see; absent when it sees all.
+    /// The devices that it sees; absent when it sees all.
     #[serde(skip_serializing_if = "Option::is_none")]
     devices: Option<Vec<&'a str>>,
 }
 
 impl<'a> From<&'a User> for Listed<'a> {
     fn from(user: &'a User) -> Self {
-        let (role, devices) = match &user.role {
-            Role::Admin => ("admin", None),
-            Role::Reader { devices: Scope::All } => ("reader", None),
-            Role::Reader { devices: Scope::Named(devices) } => {
-                ("reader", Some(devices.iter().map(DeviceId::as_str).collect()))
-            }
+        let devices = match user.role.scope() {
+            Scope::All => None,
+            Scope::Named(devices) => Some(devices.iter().map(DeviceId::as_str).collect()),
         };
-        Self { name: user.name.as_str(), role, devices }
+        Self { name: user.name.as_str(), role: user.role.name(), devices }
     }
 }
 
@@ -199,10 +202,10 @@ fn list(users: &[User], json: bool, data: &DataArgs, out: &mut Output<'_>) -> an
         return Ok(());
     }
     let width = listed.iter().map(|user| user.name.len()).max().unwrap_or(0).max("USER".len());
-    writeln!(out, "{:width$}  ROLE    DEVICES", "USER")?;
+    writeln!(out, "{:width$}  ROLE       DEVICES", "USER")?;
     for Listed { name, role, devices } in listed {
         let devices = devices.map_or("all".to_owned(), |devices| devices.join(" "));
-        writeln!(out, "{name:width$}  {role:6}  {devices}")?;
+        writeln!(out, "{name:width$}  {role:9}  {devices}")?;
     }
     Ok(())
 }
@@ -212,13 +215,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reader_without_devices_sees_all_and_an_admin_takes_none() {
+    fn without_devices_all_are_seen_and_an_admin_takes_none() {
         let bed: DeviceId = "bed_07".parse().unwrap();
         assert_eq!(role(RoleName::Reader, vec![]).unwrap(), Role::Reader { devices: Scope::All });
         assert!(matches!(
             role(RoleName::Reader, vec![bed.clone()]).unwrap(),
             Role::Reader { devices: Scope::Named(devices) } if devices.len() == 1
         ));
+        assert_eq!(role(RoleName::Clinician, vec![]).unwrap(), Role::Clinician { devices: Scope::All });
         assert!(role(RoleName::Admin, vec![bed]).is_err());
     }
 }

@@ -49,9 +49,16 @@ fn a_role_can_be_changed() {
     fixture.registry.set_role(&name("ana"), &reader(&["a"])).unwrap();
     let ana = fixture.registry.users().unwrap().remove(0);
     assert!(ana.role == reader(&["a"]) && verifies(&ana, b"correct horse"));
-    let all = Role::Reader { devices: Scope::All };
-    fixture.registry.set_role(&name("ana"), &all).unwrap();
-    assert_eq!(fixture.registry.users().unwrap()[0].role, all);
+    let devices = reader(&["a"]).scope().clone();
+    for role in [
+        Role::Reader { devices: Scope::All },
+        Role::Clinician { devices: Scope::All },
+        Role::Clinician { devices },
+        Role::Admin,
+    ] {
+        fixture.registry.set_role(&name("ana"), &role).unwrap();
+        assert_eq!(fixture.registry.users().unwrap()[0].role, role);
+    }
 }
 
 #[test]
