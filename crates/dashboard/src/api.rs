@@ -1,13 +1,18 @@
-//! Bodies of `/api/v1` as types (PROTOCOL.md §6.2). It decides nothing.
+//! Bodies of `/api/v1` as types (PROTOCOL.md §6.2), as the OpenAPI document tells them. It decides nothing but which role has which right.
+
+mod alarms;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 use vitalwire_access::Role;
 use vitalwire_gateway::Bucket;
 use vitalwire_profile::{ChannelProfile, Wave};
 
+pub use self::alarms::{Alarm, AlarmList, Alarms, Known, PatientAlarms, WardSummary};
+
 /// `POST session`: one of the two ways in.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum Login {
     /// A name and a password of the registry.
@@ -25,39 +30,66 @@ pub enum Login {
 }
 
 /// What a role may do beside looking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Right {
     /// To say that one knows of an alarm.
     Acknowledge,
     /// To pause a patient's alarms.
     Pause,
+    /// To set the limits of a patient's alarms.
+    Limits,
+    /// To enrol devices, give them keys, revoke and erase them.
+    Devices,
+    /// To say who wears a device.
+    Patients,
+    /// To add, change and remove users.
+    Users,
+    /// To read and verify the audit log.
+    Audit,
 }
 
 impl Right {
     /// Those of a role.
     #[must_use]
     pub fn of(role: &Role) -> &'static [Self] {
+        use Right::{Acknowledge, Audit, Devices, Limits, Patients, Pause, Users};
         match role {
-            Role::Admin => &[Self::Acknowledge, Self::Pause],
+            Role::Admin => &[Acknowledge, Pause, Limits, Devices, Patients, Users, Audit],
+            Role::Clinician { .. } => &[Acknowledge, Pause, Limits],
             Role::Reader { .. } => &[],
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Acknowledge => "acknowledge",
+            Self::Pause => "pause",
+            Self::Limits => "limits",
+            Self::Devices => "devices",
+            Self::Patients => "patients",
+            Self::Users => "users",
+            Self::Audit => "audit",
         }
     }
 }
 
 /// `GET session`: who is logged in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Session {
     /// The name.
     pub user: String,
-    /// `admin` or `reader`.
+    /// `admin`, `clinician` or `reader`.
     pub role: &'static str,
     /// What the page offers.
+    #[schema(value_type = Vec<Right>)]
     pub can: &'static [Right],
 }
 
 /// A device, as in the message of that name.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Device {
     /// Stands for it in the messages of a live connection.
     pub n: u16,
@@ -78,11 +110,12 @@ pub struct Device {
     /// When the newest value was measured, in milliseconds since 1970.
     pub last: Option<i64>,
     /// As on the retained topic of its alarms; nothing when none is open and none is paused.
+    #[schema(value_type = Option<AlarmList>)]
     pub alarms: Option<Value>,
 }
 
 /// What a device measures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Channel {
     /// Its index in the profile, and in waves.
     pub i: u8,
@@ -121,14 +154,14 @@ pub(crate) fn wave_name(channel: &ChannelProfile) -> Option<&'static str> {
 }
 
 /// `GET devices`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Devices {
     /// Those that the user sees.
     pub devices: Vec<Device>,
 }
 
 /// What is asked of history: times in milliseconds since 1970.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 pub struct HistoryQuery {
     /// The channel's name.
     pub channel: String,
@@ -141,7 +174,7 @@ pub struct HistoryQuery {
 }
 
 /// `GET devices/{id}/history`: a column each, of the stretches that have samples.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct History {
     /// Whose.
     pub device: String,
@@ -177,7 +210,7 @@ impl History {
 }
 
 /// `POST alarms/ack`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledge {
     /// Whose.
@@ -189,14 +222,14 @@ pub struct Acknowledge {
 }
 
 /// The answer to it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Acknowledged {
     /// For how many alarms it was news.
     pub acknowledged: usize,
 }
 
 /// `POST alarms/pause`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pause {
     /// Whose.
@@ -206,7 +239,7 @@ pub struct Pause {
 }
 
 /// Why not, for people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Failure {
     /// What is wrong, and what to do.
     pub error: String,

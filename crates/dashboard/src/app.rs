@@ -44,6 +44,7 @@ pub(crate) struct App {
 }
 
 /// Who asks.
+#[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) user: Arc<User>,
     pub(crate) token: Token,
@@ -57,11 +58,9 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 impl FromRequestParts<Arc<App>> for Person {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let token = app.token(&parts.headers).ok_or(Failure::LoggedOut)?;
-        let peer = peer(parts);
-        let user = app.user(&token).await.ok_or(Failure::LoggedOut)?;
-        Ok(Self { user, token, peer })
+    /// Whom the route's rule admitted; a route for anyone knows no one.
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Self, Failure> {
+        parts.extensions.get::<Self>().cloned().ok_or(Failure::LoggedOut)
     }
 }
 
@@ -72,6 +71,13 @@ pub(crate) fn peer(parts: &Parts) -> SocketAddr {
 }
 
 impl App {
+    /// Who sent a request.
+    pub(crate) async fn person(&self, parts: &Parts) -> Result<Person, Failure> {
+        let token = self.token(&parts.headers).ok_or(Failure::LoggedOut)?;
+        let user = self.user(&token).await.ok_or(Failure::LoggedOut)?;
+        Ok(Person { user, token, peer: peer(parts) })
+    }
+
     /// The session's id that a browser sent. Of two no one knows which is its own: another server on this machine may have set one.
     pub(crate) fn token(&self, headers: &HeaderMap) -> Option<Token> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());

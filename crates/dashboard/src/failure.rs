@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use vitalwire_access::UserName;
 use vitalwire_gateway::{AlarmError, HistoryError};
 use vitalwire_registry::LoginRefusal;
 
@@ -21,8 +20,8 @@ pub(crate) enum Failure {
     Login(#[from] LoginRefusal),
     #[error("this link was used, or is too old; log in with name and password")]
     Link,
-    #[error("`{0}` may look and change nothing; ask an admin")]
-    MayNot(UserName),
+    #[error("the role of `{0}` does not allow this; ask an admin")]
+    MayNot(String),
     #[error("no device of this name is enrolled, or it is none of yours")]
     UnknownDevice,
     #[error("there is nothing at this address; the dashboard is at /")]
@@ -38,7 +37,7 @@ pub(crate) enum Failure {
     #[error("the answer takes too long; ask for less, or later")]
     Busy,
     #[error("`{0}` has as many live connections as a user may have; close another tab")]
-    TooManyLive(UserName),
+    TooManyLive(String),
     #[error("this address answers a WebSocket alone")]
     NoWebSocket,
     #[error("it could not be written; look at the server's disk and log, and try again")]

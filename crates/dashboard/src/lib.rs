@@ -45,7 +45,6 @@ use crate::hub::{Hub, Source};
 pub use crate::limits::DashboardLimits;
 use crate::limits::HISTORIES_MAX;
 use crate::people::People;
-pub use crate::rest::{LIVE, ROUTES, Who};
 use crate::session::Sessions;
 
 /// How often sessions that are over are taken away, and the uses of others written.

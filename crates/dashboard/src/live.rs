@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream::SplitSink;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -18,6 +19,7 @@ use crate::failure::Failure;
 use crate::hub::{TooMany, Viewer};
 use crate::limits::VIEWER_PATIENCE;
 use crate::message::{self, WATCH_LEN_MAX};
+use crate::rest::{Routes, Who, says};
 use crate::time::now_us;
 
 /// How often it is said that the server lives, and asked whether the session goes on.
@@ -44,8 +46,19 @@ enum End {
     LoggedOut = 4401,
 }
 
-/// Answers `GET /api/v1/live`.
-pub(crate) async fn live(
+pub(crate) fn routes() -> Routes {
+    Routes::default().get(
+        "/api/v1/live",
+        Who::Viewer,
+        live,
+        says("A WebSocket of binary messages (PROTOCOL.md §6.3).")
+            .status(StatusCode::SWITCHING_PROTOCOLS, "the messages follow")
+            .status(StatusCode::UPGRADE_REQUIRED, "it was no upgrade to a WebSocket")
+            .status(StatusCode::TOO_MANY_REQUESTS, "the user has as many as a user may have"),
+    )
+}
+
+async fn live(
     State(app): State<Arc<App>>,
     person: Person,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -58,7 +71,7 @@ pub(crate) async fn live(
     let user = app.user(&person.token).await.ok_or(Failure::LoggedOut)?;
     let person = Person { user, ..person };
     let attached = app.hub.attach(&person.user, &app.limits);
-    let viewer = attached.map_err(|TooMany| Failure::TooManyLive(person.user.name.clone()))?;
+    let viewer = attached.map_err(|TooMany| Failure::TooManyLive(person.user.name.to_string()))?;
     let seat = Seat { app: Arc::clone(&app), viewer };
     let upgrade = upgrade.max_message_size(WATCH_LEN_MAX).max_frame_size(WATCH_LEN_MAX);
     Ok(upgrade.on_upgrade(move |socket| {

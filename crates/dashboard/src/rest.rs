@@ -1,64 +1,61 @@
-//! The REST API (PROTOCOL.md §6.2): who may ask for what, and the answers.
+//! The REST API (PROTOCOL.md §6.2): its routes, and what every request passes.
 
 mod alarms;
+mod document;
 mod history;
 mod login;
+mod route;
 
 use std::error::Error as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::document::says;
+pub(crate) use self::route::{Routes, Who};
 use crate::api;
 use crate::app::{App, Person};
 use crate::failure::Failure;
 use crate::limits::{ANSWER_PATIENCE, BODY_BYTES_MAX, BODY_PATIENCE};
 use crate::{guard, live, page};
 
-/// Who may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// Who is not logged in, too.
-    Anyone,
-    /// Whoever is logged in, about the devices that they see.
-    Viewer,
-    /// Who has the right to change something.
-    Admin,
+/// Every route of the API.
+fn routes() -> Routes {
+    Routes::default()
+        .get(
+            "/api/v1/openapi.json",
+            Who::Anyone,
+            openapi,
+            says("This document.").answers_as("application/json"),
+        )
+        .and(login::routes())
+        .get(
+            "/api/v1/devices",
+            Who::Viewer,
+            devices,
+            says("The devices that the user sees.").answers::<api::Devices>(),
+        )
+        .and(history::routes())
+        .and(alarms::routes())
+        .and(live::routes())
 }
 
-/// Every route of the API, and who may use it. A test holds them against what is served.
-pub const ROUTES: [(Method, &str, Who); 8] = [
-    (Method::POST, "/api/v1/session", Who::Anyone),
-    (Method::GET, "/api/v1/session", Who::Viewer),
-    (Method::DELETE, "/api/v1/session", Who::Viewer),
-    (Method::GET, "/api/v1/devices", Who::Viewer),
-    (Method::GET, "/api/v1/devices/{id}/history", Who::Viewer),
-    (Method::GET, "/api/v1/alarms", Who::Viewer),
-    (Method::POST, "/api/v1/alarms/ack", Who::Admin),
-    (Method::POST, "/api/v1/alarms/pause", Who::Admin),
-];
-
-/// The live connection, which is no route of REST.
-pub const LIVE: &str = "/api/v1/live";
-
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/api/v1/session", get(login::session).post(login::begin).delete(login::end))
-        .route("/api/v1/devices", get(devices))
-        .route("/api/v1/devices/{id}/history", get(history::history))
-        .route("/api/v1/alarms", get(alarms::alarms))
-        .route("/api/v1/alarms/ack", post(alarms::acknowledge))
-        .route("/api/v1/alarms/pause", post(alarms::pause))
-        .route(LIVE, get(live::live))
+    routes()
+        .into_router(&app)
         .fallback(page::page)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), guarded))
         .with_state(app)
+}
+
+async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| document::json(routes()));
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
 /// Looks at every request before anyone else, and puts on every answer what browsers must know of it.
@@ -105,14 +102,6 @@ async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Failure> {
     })?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Failure::Malformed(format!("the body is not what is asked for: {error}")))
-}
-
-/// Whether a person may change something of patients.
-fn may(person: &Person, right: api::Right) -> Result<(), Failure> {
-    match api::Right::of(&person.user.role).contains(&right) {
-        true => Ok(()),
-        false => Err(Failure::MayNot(person.user.name.clone())),
-    }
 }
 
 /// Nothing to say but that it is done.

@@ -8,13 +8,38 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use vitalwire_gateway::{AlarmError, AlarmList, Silence, WhichAlarms};
 
-use super::{DONE, body, may};
-use crate::api::{Acknowledge, Acknowledged, Pause, Right};
+use super::{DONE, Routes, Who, body, says};
+use crate::api::{Acknowledge, Acknowledged, Alarms, Pause, Right};
 use crate::app::{App, Person};
 use crate::failure::Failure;
 
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get(
+            "/api/v1/alarms",
+            Who::Viewer,
+            alarms,
+            says("The open alarms of the patients that the user sees.").answers::<Alarms>(),
+        )
+        .post(
+            "/api/v1/alarms/ack",
+            Who::May(Right::Acknowledge),
+            acknowledge,
+            says("Someone knows of an alarm, or of all of a device.")
+                .takes::<Acknowledge>()
+                .answers::<Acknowledged>()
+                .status(StatusCode::CONFLICT, "no such alarm is open"),
+        )
+        .post(
+            "/api/v1/alarms/pause",
+            Who::May(Right::Pause),
+            pause,
+            says("No alarm of the device is told for a while, or they are told again.").takes::<Pause>(),
+        )
+}
+
 /// The open alarms of the patients that a person sees, as the server has them at this moment.
-pub(super) async fn alarms(State(app): State<Arc<App>>, person: Person) -> Json<Value> {
+async fn alarms(State(app): State<Arc<App>>, person: Person) -> Json<Value> {
     app.look(&person, app.seen_by(&person)).await;
     let role = &person.user.role;
     let all = app.server.alarms();
@@ -38,12 +63,11 @@ fn of_patient(app: &App, list: &AlarmList) -> Option<Value> {
 }
 
 /// Someone knows of an alarm, or of all of a patient.
-pub(super) async fn acknowledge(
+async fn acknowledge(
     State(app): State<Arc<App>>,
     person: Person,
     request: Request,
 ) -> Result<Json<Acknowledged>, Failure> {
-    may(&person, Right::Acknowledge)?;
     let asked: Acknowledge = body(request).await?;
     let device = app.device(&person, &asked.device)?;
     let which = match asked.number {
@@ -67,12 +91,7 @@ pub(super) async fn acknowledge(
 }
 
 /// No one is told of a patient's alarms for a while, or again.
-pub(super) async fn pause(
-    State(app): State<Arc<App>>,
-    person: Person,
-    request: Request,
-) -> Result<StatusCode, Failure> {
-    may(&person, Right::Pause)?;
+async fn pause(State(app): State<Arc<App>>, person: Person, request: Request) -> Result<StatusCode, Failure> {
     let asked: Pause = body(request).await?;
     let device = app.device(&person, &asked.device)?;
     let silence = match asked.seconds {

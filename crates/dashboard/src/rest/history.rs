@@ -9,6 +9,7 @@ use axum::extract::{Path, Query, State};
 use vitalwire_gateway::HistoryQuery as Asked;
 use vitalwire_profile::{DERIVED, Profile};
 
+use super::{Routes, Who, says};
 use crate::api::{History, HistoryQuery};
 use crate::app::{App, Person};
 use crate::failure::Failure;
@@ -16,7 +17,18 @@ use crate::failure::Failure;
 /// The last millisecond of the year 9999.
 const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
-pub(super) async fn history(
+pub(super) fn routes() -> Routes {
+    Routes::default().get(
+        "/api/v1/devices/{id}/history",
+        Who::Viewer,
+        history,
+        says("One channel of the present stay, thinned for a screen, with its gaps.")
+            .asks::<HistoryQuery>()
+            .answers::<History>(),
+    )
+}
+
+async fn history(
     State(app): State<Arc<App>>,
     person: Person,
     Path(id): Path<String>,

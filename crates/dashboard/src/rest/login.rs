@@ -8,23 +8,51 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use vitalwire_access::Role;
-use vitalwire_registry::User;
 use zeroize::Zeroizing;
 
-use super::{DONE, body};
+use super::{DONE, Routes, Who, body, says};
 use crate::api::{Login, Right, Session};
 use crate::app::{App, Person, peer};
 use crate::failure::Failure;
 use crate::guard;
 use crate::time::now_ms;
 
+const SESSION: &str = "/api/v1/session";
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get(
+            SESSION,
+            Who::Viewer,
+            session,
+            says("Who is logged in, and what they may do.").answers::<Session>(),
+        )
+        .post(
+            SESSION,
+            Who::Anyone,
+            begin,
+            says("Logs in, with a name and a password or with a link; the answer sets the cookie.")
+                .takes::<Login>()
+                .answers::<Session>()
+                .status(StatusCode::UNAUTHORIZED, "wrong, or used")
+                .status(StatusCode::TOO_MANY_REQUESTS, "too many wrong ones"),
+        )
+        .delete(
+            SESSION,
+            Who::Viewer,
+            end,
+            says("Logs out. The session ends, with its live connections.")
+                .status(StatusCode::SERVICE_UNAVAILABLE, "it ended, and may be back after a restart"),
+        )
+}
+
 /// Who is logged in.
-pub(super) async fn session(person: Person) -> Json<Session> {
-    Json(shown(&person.user))
+async fn session(person: Person) -> Json<Session> {
+    Json(shown(person.user.name.to_string(), &person.user.role))
 }
 
 /// Logs in, with a name and a password or with a link.
-pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
+async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, rest) = request.into_parts();
     let (peer, before, is_secure) =
         (peer(&parts), app.token(&parts.headers), guard::is_secure(&parts.headers));
@@ -57,11 +85,16 @@ pub(super) async fn begin(State(app): State<Arc<App>>, request: Request) -> Resu
         })
         .await?;
     let cookie = cookie(&app, &token, is_secure, app.limits.session_age_max.as_secs())?;
-    Ok((StatusCode::OK, HeaderMap::from_iter([(SET_COOKIE, cookie)]), Json(shown(&user))).into_response())
+    Ok((
+        StatusCode::OK,
+        HeaderMap::from_iter([(SET_COOKIE, cookie)]),
+        Json(shown(user.name.to_string(), &user.role)),
+    )
+        .into_response())
 }
 
 /// Logs out.
-pub(super) async fn end(State(app): State<Arc<App>>, person: Person) -> Result<Response, Failure> {
+async fn end(State(app): State<Arc<App>>, person: Person) -> Result<Response, Failure> {
     let ended = app.change_sessions(move |sessions| sessions.end(&person.token)).await;
     // Also where the file has it still: this browser must not send it again.
     let gone = cookie(&app, "", false, 0)?;
@@ -76,10 +109,6 @@ fn cookie(app: &App, token: &str, is_secure: bool, age_s: u64) -> Result<HeaderV
     Ok(value)
 }
 
-fn shown(user: &User) -> Session {
-    let role = match user.role {
-        Role::Admin => "admin",
-        Role::Reader { .. } => "reader",
-    };
-    Session { user: user.name.to_string(), role, can: Right::of(&user.role) }
+fn shown(user: String, role: &Role) -> Session {
+    Session { user, role: role.name(), can: Right::of(role) }
 }

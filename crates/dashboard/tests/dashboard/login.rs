@@ -27,7 +27,11 @@ async fn the_right_password_gets_a_session_that_no_script_can_read_and_each_logi
     assert!(!set.contains("Secure"), "over http a browser would not send it back");
     assert_eq!(
         answer.json(),
-        serde_json::json!({"user": "ana", "role": "admin", "can": ["acknowledge", "pause"]})
+        serde_json::json!({
+            "user": "ana",
+            "role": "admin",
+            "can": ["acknowledge", "pause", "limits", "devices", "patients", "users", "audit"],
+        })
     );
     let first = answer.cookie();
     assert_eq!(ward.get("/api/v1/session", &first).await.json()["user"], "ana");

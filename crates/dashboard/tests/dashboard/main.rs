@@ -4,6 +4,8 @@
 
 mod live;
 mod login;
+mod openapi;
 mod patients;
 mod refusals;
+mod schema;
 mod support;

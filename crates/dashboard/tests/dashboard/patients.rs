@@ -7,11 +7,11 @@ use vitalwire_testing::link::{HELLO_MS, LinkDevice, batch_of};
 
 use crate::support::Ward;
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-async fn deliver(ward: &Ward) {
+pub(crate) async fn deliver(ward: &Ward) {
     let DeviceKey::Tls(links) = ward.clinic.registry.device_key(&"bed_1".parse().unwrap()).unwrap() else {
         panic!()
     };

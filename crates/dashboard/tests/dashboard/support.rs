@@ -17,7 +17,7 @@ use vitalwire_dashboard::{Dashboard, DashboardConfig, DashboardLimits};
 use vitalwire_testing::clinic::Clinic;
 use vitalwire_testing::{PASSWORD, PATIENCE};
 
-/// A clinic with an admin `ana`, a reader of all `watcher`, and a reader of `bed_1` alone, `scoped`.
+/// A clinic with an admin `ana`, a clinician `cora`, a reader of all `watcher`, and a reader of `bed_1` alone, `scoped`.
 pub(crate) struct Ward {
     pub(crate) clinic: Clinic,
     pub(crate) dashboard: Dashboard,
@@ -59,7 +59,8 @@ impl Ward {
             clinic.registry.add_tls_device(&device.parse().unwrap()).unwrap();
         }
         let scoped = Role::Reader { devices: Scope::Named(["bed_1".parse().unwrap()].into()) };
-        for (name, role) in [("ana", Role::Admin), ("scoped", scoped)] {
+        let clinician = Role::Clinician { devices: Scope::All };
+        for (name, role) in [("ana", Role::Admin), ("cora", clinician), ("scoped", scoped)] {
             clinic.registry.add_user(&name.parse().unwrap(), role, &password).unwrap();
         }
         clinic.known().await;
@@ -132,6 +133,14 @@ impl Ward {
         let answer = self.ask("POST", "/api/v1/session", "", &body).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.cookie()
+    }
+
+    /// A session without a password, which would take its time to check; the cookie.
+    pub(crate) async fn session(&self, user: &str) -> String {
+        let link = self.dashboard.login_link(user.parse().unwrap(), Duration::from_secs(600)).await;
+        let (_, token) = link.split_once("#link=").unwrap();
+        let body = serde_json::json!({ "link": token }).to_string();
+        self.ask("POST", "/api/v1/session", "", &body).await.cookie()
     }
 
     /// A live connection, as the page opens it.
