@@ -107,6 +107,10 @@ pub struct Device {
     pub channels: Vec<Channel>,
     /// Whether it has a connection.
     pub online: bool,
+    /// The device's end of it, address and port.
+    pub peer: Option<String>,
+    /// The server's end of it.
+    pub local: Option<String>,
     /// When the newest value was measured, in milliseconds since 1970.
     pub last: Option<i64>,
     /// As on the retained topic of its alarms; nothing when none is open and none is paused.
@@ -173,6 +177,17 @@ pub struct HistoryQuery {
     pub points: u32,
 }
 
+/// What is asked of waves: times in milliseconds since 1970.
+#[derive(Debug, Deserialize, IntoParams)]
+pub struct WavesQuery {
+    /// The channel's name.
+    pub channel: String,
+    /// From this time on,
+    pub from: i64,
+    /// up to, but without, this one.
+    pub to: i64,
+}
+
 /// `GET devices/{id}/history`: a column each, of the stretches that have samples.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct History {
@@ -196,6 +211,41 @@ pub struct History {
     pub mean: Vec<f64>,
     /// 1: samples are missing before it, 2: within it, 3: both.
     pub gap: Vec<u8>,
+    /// The longest stretches without samples between those that have some, and at both ends, in the order of time.
+    pub gaps: Vec<Gap>,
+}
+
+/// A stretch of time without samples.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Gap {
+    /// The last sample before it, in milliseconds since 1970.
+    pub from: i64,
+    /// The first one after it.
+    pub to: i64,
+    /// Why there is none.
+    pub cause: GapCause,
+}
+
+/// Why nothing was measured, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum GapCause {
+    /// The device had no connection, and did not keep what it measured.
+    Offline,
+    /// The sensor was not at the body, or did not answer.
+    SensorOff,
+    /// The device delivered, and had no value.
+    Unmeasured,
+    /// The device measured, and had no room until the server took it.
+    Lost,
+    /// The device holds it still, as far as is known.
+    Pending,
+    /// The device started anew; one with frames connected anew.
+    Restarted,
+    /// It was another patient's time.
+    OtherStay,
+    /// No one knows.
+    Unknown,
 }
 
 impl History {

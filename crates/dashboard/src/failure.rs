@@ -67,7 +67,10 @@ impl Failure {
             Self::Malformed(_)
             | Self::Alarm(AlarmError::Refused(_))
             | Self::History(
-                HistoryError::Range | HistoryError::Points { .. } | HistoryError::UnknownChannel { .. },
+                HistoryError::Range
+                | HistoryError::Points { .. }
+                | HistoryError::WaveSpan
+                | HistoryError::UnknownChannel { .. },
             ) => StatusCode::BAD_REQUEST,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

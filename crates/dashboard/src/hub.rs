@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{FeedItem, FeedReader, ServerHandle};
+use vitalwire_gateway::{Ends, FeedItem, FeedReader, ServerHandle};
 use vitalwire_registry::{Logins, RegistryError, User};
 
 use crate::limits::DashboardLimits;
@@ -72,7 +72,7 @@ impl Viewer {
             outbox.forget(told.n);
         }
         match told.kind {
-            Kind::Wave => outbox.put_wave(told.n, &told.bytes),
+            Kind::Wave | Kind::Beats => outbox.put_wave(told.n, &told.bytes),
             kind => outbox.put(kind, told.n, told.bytes.clone()),
         }
         drop(outbox);
@@ -142,7 +142,16 @@ impl Hub {
                     state.tell(|ward| ward.reading(reading, now_us()));
                 }
             }
-            FeedItem::Status(status) => self.change(|ward| ward.status(&status.device, status.is_online)),
+            FeedItem::Status(status) => self.change(|ward| {
+                let ends = status.is_online.then_some(Ends { peer: status.peer, local: status.local });
+                ward.status(&status.device, status.is_online, ends)
+            }),
+            FeedItem::Beats(beats) => {
+                let mut state = self.state();
+                if !state.viewers.is_empty() {
+                    state.tell(|ward| ward.beats(beats));
+                }
+            }
             FeedItem::Alarms(list) => self.change(|ward| ward.alarms(list)),
             FeedItem::Ward(summary) => self.change(|ward| ward.summary(summary)),
             FeedItem::Event(_) | FeedItem::Escalation(_) => {}
@@ -233,7 +242,7 @@ impl Source {
 
     /// Subscribes, and learns how it is now.
     pub(crate) async fn begin(&self) -> FeedReader {
-        let feed = self.server.feed().subscribe(READER);
+        let feed = self.server.feed().subscribe_to_draw(READER);
         self.refresh();
         match self.people.all().await {
             Ok(people) => self.hub.change(|ward| ward.set_people(people)),
@@ -245,7 +254,7 @@ impl Source {
     fn refresh(&self) {
         let devices = self.server.devices();
         let connected = devices.iter().filter(|state| state.is_connected);
-        let online: BTreeSet<DeviceId> = connected.map(|state| state.device.clone()).collect();
+        let online = connected.map(|state| (state.device.clone(), state.ends)).collect();
         self.hub.change(|ward| ward.set_devices(devices.iter().map(|state| &state.device), &online));
         let alarms = self.server.alarms();
         let open: BTreeSet<_> = alarms.patients.iter().map(|list| list.device.clone()).collect();

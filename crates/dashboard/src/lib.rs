@@ -15,6 +15,7 @@ mod limits;
 mod live;
 pub mod message;
 mod names;
+pub mod packed;
 mod page;
 mod people;
 mod rest;

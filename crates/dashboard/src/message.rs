@@ -21,6 +21,8 @@ pub enum Kind {
     Gone = 6,
     /// The alarms of all, counted.
     Ward = 7,
+    /// Beats in a wave.
+    Beats = 8,
 }
 
 /// What the page may say: whose waves it wants.
@@ -61,6 +63,16 @@ pub fn wave(n: u16, series: &Series<'_>) -> Bytes {
     bytes.into()
 }
 
+/// When the heart of who wears a device beat.
+#[must_use]
+pub fn beats(n: u16, times_us: &[i64]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(3 + 8 * times_us.len());
+    bytes.put_u8(Kind::Beats as u8);
+    bytes.put_u16_le(n);
+    times_us.iter().for_each(|time_us| bytes.put_f64_le(milliseconds(*time_us)));
+    bytes.into()
+}
+
 /// That the server lives.
 #[must_use]
 pub fn heartbeat(now_us: i64, dropped: u32) -> Bytes {
@@ -93,7 +105,7 @@ pub fn watched(message: &[u8]) -> Result<Vec<u16>, NoMessage> {
 }
 
 /// Milliseconds since 1970, with their fraction.
-fn milliseconds(us: i64) -> f64 {
+pub(crate) fn milliseconds(us: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "microseconds of today are exact to 2^53")]
     let us = us as f64;
     us / 1_000.0
@@ -128,6 +140,11 @@ mod tests {
         assert_eq!(beat[1..9], 2.0_f64.to_le_bytes());
         assert_eq!(beat[9..], [7, 0, 0, 0]);
         assert_eq!(gone(258), [6, 2, 1].as_slice());
+        let beats = beats(258, &[1_500, 2_000]);
+        assert_eq!(
+            (&beats[..3], &beats[3..11], beats.len()),
+            (&[8, 2, 1][..], &1.5_f64.to_le_bytes()[..], 19)
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vitalwire_access::DeviceId;
-use vitalwire_registry::{Registry, RegistryError, StayId, Timeline};
+use vitalwire_registry::{AlarmQuery, AlarmRecord, Registry, RegistryError, StayId, Timeline};
 
 /// Who wears a device, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,18 @@ impl People {
         let read =
             move |registry: &Registry| Ok((registry.current_stay(&device)?.id, registry.timeline(&device)?));
         execute(&self.reads, read).await
+    }
+
+    /// The newest alarms of a stay that were raised before this time.
+    pub(crate) async fn alarms_of(
+        &self,
+        stay: StayId,
+        to_us: i64,
+        limit: usize,
+    ) -> Result<Vec<AlarmRecord>, RegistryError> {
+        let query =
+            AlarmQuery { stay: Some(stay), to_us: Some(to_us), limit: Some(limit), ..AlarmQuery::default() };
+        execute(&self.reads, move |registry| registry.alarms(&query)).await
     }
 
     /// Puts on record that a person looked at what devices measure.

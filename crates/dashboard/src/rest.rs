@@ -2,9 +2,11 @@
 
 mod alarms;
 mod document;
+mod gaps;
 mod history;
 mod login;
 mod route;
+mod waves;
 
 use std::error::Error as _;
 use std::sync::{Arc, LazyLock};
@@ -41,6 +43,7 @@ fn routes() -> Routes {
             says("The devices that the user sees.").answers::<api::Devices>(),
         )
         .and(history::routes())
+        .and(waves::routes())
         .and(alarms::routes())
         .and(live::routes())
 }

@@ -26,7 +26,7 @@ fn urgency(kind: Kind) -> u8 {
         Kind::Alarms => 2,
         Kind::Ward => 3,
         Kind::Values => 4,
-        Kind::Heartbeat | Kind::Wave => 5,
+        Kind::Heartbeat | Kind::Wave | Kind::Beats => 5,
     }
 }
 

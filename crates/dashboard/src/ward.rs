@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{AlarmList, Reading, WardSummary};
+use vitalwire_gateway::{AlarmList, Beats, Ends, Reading, WardSummary};
 
 use crate::api;
 use crate::border;
@@ -80,11 +80,11 @@ impl Told {
 }
 
 impl Ward {
-    /// These devices are enrolled, and no others; `online` have a connection.
+    /// These devices are enrolled, and no others; `online` have a connection, with its ends.
     pub(crate) fn set_devices<'d>(
         &mut self,
         enrolled: impl Iterator<Item = &'d DeviceId>,
-        online: &BTreeSet<DeviceId>,
+        online: &BTreeMap<DeviceId, Option<Ends>>,
     ) -> Vec<Told> {
         let enrolled: BTreeSet<&DeviceId> = enrolled.collect();
         let mut told = Vec::new();
@@ -97,27 +97,24 @@ impl Ward {
             stays
         });
         for id in enrolled {
-            let is_online = online.contains(id);
+            let (is_online, ends) = (online.contains_key(id), online.get(id).copied().flatten());
             match self.beds.get_mut(id) {
-                Some(bed) if bed.shown.online == is_online => {}
-                Some(bed) => {
-                    bed.shown.online = is_online;
-                    told.push(bed.device(id));
-                }
+                Some(bed) => told.extend(bed.connect(is_online, ends).then(|| bed.device(id))),
                 // There are numbers for 65,536 devices; later ones are not shown.
-                None => told.extend(self.add(id, is_online)),
+                None => told.extend(self.add(id, is_online, ends)),
             }
         }
         told
     }
 
-    fn add(&mut self, id: &DeviceId, is_online: bool) -> Option<Told> {
+    fn add(&mut self, id: &DeviceId, is_online: bool, ends: Option<Ends>) -> Option<Told> {
         let n = match self.numbers.get(id) {
             Some(n) => *n,
             None => u16::try_from(self.numbers.len()).ok()?,
         };
         self.numbers.insert(id.clone(), n);
-        let bed = Bed::new(id, n, is_online);
+        let mut bed = Bed::new(id, n);
+        bed.connect(is_online, ends);
         let told = bed.device(id);
         self.beds.insert(id.clone(), bed);
         Some(told)
@@ -156,10 +153,19 @@ impl Ward {
     }
 
     /// A device came or went.
-    pub(crate) fn status(&mut self, id: &DeviceId, is_online: bool) -> Option<Told> {
+    pub(crate) fn status(&mut self, id: &DeviceId, is_online: bool, ends: Option<Ends>) -> Option<Told> {
         let bed = self.beds.get_mut(id)?;
-        bed.shown.online = is_online;
+        bed.connect(is_online, ends);
         Some(bed.device(id))
+    }
+
+    /// The heart of who wears a device beat.
+    pub(crate) fn beats(&self, beats: &Beats) -> Option<Told> {
+        let bed = self.beds.get(&beats.device)?;
+        let own = beats.times_us.iter().copied().filter(|time_us| *time_us >= bed.border_us);
+        let own: Vec<i64> = own.collect();
+        let n = bed.shown.n;
+        (!own.is_empty()).then(|| Told::of(&beats.device, Kind::Beats, n, message::beats(n, &own)))
     }
 
     /// The same as [`Ward::reading`] while no one looks: it costs next to nothing, and [`Ward::catch_up`] does the work when someone does.
@@ -269,7 +275,7 @@ impl Ward {
 }
 
 impl Bed {
-    fn new(id: &DeviceId, n: u16, online: bool) -> Self {
+    fn new(id: &DeviceId, n: u16) -> Self {
         let shown = api::Device {
             n,
             id: id.to_string(),
@@ -278,13 +284,25 @@ impl Bed {
             bed: None,
             profile: None,
             channels: Vec::new(),
-            online,
+            online: false,
+            peer: None,
+            local: None,
             last: None,
             alarms: None,
         };
         let told = Values { n, ..Values::default() };
         let (measured, derived, unseen) = (BTreeMap::new(), BTreeMap::new(), [None, None]);
         Self { shown, border_us: 0, measured, derived, unseen, told, is_new: false }
+    }
+
+    /// Whether that is news.
+    fn connect(&mut self, is_online: bool, ends: Option<Ends>) -> bool {
+        let peer = ends.map(|ends| ends.peer.to_string());
+        let local = ends.and_then(|ends| ends.local).map(|local| local.to_string());
+        let shown = &mut self.shown;
+        let is_news = (shown.online, &shown.peer, &shown.local) != (is_online, &peer, &local);
+        (shown.online, shown.peer, shown.local) = (is_online, peer, local);
+        is_news
     }
 
     fn device(&self, id: &DeviceId) -> Told {
@@ -354,7 +372,7 @@ mod tests {
     fn ward(names: &[&str]) -> Ward {
         let mut ward = Ward::default();
         let ids: Vec<_> = names.iter().map(|name| id(name)).collect();
-        ward.set_devices(ids.iter(), &BTreeSet::new());
+        ward.set_devices(ids.iter(), &BTreeMap::new());
         ward
     }
 
@@ -365,13 +383,28 @@ mod tests {
     #[test]
     fn a_device_keeps_its_number_and_is_gone_when_it_is_revoked() {
         let mut ward = ward(&["a", "b"]);
-        let none = BTreeSet::new();
+        let none = BTreeMap::new();
         let told = ward.set_devices([id("b")].iter(), &none);
         assert_eq!(told.iter().map(|told| (told.kind, told.n)).collect::<Vec<_>>(), [(Kind::Gone, 0)]);
         assert!(ward.set_devices([id("b")].iter(), &none).is_empty(), "nothing is other");
         let told = ward.set_devices([id("a"), id("b"), id("c")].iter(), &none);
         let numbers: Vec<_> = told.iter().map(|told| (told.kind, told.n)).collect();
         assert_eq!(numbers, [(Kind::Device, 0), (Kind::Device, 2)]);
+    }
+
+    #[test]
+    fn a_device_has_the_ends_of_its_connection_as_long_as_it_has_one() {
+        let mut ward = ward(&["a"]);
+        let ends = Ends { peer: "10.0.0.7:5000".parse().unwrap(), local: "10.0.0.1:9998".parse().ok() };
+        let told = ward.status(&id("a"), true, Some(ends)).unwrap();
+        assert_eq!(
+            (&body(&told)["peer"], &body(&told)["local"]),
+            (&"10.0.0.7:5000".into(), &"10.0.0.1:9998".into())
+        );
+        let online = BTreeMap::from([(id("a"), Some(ends))]);
+        assert!(ward.set_devices([id("a")].iter(), &online).is_empty(), "nothing is other");
+        let told = ward.set_devices([id("a")].iter(), &BTreeMap::new());
+        assert_eq!((&body(&told[0])["online"], &body(&told[0])["peer"]), (&false.into(), &Value::Null));
     }
 
     #[test]
@@ -424,6 +457,18 @@ mod tests {
         assert_eq!(body(&told[1])["values"], serde_json::json!({}));
         assert!(ward.tick(2_000_000).is_empty());
         assert_eq!(body(&ward.all(true, |_| true)[1])["values"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn beats_from_before_a_stay_are_not_told() {
+        let mut ward = ward(&["a"]);
+        let who = Who { stay: Some(2), border_us: 2_000, ..Who::default() };
+        ward.set_people(BTreeMap::from([(id("a"), who)]));
+        let beats = |times_us: &[i64]| Beats { device: id("a"), times_us: times_us.to_vec() };
+        let told = ward.beats(&beats(&[1_999, 2_000, 3_000])).unwrap();
+        assert_eq!((told.kind, told.bytes.len()), (Kind::Beats, 3 + 2 * 8));
+        assert!(ward.beats(&beats(&[1_000])).is_none());
+        assert!(ward.beats(&Beats { device: id("b"), times_us: vec![5_000] }).is_none());
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! What connections and background jobs share of a running server.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
-use vitalwire_access::Proxies;
+use vitalwire_access::{DeviceId, Proxies};
 use vitalwire_broker::BrokerStats;
 use vitalwire_vitals::alarm::Timing;
 
@@ -45,6 +46,8 @@ pub(crate) struct Context {
     pub(crate) publisher: Publisher,
     pub(crate) intake: Arc<Intake>,
     pub(crate) surveillance: Desk,
+    /// Of the devices that are connected.
+    pub(crate) ends: Mutex<BTreeMap<DeviceId, Ends>>,
     pub(crate) metrics: Metrics,
     pub(crate) limits: Limits,
     /// Asked of every device, if anything is: milliseconds of values in a batch.
@@ -54,6 +57,15 @@ pub(crate) struct Context {
     /// The data folder.
     pub(crate) data: PathBuf,
     pub(crate) stop: CancellationToken,
+}
+
+/// The two ends of a device's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The device's.
+    pub peer: SocketAddr,
+    /// The server's, where it is known.
+    pub local: Option<SocketAddr>,
 }
 
 impl Context {
@@ -129,6 +141,13 @@ impl Context {
 
     fn tell_status(&self, identity: &Identity, is_online: bool, local: Option<SocketAddr>) {
         let (device, peer) = (identity.id().clone(), identity.peer);
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_online {
+            ends.insert(device.clone(), Ends { peer, local });
+        } else {
+            ends.remove(&device);
+        }
+        drop(ends);
         self.feed.status(Status { device, is_online, peer, local });
     }
 }

@@ -43,6 +43,17 @@ pub enum FeedItem {
     Ward(Arc<WardSummary>),
     /// An alarm that no one acknowledged for too long: others are to be told.
     Escalation(Arc<AlarmChange>),
+    /// A heart beat. Only who draws waves is told, see [`Feed::subscribe_to_draw`].
+    Beats(Arc<Beats>),
+}
+
+/// Beats in the wave of a device, as the surveillance finds them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beats {
+    /// Whose.
+    pub device: DeviceId,
+    /// When, in the order of time: UTC, microseconds since 1970.
+    pub times_us: Vec<i64>,
 }
 
 impl FeedItem {
@@ -55,6 +66,7 @@ impl FeedItem {
                 Self::Alarms(list) => list.size(),
                 Self::Ward(_) => size_of::<WardSummary>(),
                 Self::Escalation(_) => size_of::<AlarmChange>(),
+                Self::Beats(beats) => size_of::<Beats>() + size_of_val(&*beats.times_us),
             }
     }
 
@@ -66,6 +78,7 @@ impl FeedItem {
             Self::Alarms(list) => Some(&list.device),
             Self::Ward(_) => None,
             Self::Escalation(change) => change.device.as_ref(),
+            Self::Beats(beats) => Some(&beats.device),
         }
     }
 }
@@ -100,6 +113,8 @@ pub(crate) enum WhenFull {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Reads,
+    /// See [`Feed::subscribe_to_draw`].
+    Draws,
     /// The publisher: it answers for each reading.
     Answers,
     /// See [`Feed::subscribe_for_looks`].
@@ -112,13 +127,16 @@ impl Role {
     /// Whether it is told of this when it happens.
     fn wants(self, item: &FeedItem) -> bool {
         match self {
-            Self::Reads | Self::Answers => true,
+            Self::Draws => true,
+            Self::Reads | Self::Answers => !matches!(item, FeedItem::Beats(_)),
             Self::Late => false,
             Self::Looks => match item {
                 FeedItem::Reading(reading) => !reading.source.is_derived,
                 FeedItem::Status(_) => true,
                 FeedItem::Event(event) => !matches!(**event, Event::Alarm(_)),
-                FeedItem::Alarms(_) | FeedItem::Ward(_) | FeedItem::Escalation(_) => false,
+                FeedItem::Alarms(_) | FeedItem::Ward(_) | FeedItem::Escalation(_) | FeedItem::Beats(_) => {
+                    false
+                }
             },
         }
     }
@@ -173,6 +191,12 @@ impl Feed {
     #[must_use]
     pub fn subscribe(&self, name: &str) -> FeedReader {
         self.attach_as(name, READER_BYTES_MAX, WhenFull::DropOldest, Role::Reads)
+    }
+
+    /// As [`Feed::subscribe`], and with the beats of each wave.
+    #[must_use]
+    pub fn subscribe_to_draw(&self, name: &str) -> FeedReader {
+        self.attach_as(name, READER_BYTES_MAX, WhenFull::DropOldest, Role::Draws)
     }
 
     /// The subscription of one who looks now and then what is there, and is not woken: that costs who tells next to nothing. It gets
@@ -241,6 +265,16 @@ impl Feed {
         if self.0.count.load(Ordering::Acquire) > 0 {
             self.tell(&FeedItem::Event(Arc::new(event)), None);
         }
+    }
+
+    /// Tells beats.
+    pub(crate) fn beats(&self, beats: Beats) {
+        self.tell(&FeedItem::Beats(Arc::new(beats)), None);
+    }
+
+    /// Whether anyone wants beats.
+    pub(crate) fn has_drawers(&self) -> bool {
+        self.readers().iter().any(|queue| queue.role == Role::Draws)
     }
 
     /// Tells of alarms.
@@ -315,7 +349,7 @@ impl Queue {
             }
         }
         drop(state);
-        if matches!(self.role, Role::Reads | Role::Answers) {
+        if matches!(self.role, Role::Reads | Role::Draws | Role::Answers) {
             self.arrived.notify_one();
         }
         is_full && self.when_full == WhenFull::Wait

@@ -4,8 +4,10 @@
 
 mod error;
 mod fold;
+mod missing;
 mod value;
 mod watched;
+mod wave;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -22,8 +24,10 @@ use vitalwire_registry::{StayId, Timeline};
 
 pub use self::error::HistoryError;
 use self::fold::Fold;
+pub use self::missing::Missing;
 pub use self::value::{Number, Page, Value};
 pub(crate) use self::watched::quantity;
+pub use self::wave::{KeptWave, WAVE_SPAN_US_MAX, WAVE_VALUES_MAX, WavePiece, WaveTimes};
 use crate::clock::{UNMAPPED_US_MIN, utc_us};
 use crate::data_folder::JOURNAL;
 use crate::profiles::Profiles;

@@ -46,6 +46,7 @@ mod tls;
 mod topics;
 
 pub use alarms::{AlarmChange, AlarmError, AlarmList, Alarms, Silence, WardSummary, WhichAlarms};
+pub use context::Ends;
 pub use control::{ControlError, acknowledge, alarms, end_mqtt_session, mqtt_sessions, silence};
 pub use data_folder::{journal_file, server_lock};
 pub use escalation::{
@@ -53,8 +54,11 @@ pub use escalation::{
     test_web_hooks,
 };
 pub use event::{DeviceEvent, Event, ServerEvent, Status};
-pub use feed::{Feed, FeedItem, FeedReader};
-pub use history::{History, HistoryError, HistoryQuery, Number, Page, Value, is_unmapped};
+pub use feed::{Beats, Feed, FeedItem, FeedReader};
+pub use history::{
+    History, HistoryError, HistoryQuery, KeptWave, Missing, Number, Page, Value, WAVE_SPAN_US_MAX,
+    WAVE_VALUES_MAX, WavePiece, WaveTimes, is_unmapped,
+};
 pub use limits::Limits;
 pub use metrics::Stats;
 pub use profiles::ProfilesError;

@@ -10,6 +10,7 @@ pub(crate) use batch::{BatchSpan, BatchValues, ChannelValues, channel_values};
 pub(crate) use body::{Body, SampleBody, batch_body, samples_body};
 pub(crate) use sample::{SampleText, number_at, text_at};
 pub use series::Series;
+pub(crate) use series::rounded;
 use vitalwire_access::DeviceId;
 use vitalwire_journal::Assurance;
 use vitalwire_profile::{ChannelProfile, Profile};

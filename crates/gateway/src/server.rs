@@ -5,7 +5,7 @@ mod handle;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -167,6 +167,7 @@ impl Server {
             feed,
             publisher,
             surveillance: desk,
+            ends: Mutex::default(),
             metrics,
             limits: config.limits,
             stop: CancellationToken::new(),

@@ -36,7 +36,7 @@ use crate::context::Context;
 use crate::enrolment::Enrolment;
 use crate::escalation::Escalation;
 use crate::event::ServerEvent;
-use crate::feed::{Feed, FeedItem, FeedReader};
+use crate::feed::{Beats, Feed, FeedItem, FeedReader};
 use crate::server::ServerError;
 
 /// The feed is read and timers are looked at so often: one wake-up for all that came meanwhile costs next to nothing, and one
@@ -260,6 +260,20 @@ impl Watcher {
         for (slot, moment, is_live) in std::mem::take(&mut self.core.derived) {
             let Some(patient) = self.core.patients.get_mut(slot) else { continue };
             self.deriving.take(&patient.device, moment, is_live, now_us);
+        }
+        self.tell_beats();
+    }
+
+    fn tell_beats(&mut self) {
+        let beats = std::mem::take(&mut self.core.beats);
+        if beats.is_empty() || !self.context.feed.has_drawers() {
+            return;
+        }
+        for of_patient in beats.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some((slot, _)) = of_patient.first() else { continue };
+            let Some(patient) = self.core.patients.get_mut(*slot) else { continue };
+            let times_us = of_patient.iter().map(|(_, time_us)| *time_us).collect();
+            self.context.feed.beats(Beats { device: patient.device.clone(), times_us });
         }
     }
 

@@ -7,6 +7,7 @@
 extern crate alloc;
 
 pub mod alarm;
+pub mod beats;
 pub mod load;
 mod math;
 pub mod monitor;

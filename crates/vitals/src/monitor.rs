@@ -91,6 +91,9 @@ pub struct Outcome {
     pub changes: Vec<Change>,
     /// Derived values, in the order of time.
     pub derived: Vec<Derived>,
+    /// When the heart beat, as a live wave shows it, in the order of time: UTC, microseconds since 1970. A beat is told when it is certain, up
+    /// to two seconds after it.
+    pub beats: Vec<i64>,
     /// What a backlog shows that would have been an alarm: over, with a number of its own, never announced.
     pub late: Vec<Alarm>,
 }
@@ -164,7 +167,7 @@ impl PatientMonitor {
         numbers: &mut Numbers,
         outcome: &mut Outcome,
     ) {
-        let Outcome { changes, derived, late: alarms } = outcome;
+        let Outcome { changes, derived, beats, late: alarms } = outcome;
         if !measured.is_live {
             let limits = *self.alarms.limits();
             let late = self.late.get_or_insert_with(|| Box::new(Late::new(limits)));
@@ -174,6 +177,7 @@ impl PatientMonitor {
         self.alarms.tick(&mut step);
         let seconds = derived.len();
         let signs = self.live.take(measured, &mut self.alarms, &mut step, derived);
+        beats.append(&mut self.live.beats);
         let is_value = match measured.quantity {
             Quantity::Wave(_) => derived.len() > seconds,
             Quantity::Temperature | Quantity::Rate => measured.values.iter().any(|value| value.is_finite()),

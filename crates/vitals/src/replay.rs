@@ -93,6 +93,7 @@ impl Replay {
         self.monitor.measured(&measured, last_us, &mut self.numbers, &mut self.outcome);
         self.monitor.tick(last_us, &mut self.numbers, &mut self.outcome);
         self.outcome.derived.clear();
+        self.outcome.beats.clear();
         for change in self.outcome.changes.drain(..) {
             match change {
                 Change::Raised(alarm) => self.raised.push(alarm),

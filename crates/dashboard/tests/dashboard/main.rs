@@ -9,3 +9,4 @@ mod patients;
 mod refusals;
 mod schema;
 mod support;
+mod waves;

@@ -7,9 +7,9 @@ use serde_json::Value;
 use vitalwire_gateway::AlarmList;
 use vitalwire_vitals::alarm::{Acknowledgement, Alarm, AlarmState, Condition, Priority};
 
-use crate::patients::{deliver, now_ms};
+use crate::patients::deliver;
 use crate::schema::{Document, Rule};
-use crate::support::{Answer, Ward};
+use crate::support::{Answer, Ward, now_ms};
 
 /// What each role may do beside looking. A right that is new belongs here, too.
 const ROLES: [(&str, &[&str]); 4] = [
@@ -28,6 +28,7 @@ const EXAMPLES: &[Example] = &[
     ("GET", "/api/v1/session", "", "", 200),
     ("GET", "/api/v1/devices", "", "", 200),
     ("GET", "/api/v1/devices/{id}/history", "?channel=Temperature&from=0&to=NOW&points=10", "", 200),
+    ("GET", "/api/v1/devices/{id}/waves", "?channel=Temperature&from=0&to=1000", "", 200),
     ("POST", "/api/v1/alarms/pause", "", r#"{"device":"bed_1","seconds":60}"#, 204),
     ("GET", "/api/v1/alarms", "", "", 200),
     ("POST", "/api/v1/alarms/ack", "", r#"{"device":"bed_1","reason":"walks"}"#, 200),

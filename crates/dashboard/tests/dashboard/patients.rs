@@ -1,15 +1,9 @@
 //! History, alarms, and the record of who looked.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use vitalwire_registry::{DeviceKey, Moment, PatientChange};
 use vitalwire_testing::link::{HELLO_MS, LinkDevice, batch_of};
 
-use crate::support::Ward;
-
-pub(crate) fn now_ms() -> u64 {
-    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
+use crate::support::{Ward, now_ms};
 
 pub(crate) async fn deliver(ward: &Ward) {
     let DeviceKey::Tls(links) = ward.clinic.registry.device_key(&"bed_1".parse().unwrap()).unwrap() else {

@@ -1,7 +1,7 @@
 //! A clinic with its dashboard, and a browser of a few lines.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt as _;
 use secrecy::SecretString;
@@ -16,6 +16,11 @@ use vitalwire_access::{Role, Scope};
 use vitalwire_dashboard::{Dashboard, DashboardConfig, DashboardLimits};
 use vitalwire_testing::clinic::Clinic;
 use vitalwire_testing::{PASSWORD, PATIENCE};
+
+/// UTC, milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
 
 /// A clinic with an admin `ana`, a clinician `cora`, a reader of all `watcher`, and a reader of `bed_1` alone, `scoped`.
 pub(crate) struct Ward {

@@ -14,6 +14,8 @@ pub enum HistoryError {
     Range,
     #[error("{points} points: there are from 1 to {BUCKETS_MAX}")]
     Points { points: u32 },
+    #[error("a wave is read for 30 minutes at once at most; ask for less")]
+    WaveSpan,
     #[error("no reading can have a channel `{wanted}`; there are {}", channels_text(.known))]
     UnknownChannel { wanted: String, known: BTreeSet<String> },
     #[error("the program ends; ask again when it runs")]

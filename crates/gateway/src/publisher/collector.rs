@@ -49,6 +49,7 @@ impl Collector {
                 (FeedItem::Escalation(change), _) => {
                     self.shared.enqueue(Item::Message(render::escalation(&change)));
                 }
+                (FeedItem::Beats(_), _) => {}
             }
         }
     }

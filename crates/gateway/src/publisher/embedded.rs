@@ -162,6 +162,7 @@ impl<'a> Turn<'a> {
                 (FeedItem::Alarms(list), _) => publish(&mut publishing, render::alarms(list)),
                 (FeedItem::Ward(summary), _) => publish(&mut publishing, render::ward(summary)),
                 (FeedItem::Escalation(change), _) => publish(&mut publishing, render::escalation(change)),
+                (FeedItem::Beats(_), _) => {}
             }
         }
         drop(publishing);

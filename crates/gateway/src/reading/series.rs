@@ -63,13 +63,19 @@ pub(super) fn of(reading: &Reading) -> Vec<Series<'_>> {
 
 /// One value of a sample, with the decimals of its channel; nothing when they do not fit.
 fn single(channel: &ChannelProfile, first_us: i64, value: f64) -> Option<Series<'_>> {
-    let decimals = i8::try_from(channel.decimals).ok()?;
+    let (digits, exponent) = rounded(value, channel.decimals)?;
+    Some(Series { channel, first_us, interval_us: 0, exponent, digits: vec![digits].into() })
+}
+
+/// A number as an integer times a power of ten, with so many decimals; nothing when it does not fit.
+pub(crate) fn rounded(value: f64, decimals: u8) -> Option<(i32, i8)> {
+    let decimals = i8::try_from(decimals).ok()?;
     let scaled = (value * 10_f64.powi(i32::from(decimals))).round();
     // Comparisons with what is no number are false.
     let fits = scaled.abs() <= f64::from(i32::MAX);
     #[expect(clippy::cast_possible_truncation, reason = "it was rounded, and fits")]
     let digits = fits.then_some(scaled as i32)?;
-    Some(Series { channel, first_us, interval_us: 0, exponent: -decimals, digits: vec![digits].into() })
+    Some((digits, -decimals))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! What a running server can be asked, by others in this process: the command line's demonstration, tests, and
 //! the dashboard.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use vitalwire_access::DeviceId;
 use vitalwire_journal::Health;
 use vitalwire_registry::Logins;
 
 use crate::alarms::{AlarmError, Alarms, Silence, WhichAlarms};
-use crate::context::Context;
+use crate::context::{Context, Ends};
 use crate::feed::Feed;
 use crate::history::History;
 use crate::metrics::Stats;
@@ -29,6 +29,8 @@ pub struct DeviceState {
     pub device: DeviceId,
     /// Whether it has a connection now.
     pub is_connected: bool,
+    /// The ends of that connection.
+    pub ends: Option<Ends>,
 }
 
 /// How a server is.
@@ -65,7 +67,11 @@ impl ServerHandle {
     #[must_use]
     pub fn devices(&self) -> Vec<DeviceState> {
         let connected = self.context.sessions.connected();
-        let state = |device: DeviceId| DeviceState { is_connected: connected.contains(&device), device };
+        let ends = self.context.ends.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let state = |device: DeviceId| {
+            let is_connected = connected.contains(&device);
+            DeviceState { is_connected, ends: ends.get(&device).copied().filter(|_| is_connected), device }
+        };
         self.context.identifier.enrolled().into_iter().map(state).collect()
     }
 

@@ -49,6 +49,8 @@ pub(super) struct Core {
     gathering: Vec<usize>,
     /// What was derived since the last turn, with whose it is, and whether it is live.
     pub(super) derived: Vec<(usize, Moment, bool)>,
+    /// Beats since the last turn, with whose they are.
+    pub(super) beats: Vec<(usize, i64)>,
     /// When people are told again of an alarm that no one acknowledges, and when others are.
     timing: Timing,
 }
@@ -77,6 +79,7 @@ impl Core {
             outcome: Outcome::default(),
             gathering: Vec::new(),
             derived: Vec::new(),
+            beats: Vec::new(),
         };
         let mut servers = Vec::new();
         let mut by_device: BTreeMap<(DeviceId, Option<StayId>), Vec<Alarm>> = BTreeMap::new();
@@ -137,7 +140,7 @@ impl Core {
             FeedItem::Reading(reading) => self.reading(reading, true, now_us),
             FeedItem::Status(status) => self.status(status, now_us),
             FeedItem::Event(event) => self.event(event, now_us),
-            FeedItem::Alarms(_) | FeedItem::Ward(_) | FeedItem::Escalation(_) => {}
+            FeedItem::Alarms(_) | FeedItem::Ward(_) | FeedItem::Escalation(_) | FeedItem::Beats(_) => {}
         }
     }
 
@@ -275,6 +278,7 @@ impl Core {
     /// Another patient wears the device from now on. What was open of the one before is closed.
     fn begin_stay(&mut self, slot: usize, current: Arc<CurrentStay>, now_us: i64) {
         self.close(slot, now_us, current.limits);
+        self.beats.retain(|(of, _)| *of != slot);
         if let Some(patient) = self.patients.get_mut(slot) {
             patient.stay = current;
         }
@@ -286,7 +290,7 @@ impl Core {
     fn end(&mut self, slot: usize, now_us: i64) {
         self.close(slot, now_us, Limits::default());
         self.outcome = Outcome::default();
-        self.derived.retain(|(of, ..)| *of != slot);
+        self.forget_derived(slot);
         if let Some(patient) = self.patients.remove(slot) {
             self.pending.note_gone(patient.device);
         }
@@ -311,9 +315,14 @@ impl Core {
     pub(super) fn forget(&mut self, device: &DeviceId) {
         if let Some(slot) = self.patients.find(device) {
             self.patients.remove(slot);
-            self.derived.retain(|(of, ..)| *of != slot);
+            self.forget_derived(slot);
         }
         self.pending.forget(device);
+    }
+
+    fn forget_derived(&mut self, slot: usize) {
+        self.derived.retain(|(of, ..)| *of != slot);
+        self.beats.retain(|(of, _)| *of != slot);
     }
 
     /// Someone waits for the answer to what was done just now.
@@ -378,11 +387,12 @@ impl Core {
 
     /// Takes what a step of a patient said, and schedules the next tick.
     fn after(&mut self, slot: usize, now_us: i64) {
-        let Self { patients, outcome, pending, schedule, offline, derived, .. } = self;
+        let Self { patients, outcome, pending, schedule, offline, derived, beats, .. } = self;
         let Some(patient) = patients.get_mut(slot) else { return };
         for second in outcome.derived.drain(..) {
             derived.extend(patient.moment(&second).map(|moment| (slot, moment, second.is_live)));
         }
+        beats.extend(outcome.beats.drain(..).map(|time_us| (slot, time_us)));
         if !outcome.changes.is_empty() || !outcome.late.is_empty() {
             let owner = Owner { device: Some(patient.device.clone()), stay: Some(patient.stay.id) };
             for change in outcome.changes.drain(..) {

@@ -21,6 +21,18 @@ impl Decimal {
         (scale.unsigned_abs() <= SCALE_MAX.unsigned_abs()).then_some(Self { digits, scale })
     }
 
+    /// As it was sent.
+    #[must_use]
+    pub fn digits(self) -> i32 {
+        self.digits
+    }
+
+    /// The power of ten that they are times.
+    #[must_use]
+    pub fn scale(self) -> i8 {
+        self.scale
+    }
+
     /// The nearest `f64`.
     #[must_use]
     pub fn to_f64(self) -> f64 {

@@ -45,6 +45,8 @@ impl Late {
         let mut step = Step { now_us: measured.first_us, numbers: &mut own, changes: &mut changes };
         // What the sensors are now, a backlog does not know.
         let _ = self.watch.take(measured, &mut self.alarms, &mut step, derived);
+        // No one draws them now; history finds them again.
+        self.watch.beats.clear();
         for value in derived.iter_mut().skip(already) {
             value.is_live = false;
         }

@@ -40,6 +40,8 @@ pub(super) struct Watch {
     /// The last good second of the wave.
     good_us: Option<i64>,
     derived_us: Option<i64>,
+    /// Beats that were found and that no one has taken yet.
+    pub(super) beats: Vec<i64>,
 }
 
 impl Watch {
@@ -94,9 +96,12 @@ impl Watch {
         }
         let mut signs = Signs::default();
         for found in found.drain(..) {
-            if let Found::Second(second) = found {
-                self.note_stop(measured, &second, &mut signs);
-                self.take_second(kind, &second, alarms, step, derived, &mut signs);
+            match found {
+                Found::Beat { time_us } => self.beats.push(time_us),
+                Found::Second(second) => {
+                    self.note_stop(measured, &second, &mut signs);
+                    self.take_second(kind, &second, alarms, step, derived, &mut signs);
+                }
             }
         }
         self.found = found;
