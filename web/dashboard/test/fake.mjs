@@ -89,6 +89,34 @@ const waveMessage = (n, channel, firstMs, intervalUs, ints, exponent = -3) => {
   return bytes;
 };
 
+const number = (value) => {
+  const bytes = [];
+  for (; value >= 0x80; value = Math.floor(value / 0x80)) bytes.push((value % 0x80) | 0x80);
+  return [...bytes, value];
+};
+// As PROTOCOL.md §6.4 says: one block of values at even times, one of beats.
+const keptWave = (channel, firstMs, stepMs, ints, beatsMs) => {
+  const begin = (kind, ms, count) => {
+    const bytes = Buffer.alloc(kind.length + 12);
+    bytes.set(kind);
+    bytes.writeDoubleLE(ms, kind.length);
+    bytes.writeUInt32LE(count, kind.length + 8);
+    return bytes;
+  };
+  const interval = Buffer.alloc(4);
+  interval.writeUInt32LE(stepMs * 1_000);
+  const differences = ints.flatMap((int, at) => {
+    const difference = int - (ints[at - 1] ?? 0);
+    return number(difference >= 0 ? 2 * difference : -2 * difference - 1);
+  });
+  const beats = beatsMs.flatMap((ms, at) => number(Math.round((ms - (beatsMs[at - 1] ?? ms)) * 1_000)));
+  return Buffer.concat([
+    Buffer.from([1, channel]),
+    ...(ints.length ? [begin([1, 0xfd], firstMs, ints.length), interval, Buffer.from(differences)] : []),
+    ...(beatsMs.length ? [begin([3], beatsMs[0], beatsMs.length), Buffer.from(beats)] : []),
+  ]);
+};
+
 const BATCH_MS = 250;
 
 export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge', 'pause'] } = {}) => {
@@ -99,7 +127,8 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
 
   const deviceOf = ({ n, id, stay = 1, patient, bed, profile, online, list }) => {
     const channels = profile === 'ecg' ? ECG : PICO;
-    return { n, id, stay, patient, bed, profile, channels, online, last: Date.now(), alarms: list };
+    const ends = online ? { peer: `10.0.0.${n + 7}:50312`, local: '10.0.0.1:9998' } : { peer: null, local: null };
+    return { n, id, stay, patient, bed, profile, channels, online, ...ends, last: Date.now(), alarms: list };
   };
   const tell = (bytes) => {
     if (!state.isMute) for (const socket of live) socket.send(bytes);
@@ -127,6 +156,10 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     return message(3, { n: it.n, time: Date.now(), values: it.online && !it.isSilent ? values : {} });
   };
 
+  const valueAt = (it, ms) => {
+    const into = ((ms / 60_000) * it.perMin + it.n * 0.37) % 1;
+    return Math.round(1_000 * (beat[it.profile](into) + 0.06 * Math.sin(ms / 1_900 + it.n) + 0.01 * Math.random()));
+  };
   let batchFromMs = Date.now();
   const batches = setInterval(() => {
     const toMs = Date.now();
@@ -136,8 +169,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
       const firstMs = Math.ceil(batchFromMs / stepMs) * stepMs;
       const ints = [];
       for (let ms = firstMs; ms < toMs; ms += stepMs) {
-        const into = ((ms / 60_000) * it.perMin + it.n * 0.37) % 1;
-        ints.push(Math.round(1_000 * (beat[it.profile](into) + 0.06 * Math.sin(ms / 1_900 + it.n) + 0.01 * Math.random())));
+        ints.push(valueAt(it, ms));
       }
       if (ints.length > 0) tell(waveMessage(it.n, 2, firstMs, stepMs * 1_000, ints));
     }
@@ -202,8 +234,9 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     const it = people.find((one) => one.id === id);
     const middle = { Temperature: it.celsius, Signal_Quality: 0.9, Screening_Score: 1 }[channel] ?? it.perMin;
     const spread = { Temperature: 0.3, Signal_Quality: 0.08, Screening_Score: 0 }[channel] ?? 6;
-    const answer = { device: id, channel, unit: '', from, to, time: [], min: [], max: [], mean: [], gap: [] };
+    const answer = { device: id, channel, unit: '', from, to, time: [], min: [], max: [], mean: [], gap: [], gaps: [] };
     const step = (to - from) / points;
+    if (points > 10) answer.gaps.push({ from: from + 0.42 * (to - from), to: from + 0.5 * (to - from), cause: 'offline' });
     let isAfterGap = false;
     for (let at = 0; at < points; at++) {
       // No one slept with it, and once the network was gone.
@@ -221,6 +254,21 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
       isAfterGap = false;
     }
     return answer;
+  };
+
+  // What was measured up to now, and where the heart beats.
+  const waves = (id, query) => {
+    const [from, to] = ['from', 'to'].map((name) => Number(query.get(name)));
+    const it = people.find((one) => one.id === id);
+    const stepMs = it.profile === 'ecg' ? 4 : 20;
+    const firstMs = Math.ceil(from / stepMs) * stepMs;
+    const ints = [];
+    for (let ms = firstMs; ms < Math.min(to, Date.now()); ms += stepMs) ints.push(valueAt(it, ms));
+    const beatMs = 60_000 / it.perMin;
+    const beats = [];
+    const top = (it.profile === 'ecg' ? 0.26 : 0.22) - it.n * 0.37;
+    for (let beat = Math.ceil(from / beatMs - top); (beat + top) * beatMs < Math.min(to, Date.now()); beat++) beats.push((beat + top) * beatMs);
+    return keptWave(2, firstMs, stepMs, ints, beats);
   };
 
   const server = createServer(async (request, response) => {
@@ -243,6 +291,8 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     if (!isIn && route !== 'POST session') return send(401, { error: 'no session; sign in' });
     const ofDevice = /^GET devices\/([^/]+)\/history$/.exec(route);
     if (ofDevice) return send(200, history(decodeURIComponent(ofDevice[1]), url.searchParams));
+    const wave = /^GET devices\/([^/]+)\/waves$/.exec(route);
+    if (wave) return send(200, waves(decodeURIComponent(wave[1]), url.searchParams), { 'content-type': 'application/octet-stream' });
     const answer = api[route];
     if (!answer) return send(404, { error: 'no such route' });
     const [status, said, headers] = answer(body);

@@ -293,14 +293,15 @@ describe('a patient', () => {
       await page.locator('.waves canvas').nth(1).waitFor();
       await page.keyboard.press(' ');
       await page.getByText('FROZEN').waitFor();
-      const box = await page.locator('.waves .frozen[role=img]').boundingBox();
+      await eventually(() => server.asked.some(({ route }) => route === 'GET devices/bed_02/waves'));
+      const box = await page.locator('.strip').boundingBox();
       await page.mouse.move(box.x + 100, box.y + 50);
       await page.mouse.down();
       await page.mouse.move(box.x + 289, box.y + 50);
       await page.mouse.up();
-      await page.getByText('2.00 s = 30 /min').waitFor();
+      await page.getByText(/^2000 ms = 30 \/min · \d\.\d\d mV$/).waitFor();
       await until(page, () => document.querySelectorAll('.trends canvas').length === 4);
-      await page.getByRole('button', { name: '24 h' }).click();
+      await page.locator('.trends').getByRole('button', { name: '24 h' }).click();
       const day = ({ route, query }) => {
         const asked = new URLSearchParams(query);
         return route.includes('history') && asked.get('to') - asked.get('from') === 86_400_000;

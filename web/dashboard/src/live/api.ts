@@ -1,4 +1,5 @@
 // Requests to the server (PROTOCOL.md §6.2).
+import { type KeptWave, decodeKept } from '../wave/kept.ts';
 
 export interface Session {
   user: string;
@@ -14,6 +15,8 @@ export interface History {
   max: number[];
   mean: number[];
   gap: number[];
+  /** Stretches without samples, with why; missing from servers of an earlier version. */
+  gaps?: { from: number; to: number; cause: string }[];
 }
 
 /** The server said no; its words are for people. `status` 0: it did not answer. */
@@ -84,6 +87,11 @@ export const api = {
       points: String(points),
     });
     return request('GET', `devices/${encodeURIComponent(device)}/history?${query}`) as Promise<History>;
+  },
+  waves: async (device: string, channel: string, fromMs: number, toMs: number): Promise<KeptWave> => {
+    const query = new URLSearchParams({ channel, from: String(Math.floor(fromMs)), to: String(Math.floor(toMs)) });
+    const answer = await send('GET', `devices/${encodeURIComponent(device)}/waves?${query}`);
+    return decodeKept(await answer.arrayBuffer());
   },
   acknowledge: (device: string, number: number | null, reason: string) =>
     request('POST', 'alarms/ack', {

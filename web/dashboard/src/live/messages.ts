@@ -55,6 +55,9 @@ export interface Device {
   profile: string;
   channels: Channel[];
   online: boolean;
+  /** The ends of its connection, address and port: the device's and the server's. */
+  peer: string | null;
+  local: string | null;
   lastMs: number | null;
   alarms: AlarmList;
 }
@@ -91,13 +94,15 @@ export type Message =
   | { kind: 'alarms'; n: number; alarms: AlarmList }
   | { kind: 'heartbeat'; serverMs: number; dropped: number }
   | { kind: 'gone'; n: number }
-  | { kind: 'ward'; ward: Ward };
+  | { kind: 'ward'; ward: Ward }
+  | { kind: 'beats'; n: number; timesMs: number[] };
 
 export class MessageError extends Error {}
 
-const KINDS = { device: 1, wave: 2, values: 3, alarms: 4, heartbeat: 5, gone: 6, ward: 7 } as const;
+const KINDS = { device: 1, wave: 2, values: 3, alarms: 4, heartbeat: 5, gone: 6, ward: 7, beats: 8 } as const;
 const WATCH = 1;
 const WAVE_HEADER_BYTES = 1 + 2 + 1 + 1 + 8 + 4 + 2;
+const BEATS_HEADER_BYTES = 1 + 2;
 /** A place in a wave where nothing was measured. */
 const NO_VALUE = -0x8000_0000;
 
@@ -128,9 +133,24 @@ export const decode = (bytes: ArrayBuffer): Message | null => {
       const fields = json(bytes);
       return { kind: 'ward', ward: { server: alarms(fields.server), isRecorded: fields.recorded !== false } };
     }
+    case KINDS.beats:
+      return { kind: 'beats', n: beatsOf(view), timesMs: beatTimes(view) };
     default:
       return null;
   }
+};
+
+const beatsOf = (view: DataView): number => {
+  if (view.byteLength < BEATS_HEADER_BYTES) throw new MessageError('beats of no device');
+  return view.getUint16(1, true);
+};
+
+const beatTimes = (view: DataView): number[] => {
+  const count = (view.byteLength - BEATS_HEADER_BYTES) / 8;
+  if (!Number.isInteger(count)) throw new MessageError('beats are cut');
+  const times = Array.from({ length: count }, (_, at) => view.getFloat64(BEATS_HEADER_BYTES + 8 * at, true));
+  if (!times.every(Number.isFinite)) throw new MessageError('a beat without a time');
+  return times;
 };
 
 /** Asks for the waves of these devices only. */
@@ -209,6 +229,8 @@ const device = (fields: Fields): Device => {
       rateHz: numeric(channel.rate_hz) ?? 0,
     })),
     online: fields.online === true,
+    peer: words(fields.peer),
+    local: words(fields.local),
     lastMs: numeric(fields.last),
     alarms: alarmList(isFields(fields.alarms) ? fields.alarms : {}),
   };

@@ -1,6 +1,6 @@
 // What the page knows of one patient, by the device that watches over them.
 import { Playout } from '../wave/playout.ts';
-import { WaveRing } from '../wave/ring.ts';
+import { KEPT_MS, WaveRing } from '../wave/ring.ts';
 import { type Acceleration, accelerationOf, moves } from '../ward/movement.ts';
 import type { AlarmList, Channel, Device, Values, Wave } from './messages.ts';
 
@@ -18,6 +18,8 @@ export class Patient {
   readonly key: string;
   readonly playout = new Playout();
   readonly rings = new Map<number, WaveRing>();
+  /** When the heart beat lately, in the order of time. */
+  readonly beatsMs: number[] = [];
   device: Device = $state.raw() as Device;
   alarms: AlarmList = $state.raw() as AlarmList;
   values: Record<string, number | null> = $state.raw({});
@@ -71,6 +73,12 @@ export class Patient {
     this.isMoving = moves(this.#acceleration, acceleration);
     this.#acceleration = acceleration;
     if (timeMs !== null) this.#measuredAt(timeMs);
+  }
+
+  takeBeats(timesMs: number[]) {
+    for (const ms of timesMs) if (ms > (this.beatsMs.at(-1) ?? Number.NEGATIVE_INFINITY)) this.beatsMs.push(ms);
+    const newestMs = this.beatsMs.at(-1) ?? 0;
+    while ((this.beatsMs[0] ?? newestMs) < newestMs - KEPT_MS) this.beatsMs.shift();
   }
 
   takeWave({ channel, firstMs, intervalMs, values }: Wave, nowMs: number) {

@@ -121,6 +121,8 @@ export class Ward {
       case 'ward':
         this.news = message.ward;
         return this.#sound();
+      case 'beats':
+        return this.#byNumber.get(message.n)?.takeBeats(message.timesMs);
       case 'gone':
         return this.#gone(message.n);
       case 'heartbeat':

@@ -51,6 +51,27 @@ export const clock = (time: string | number, text: Text): string => {
   return date.toLocaleTimeString(text.code, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
 };
 
+/** The same with thousandths. */
+export const clockMs = (ms: number, text: Text): string =>
+  `${clock(ms, text)}.${String(Math.floor(ms % 1_000)).padStart(3, '0')}`;
+
+/** A day and a time of the viewer. */
+export const dayClock = (ms: number, text: Text): string => {
+  const date = new Date(ms);
+  if (Number.isNaN(date.getTime())) return String(ms);
+  return `${date.toLocaleDateString(text.code, { day: 'numeric', month: 'short' })} ${clock(ms, text)}`;
+};
+
+/** Why nothing was measured. */
+export const causeWords = (cause: string | null, text: Text): string =>
+  text.causes[cause ?? 'unknown'] ?? text.causes.unknown ?? '';
+
+/** An end of a connection, taken apart: `10.0.0.7:5000`, `[::1]:5000`. */
+export const addressOf = (end: string | null): { address: string; port: string } => {
+  const parts = /^\[?(.+?)\]?:(\d+)$/.exec(end ?? '');
+  return { address: parts?.[1] ?? UNKNOWN, port: parts?.[2] ?? UNKNOWN };
+};
+
 export type Quality = 'good' | 'fair' | 'poor' | 'none';
 
 /** How far a wave can be believed, in words. */

@@ -20,7 +20,9 @@ interface Lazy {
   load: () => Promise<{ default: Component<LazyProps> }>;
 }
 
-export const LAZY: Partial<Record<View, Lazy>> = {};
+export const LAZY: Partial<Record<View, Lazy>> = {
+  waves: { load: () => import('./Disclosure.svelte') },
+};
 
 /** The views of the menu, in its order. */
 export const MENU = ['alarms', 'patients', 'devices', 'users', 'audit'] as const;

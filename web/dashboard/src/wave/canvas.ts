@@ -2,12 +2,15 @@
 import type { Playout } from './playout.ts';
 import type { WaveRing } from './ring.ts';
 import type { Painter } from './painting.ts';
+import { mark } from './paper.ts';
 import { BAR_PX, type Scale, type Window, isClipped, isWhole, leastSpan, lineFrom, scaleFor, trace, windowMs, wiped, xOf } from './sweep.ts';
 
 export interface Source {
   ring: WaveRing;
   playout: Playout;
   unit: string;
+  /** Beats to mark, in the order of time. */
+  beatsMs: readonly number[];
 }
 
 export interface Look {
@@ -16,24 +19,26 @@ export interface Look {
   hasSeconds: boolean;
 }
 
+/** Half the width of the mark of a beat. */
+const MARK_PX = 4;
 /** Looking at the extremes of a short time at each frame is enough to see a wave leave its picture. */
 const CLIP_LOOKED_AT_MS = 250;
 
 export class SweepCanvas implements Painter {
-  isFrozen = false;
   #grid: CanvasRenderingContext2D;
   #trace: CanvasRenderingContext2D;
   #window: Window = { ms: 1_000, widthPx: 0 };
   #heightPx = 0;
   #ratio = 1;
   #drawnMs = Number.NaN;
-  #shownMs = Number.NaN;
+  /** The last beat that was marked. */
+  #markedMs = Number.NEGATIVE_INFINITY;
   /** The newest value that was there when it was drawn. */
   #newestMs = Number.NaN;
   #scale: Scale | null = null;
   #source: () => Source | null;
   #look: Look;
-  #colours = { wave: '#fff', line: '#333' };
+  #colours = { wave: '#fff', line: '#333', mark: '#fff' };
 
   constructor(
     grid: HTMLCanvasElement,
@@ -47,11 +52,6 @@ export class SweepCanvas implements Painter {
     this.#trace = context(wave);
   }
 
-  /** Milliseconds from edge to edge. */
-  get windowMs(): number {
-    return this.#window.ms;
-  }
-
   /** Takes a size in pixels of a style sheet, and colours as they are there now. */
   resize(widthPx: number, heightPx: number) {
     const ratio = Math.min(devicePixelRatio || 1, 2);
@@ -61,7 +61,7 @@ export class SweepCanvas implements Painter {
     this.#heightPx = height;
     this.#window = { ms: windowMs(widthPx, this.#look.mmPerS), widthPx: width };
     const style = getComputedStyle(this.#trace.canvas);
-    this.#colours = { wave: style.color, line: style.getPropertyValue('--line').trim() || '#333' };
+    this.#colours = { wave: style.color, line: style.getPropertyValue('--line').trim() || '#333', mark: style.getPropertyValue('--text').trim() || '#fff' };
     this.#drawSeconds();
     this.repaint();
   }
@@ -76,18 +76,13 @@ export class SweepCanvas implements Painter {
     if (source === null || this.#window.widthPx === 0) return;
     const toMs = source.playout.playheadMs(nowMs);
     if (Number.isNaN(toMs)) return;
-    if (this.isFrozen && !Number.isNaN(this.#shownMs)) {
-      // A new size or colour.
-      if (Number.isNaN(this.#drawnMs)) this.#whole(source, this.#shownMs);
-      this.#drawnMs = this.#shownMs;
-      return;
-    }
     const fromMs = this.#drawnMs;
     const isNewSweep = Math.floor(fromMs / this.#window.ms) !== Math.floor(toMs / this.#window.ms);
     if (isWhole(fromMs, toMs, this.#window)) this.#whole(source, toMs);
     else if (isNewSweep || this.#isClipped(source, toMs)) this.#rescale(source, fromMs, toMs);
     else this.#step(source, fromMs, toMs);
-    this.#drawnMs = this.#shownMs = toMs;
+    this.#mark(source, toMs);
+    this.#drawnMs = toMs;
     this.#newestMs = source.ring.newestMs;
   }
 
@@ -112,6 +107,21 @@ export class SweepCanvas implements Painter {
     this.#trace.clearRect(0, 0, this.#window.widthPx, this.#heightPx);
     const barMs = ((BAR_PX * this.#ratio) / this.#window.widthPx) * this.#window.ms;
     this.#line(source, toMs - this.#window.ms + barMs, toMs);
+    this.#markedMs = Number.NEGATIVE_INFINITY;
+  }
+
+  // A beat is known only a second or two after it was drawn.
+  #mark({ beatsMs }: Source, toMs: number) {
+    const oldestMs = toMs - this.#window.ms * 0.95;
+    for (let at = beatsMs.length - 1; at >= 0; at--) {
+      const ms = beatsMs[at] as number;
+      if (ms <= this.#markedMs || ms < oldestMs) break;
+      if (ms > toMs) continue;
+      this.#trace.fillStyle = this.#colours.mark;
+      mark(this.#trace, xOf(ms, this.#window), MARK_PX * this.#ratio);
+    }
+    const shown = beatsMs.findLast((ms) => ms <= toMs);
+    if (shown !== undefined) this.#markedMs = Math.max(this.#markedMs, shown);
   }
 
   #step(source: Source, fromMs: number, toMs: number) {

@@ -1,5 +1,6 @@
 // The last seconds of one wave: values and their times, the oldest overwritten. What was not measured is not there, so that a gap
 // stays a gap.
+import type { Piece } from './kept.ts';
 
 /** So many milliseconds are kept: more than the widest picture shows. */
 export const KEPT_MS = 40_000;
@@ -82,6 +83,23 @@ export class WaveRing {
       if (value > greatest) greatest = value;
     }
     return least <= greatest ? [least, greatest] : null;
+  }
+
+  /** What is there, in pieces between which there is a gap. */
+  kept(): Piece[] {
+    const pieces: { timesMs: number[]; values: number[] }[] = [];
+    const [first, end] = this.places;
+    for (let place = first; place < end; place++) {
+      if (this.startsAt(place)) pieces.push({ timesMs: [], values: [] });
+      pieces.at(-1)?.timesMs.push(this.timeAt(place));
+      pieces.at(-1)?.values.push(this.valueAt(place));
+    }
+    return pieces.map(({ timesMs, values }) => ({
+      firstMs: timesMs[0] ?? Number.NaN,
+      intervalMs: this.#gapMs / GAP_INTERVALS,
+      timesMs: Float64Array.from(timesMs),
+      values: Float32Array.from(values),
+    }));
   }
 
   #begin(intervalMs: number) {
