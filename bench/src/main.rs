@@ -5,6 +5,7 @@ mod affinity;
 mod away;
 mod bare;
 mod beats;
+mod dashboard;
 mod enrolment;
 mod hold;
 mod link;
@@ -94,6 +95,8 @@ enum What {
     Alarms,
     /// A reader that comes back to what was published while it was away.
     Return(comeback::ReturnArguments),
+    /// The dashboard in a real browser, beside Node-RED's, and what its viewers cost the server.
+    Dashboard(dashboard::DashboardArguments),
     /// Beats, rates and alarms found in records and simulated signals, and what finding them costs.
     Beats(beats::BeatsArguments),
     /// The subscriber's process.
@@ -124,6 +127,10 @@ fn main() -> Result<ExitCode> {
     let mut comeback = comeback::ReturnArguments::default();
     let measurements: &[Measurement] = match arguments.what.take().unwrap_or(What::All) {
         What::Beats(it) => return beats::run(&it, arguments.quick).map(|()| ExitCode::SUCCESS),
+        What::Dashboard(it) => {
+            return dashboard::run(&it, arguments.quick, arguments.side, arguments.binary)
+                .map(|()| ExitCode::SUCCESS);
+        }
         What::Subscriber(it) => return subscriber::serve(it).map(|()| ExitCode::SUCCESS),
         What::Load(it) => return load::serve(it).map(|()| ExitCode::SUCCESS),
         What::Away(it) => return away::serve(&it).map(|()| ExitCode::SUCCESS),
