@@ -3,17 +3,16 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssl::ssl::{Ssl, SslAcceptor};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 use vitalwire_access::{Origins, PROXY_PREFIX_LEN, Proxies, ProxyError, ProxyPrefix};
 
 use crate::connections::{Entry, Full, Place};
+use crate::tls::{TlsAcceptor, TlsError};
 use crate::wake::Cut;
 use crate::websocket::{self, WebSocketBytes};
 
@@ -24,8 +23,8 @@ pub(crate) enum GreetingError {
     Late(Duration),
     #[error("connection lost: {0}")]
     Lost(#[from] io::Error),
-    #[error("the TLS handshake failed: {0}")]
-    Tls(#[from] openssl::ssl::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the WebSocket handshake failed: {0}")]
     WebSocket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
     #[error(transparent)]
@@ -84,13 +83,10 @@ impl Newcomer {
     /// MQTT over TLS follows. A proxy's header stands before it, in the clear.
     pub(crate) async fn greet_tls(
         self,
-        acceptor: &SslAcceptor,
+        acceptor: &TlsAcceptor,
     ) -> Result<(SslStream<TcpStream>, Entry), GreetingError> {
         let (socket, entry) = self.greet_plain().await?;
-        let ssl = Ssl::new(acceptor.context()).map_err(openssl::ssl::Error::from)?;
-        let mut stream = SslStream::new(ssl, socket).map_err(openssl::ssl::Error::from)?;
-        Pin::new(&mut stream).accept().await?;
-        Ok((stream, entry))
+        Ok((acceptor.accept(socket).await?, entry))
     }
 
     /// MQTT over WebSocket follows. A proxy says in `X-Forwarded-For` for whom it connects.

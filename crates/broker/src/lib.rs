@@ -46,7 +46,8 @@ pub use error::{BrokerError, bind_advice};
 pub use limits::BrokerLimits;
 pub use message::Lane;
 pub use storage::{FILE as STORAGE_FILE, StorageError, StoredSessions, WRITE_INTERVAL};
-pub use tls::{TlsError, TlsIdentity, generate_self_signed};
+pub use tls::{TlsAcceptor, TlsError, TlsIdentity, generate_self_signed};
+pub use tokio_openssl::SslStream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -210,7 +211,7 @@ impl Broker {
             fronts.push((Front { wire, proxies: config.proxies.clone() }, address));
         }
         if let Some((address, identity)) = &config.tls {
-            let wire = Wire::Tls(tls::acceptor(identity)?);
+            let wire = Wire::Tls(TlsAcceptor::new(identity)?);
             fronts.push((Front { wire, proxies: config.proxies.clone() }, *address));
         }
         if let Some(address) = config.websocket {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use openssl::ssl::SslAcceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{Instrument as _, debug, warn};
@@ -19,6 +18,7 @@ use crate::connections::Entry;
 use crate::engine::Engine;
 use crate::error::BrokerError;
 use crate::greeting::{Admitted, GreetingError, Newcomer};
+use crate::tls::TlsAcceptor;
 use crate::wake::Cut;
 
 /// First pause after a failed accept; it doubles until [`ACCEPT_PAUSE_MAX`].
@@ -36,7 +36,7 @@ pub(crate) struct Front {
 pub(crate) enum Wire {
     /// Who may connect, beside this machine itself.
     Plain(Networks),
-    Tls(SslAcceptor),
+    Tls(TlsAcceptor),
     WebSocket(Origins),
 }
 

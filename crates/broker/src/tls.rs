@@ -1,17 +1,21 @@
-//! The broker's certificate: loading it, and making a self-signed one. It opens no socket.
+//! A server's certificate: loading it, making a self-signed one, and the handshake with it. Also the dashboard's: one place names OpenSSL.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use openssl::asn1::Asn1Time;
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
 use openssl::ssl::{
-    SslAcceptor, SslFiletype, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVersion,
+    Ssl, SslAcceptor, SslFiletype, SslMethod, SslMode, SslOptions, SslSessionCacheMode, SslVersion,
 };
 use openssl::x509::X509;
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
 
 use crate::certificate::{self, Kind};
 
@@ -33,17 +37,59 @@ impl TlsIdentity {
     /// # Errors
     /// When the file cannot be read or holds no certificate.
     pub fn days_left(&self) -> Result<i32, TlsError> {
-        let path = || self.certificate.clone();
-        let what = "certificate";
-        let pem = std::fs::read(&self.certificate).map_err(|source| TlsError::Read {
-            what,
-            path: path(),
-            source,
-        })?;
-        let content = |source| TlsError::Content { what, path: path(), source };
-        let certificate = X509::from_pem(&pem).map_err(content)?;
-        let now = Asn1Time::days_from_now(0).map_err(content)?;
-        Ok(now.diff(certificate.not_after()).map_err(content)?.days)
+        let certificate = self.own()?;
+        let now = Asn1Time::days_from_now(0)?;
+        Ok(now.diff(certificate.not_after())?.days)
+    }
+
+    /// The DNS names and IP addresses that the server's own certificate is for, as they stand there.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds no certificate.
+    pub fn names(&self) -> Result<Vec<String>, TlsError> {
+        let names = self.own()?.subject_alt_names();
+        let name = |name: &openssl::x509::GeneralNameRef| match (name.dnsname(), name.ipaddress()) {
+            (Some(dns), _) => Some(dns.to_ascii_lowercase()),
+            (None, Some(bytes)) => address(bytes).map(|address| address.to_string()),
+            (None, None) => None,
+        };
+        Ok(names.iter().flatten().filter_map(name).collect())
+    }
+
+    fn own(&self) -> Result<X509, TlsError> {
+        let (what, path) = ("certificate", || self.certificate.clone());
+        let read = std::fs::read(&self.certificate);
+        let pem = read.map_err(|source| TlsError::Read { what, path: path(), source })?;
+        X509::from_pem(&pem).map_err(|source| TlsError::Content { what, path: path(), source })
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+/// Does the server's part of TLS handshakes, with the certificate as it was when this was made.
+#[derive(Clone)]
+pub struct TlsAcceptor(SslAcceptor);
+
+impl TlsAcceptor {
+    /// Loads certificate and key.
+    ///
+    /// # Errors
+    /// When a file cannot be read, holds something else, or the two do not belong together.
+    pub fn new(identity: &TlsIdentity) -> Result<Self, TlsError> {
+        acceptor(identity).map(Self)
+    }
+
+    /// Does the handshake. The caller sets the deadline.
+    ///
+    /// # Errors
+    /// When the peer speaks no TLS, none of ours, or does not trust the certificate.
+    pub async fn accept(&self, socket: TcpStream) -> Result<SslStream<TcpStream>, TlsError> {
+        let mut stream = SslStream::new(Ssl::new(self.0.context())?, socket)?;
+        Pin::new(&mut stream).accept().await.map_err(TlsError::Handshake)?;
+        Ok(stream)
     }
 }
 
@@ -71,13 +117,15 @@ pub enum TlsError {
     NoName,
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(openssl::ssl::Error),
     /// Anything else that OpenSSL refuses.
     #[error("OpenSSL: {0}")]
     OpenSsl(#[from] ErrorStack),
 }
 
 /// Builds the acceptor: TLS 1.2 and 1.3, no session cache, no tickets.
-pub(crate) fn acceptor(identity: &TlsIdentity) -> Result<SslAcceptor, TlsError> {
+fn acceptor(identity: &TlsIdentity) -> Result<SslAcceptor, TlsError> {
     let (certificate, key) = (&identity.certificate, &identity.key);
     readable("certificate", certificate)?;
     readable("private key", key)?;
@@ -167,6 +215,14 @@ mod tests {
         assert!(identity.days_left().unwrap() > 300);
         std::fs::write(&identity.certificate, "junk").unwrap();
         assert!(matches!(identity.days_left(), Err(TlsError::Content { .. })));
+    }
+
+    #[test]
+    fn the_names_are_those_that_it_was_made_for() {
+        let (_dir, identity) = made();
+        assert_eq!(identity.names().unwrap(), ["localhost", "127.0.0.1", "::1", "gateway.example"]);
+        std::fs::write(&identity.certificate, "junk").unwrap();
+        assert!(matches!(identity.names(), Err(TlsError::Content { .. })));
     }
 
     #[test]
