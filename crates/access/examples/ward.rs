@@ -6,7 +6,7 @@ use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
-use vitalwire_access::{DeviceId, HashMemory, LoginLimiter, PasswordHash, Role, Scope, Verdict};
+use vitalwire_access::{DeviceId, HashMemory, LoginLimiter, PasswordHash, Role, Scope, Verdict, Way};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let beds = ["bed_07", "bed_08"].map(str::parse::<DeviceId>).into_iter().collect::<Result<_, _>>()?;
@@ -21,11 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut limiter, now) = (LoginLimiter::new(), Instant::now());
     let address = IpAddr::from(Ipv4Addr::LOCALHOST);
     for guess in 1.. {
-        let verdict = limiter.begin("nurse", address, now);
+        let verdict = limiter.begin(Way::Mqtt, "nurse", address, now);
         println!("guess {guess}: {verdict:?}");
         let Verdict::Check { .. } = verdict else { break };
         if !hash.verify(b"a guess", &mut memory) {
-            limiter.failed("nurse", address, now);
+            limiter.failed(Way::Mqtt, "nurse", address, now);
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ mod proxy;
 mod role;
 
 pub use id::{DeviceId, NAME_LEN_MAX, NameError, UserName};
-pub use login_limit::{LoginLimiter, PAIR_FAILURES_MAX, Verdict};
+pub use login_limit::{LoginLimiter, PAIR_FAILURES_MAX, Verdict, Way};
 pub use network::{Network, NetworkError, Networks};
 pub use origin::{Origin, OriginError, Origins};
 pub use password::{

@@ -3,6 +3,9 @@
 //! Only the pair (account, address) is ever locked out. The totals of an address and of an account only *delay* a login,
 //! by a few seconds at most, and not one from a pair that has logged in before. So someone who hammers account A from one
 //! address shuts out neither the others at that address nor A at its other addresses.
+//!
+//! What comes from an address counts for each way in apart: a program with an old password keeps no one at its address from the
+//! dashboard. What is tried on an account counts for all ways together, or each would give another share of guesses.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,6 +32,15 @@ const MEMORY: Duration = Duration::from_secs(15 * 60);
 const TABLE_ENTRIES_MAX: usize = 10_000;
 /// How soon a login asks again that waits for the outcome of others of its pair.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How someone logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// A client of the broker.
+    Mqtt,
+    /// A person in a browser.
+    Dashboard,
+}
 
 /// What to do with a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +112,8 @@ impl<K: Clone + Eq + Hash> Table<K> {
 
 /// The failures of late, by account, by address and by both. One for all ways to log in.
 pub struct LoginLimiter {
-    pairs: Table<(String, IpAddr)>,
-    addresses: Table<IpAddr>,
+    pairs: Table<(Way, String, IpAddr)>,
+    addresses: Table<(Way, IpAddr)>,
     accounts: Table<String>,
 }
 
@@ -126,11 +138,11 @@ impl LoginLimiter {
 
     /// Judges a login before its password is looked at. `Check` must be followed by `failed`, `succeeded` or
     /// `abandoned`.
-    pub fn begin(&mut self, account: &str, address: IpAddr, now: Instant) -> Verdict {
+    pub fn begin(&mut self, way: Way, account: &str, address: IpAddr, now: Instant) -> Verdict {
         let address = network(address);
-        let delay = total_delay(self.addresses.touch(&address, now).failures)
+        let delay = total_delay(self.addresses.touch(&(way, address), now).failures)
             .max(total_delay(self.accounts.touch(&account.to_owned(), now).failures));
-        let pair = self.pairs.touch(&(account.to_owned(), address), now);
+        let pair = self.pairs.touch(&(way, account.to_owned(), address), now);
         if pair.locked_until.is_some_and(|until| now < until) {
             return Verdict::LockedOut;
         }
@@ -142,9 +154,9 @@ impl LoginLimiter {
     }
 
     /// The password was wrong.
-    pub fn failed(&mut self, account: &str, address: IpAddr, now: Instant) {
+    pub fn failed(&mut self, way: Way, account: &str, address: IpAddr, now: Instant) {
         let address = network(address);
-        let pair = self.pairs.touch(&(account.to_owned(), address), now);
+        let pair = self.pairs.touch(&(way, account.to_owned(), address), now);
         pair.pending = pair.pending.saturating_sub(1);
         pair.failures = pair.failures.saturating_add(1);
         if let Some(over) = pair.failures.checked_sub(PAIR_FAILURES_MAX) {
@@ -153,14 +165,15 @@ impl LoginLimiter {
             // A wrong password that often is no longer the person who once knew it.
             pair.trusted = false;
         }
-        for total in [self.addresses.touch(&address, now), self.accounts.touch(&account.to_owned(), now)] {
+        let of_address = self.addresses.touch(&(way, address), now);
+        for total in [of_address, self.accounts.touch(&account.to_owned(), now)] {
             total.failures = total.failures.saturating_add(1);
         }
     }
 
     /// The password was right: the pair starts again. The totals stay, or one good account would clear an attacker's.
-    pub fn succeeded(&mut self, account: &str, address: IpAddr, now: Instant) {
-        let pair = self.pairs.touch(&(account.to_owned(), network(address)), now);
+    pub fn succeeded(&mut self, way: Way, account: &str, address: IpAddr, now: Instant) {
+        let pair = self.pairs.touch(&(way, account.to_owned(), network(address)), now);
         pair.pending = pair.pending.saturating_sub(1);
         pair.failures = 0;
         pair.trusted = true;
@@ -168,8 +181,8 @@ impl LoginLimiter {
     }
 
     /// The login ended without an answer (the peer left, the server was busy).
-    pub fn abandoned(&mut self, account: &str, address: IpAddr, now: Instant) {
-        let pair = self.pairs.touch(&(account.to_owned(), network(address)), now);
+    pub fn abandoned(&mut self, way: Way, account: &str, address: IpAddr, now: Instant) {
+        let pair = self.pairs.touch(&(way, account.to_owned(), network(address)), now);
         pair.pending = pair.pending.saturating_sub(1);
     }
 
@@ -206,8 +219,8 @@ mod tests {
     }
 
     fn fail(limiter: &mut LoginLimiter, account: &str, address: IpAddr, now: Instant) {
-        check_delay(limiter.begin(account, address, now));
-        limiter.failed(account, address, now);
+        check_delay(limiter.begin(Way::Mqtt, account, address, now));
+        limiter.failed(Way::Mqtt, account, address, now);
     }
 
     #[test]
@@ -216,9 +229,26 @@ mod tests {
         for _ in 0..PAIR_FAILURES_MAX {
             fail(&mut limiter, "ana", HERE, now);
         }
-        assert_eq!(limiter.begin("ana", HERE, now), Verdict::LockedOut);
-        assert_eq!(check_delay(limiter.begin("bob", HERE, now)), Duration::ZERO);
-        assert_eq!(check_delay(limiter.begin("ana", THERE, now)), Duration::ZERO);
+        assert_eq!(limiter.begin(Way::Mqtt, "ana", HERE, now), Verdict::LockedOut);
+        assert_eq!(check_delay(limiter.begin(Way::Mqtt, "bob", HERE, now)), Duration::ZERO);
+        assert_eq!(check_delay(limiter.begin(Way::Mqtt, "ana", THERE, now)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_program_with_an_old_password_keeps_no_one_from_the_dashboard_and_gains_no_guesses() {
+        let (mut limiter, now) = (LoginLimiter::new(), Instant::now());
+        for _ in 0..PAIR_FAILURES_MAX {
+            fail(&mut limiter, "ana", HERE, now);
+        }
+        for number in 0..1_000 {
+            fail(&mut limiter, &format!("guess{number}"), HERE, now);
+        }
+        assert_eq!(check_delay(limiter.begin(Way::Dashboard, "ana", HERE, now)), Duration::ZERO);
+        assert_eq!(check_delay(limiter.begin(Way::Dashboard, "bob", HERE, now)), Duration::ZERO);
+        for host in 0..100 {
+            fail(&mut limiter, "ana", IpAddr::from([198, 51, 100, host]), now);
+        }
+        assert_eq!(check_delay(limiter.begin(Way::Dashboard, "ana", THERE, now)), DELAY_MAX);
     }
 
     #[test]
@@ -229,21 +259,24 @@ mod tests {
         }
         let later = start + LOCKOUT_MIN;
         fail(&mut limiter, "ana", HERE, later);
-        assert_eq!(limiter.begin("ana", HERE, later + LOCKOUT_MIN), Verdict::LockedOut);
-        assert!(matches!(limiter.begin("ana", HERE, later + 2 * LOCKOUT_MIN), Verdict::Check { .. }));
+        assert_eq!(limiter.begin(Way::Mqtt, "ana", HERE, later + LOCKOUT_MIN), Verdict::LockedOut);
+        assert!(matches!(
+            limiter.begin(Way::Mqtt, "ana", HERE, later + 2 * LOCKOUT_MIN),
+            Verdict::Check { .. }
+        ));
     }
 
     #[test]
     fn spraying_accounts_only_delays_others_and_not_who_was_here_before() {
         let (mut limiter, now) = (LoginLimiter::new(), Instant::now());
-        check_delay(limiter.begin("known", HERE, now));
-        limiter.succeeded("known", HERE, now);
+        check_delay(limiter.begin(Way::Mqtt, "known", HERE, now));
+        limiter.succeeded(Way::Mqtt, "known", HERE, now);
         for number in 0..1_000 {
             fail(&mut limiter, &format!("guess{number}"), HERE, now);
         }
-        assert_eq!(check_delay(limiter.begin("newcomer", HERE, now)), DELAY_MAX);
-        assert_eq!(check_delay(limiter.begin("known", HERE, now)), Duration::ZERO);
-        assert_eq!(check_delay(limiter.begin("newcomer", THERE, now)), Duration::ZERO);
+        assert_eq!(check_delay(limiter.begin(Way::Mqtt, "newcomer", HERE, now)), DELAY_MAX);
+        assert_eq!(check_delay(limiter.begin(Way::Mqtt, "known", HERE, now)), Duration::ZERO);
+        assert_eq!(check_delay(limiter.begin(Way::Mqtt, "newcomer", THERE, now)), Duration::ZERO);
     }
 
     #[test]
@@ -252,27 +285,28 @@ mod tests {
         for host in 0..200 {
             fail(&mut limiter, "ana", IpAddr::from([198, 51, 100, host]), now);
         }
-        assert_eq!(check_delay(limiter.begin("ana", THERE, now)), DELAY_MAX);
+        assert_eq!(check_delay(limiter.begin(Way::Mqtt, "ana", THERE, now)), DELAY_MAX);
     }
 
     #[test]
     fn logins_side_by_side_cannot_guess_more_often_than_one_by_one() {
         let (mut limiter, now) = (LoginLimiter::new(), Instant::now());
-        let checked =
-            (0..100).filter(|_| matches!(limiter.begin("ana", HERE, now), Verdict::Check { .. })).count();
+        let checked = (0..100)
+            .filter(|_| matches!(limiter.begin(Way::Mqtt, "ana", HERE, now), Verdict::Check { .. }))
+            .count();
         assert_eq!(checked, PAIR_FAILURES_MAX as usize);
-        limiter.succeeded("ana", HERE, now);
-        assert!(matches!(limiter.begin("ana", HERE, now), Verdict::Check { .. }));
+        limiter.succeeded(Way::Mqtt, "ana", HERE, now);
+        assert!(matches!(limiter.begin(Way::Mqtt, "ana", HERE, now), Verdict::Check { .. }));
     }
 
     #[test]
     fn a_peer_that_leaves_before_the_answer_blocks_no_one() {
         let (mut limiter, now) = (LoginLimiter::new(), Instant::now());
         for _ in 0..100 {
-            check_delay(limiter.begin("ana", HERE, now));
-            limiter.abandoned("ana", HERE, now);
+            check_delay(limiter.begin(Way::Mqtt, "ana", HERE, now));
+            limiter.abandoned(Way::Mqtt, "ana", HERE, now);
         }
-        assert!(matches!(limiter.begin("ana", HERE, now), Verdict::Check { .. }));
+        assert!(matches!(limiter.begin(Way::Mqtt, "ana", HERE, now), Verdict::Check { .. }));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use openssl::rand::rand_bytes;
 use tracing::{info, warn};
-use vitalwire_access::acl;
+use vitalwire_access::{Way, acl};
 use vitalwire_registry::{LoginRefusal, User};
 
 use crate::connections::Connection;
@@ -73,7 +73,7 @@ async fn try_log_in(
         return Err(Refusal::NoCredentials);
     };
     let peer: SocketAddr = connection.peer;
-    let user = engine.logins.check(name, password, peer.ip()).await.map_err(Refusal::Login)?;
+    let user = engine.logins.check(Way::Mqtt, name, password, peer.ip()).await.map_err(Refusal::Login)?;
     let will = request.will.as_ref().map(|will| judge_will(will, &user)).transpose()?;
     let newcomer = Newcomer {
         client_id: Arc::clone(&client_id),

@@ -60,7 +60,7 @@ pub use history::{
     WAVE_VALUES_MAX, WavePiece, WaveTimes, is_unmapped,
 };
 pub use limits::Limits;
-pub use metrics::Stats;
+pub use metrics::{DashboardCounters, Stats};
 pub use profiles::ProfilesError;
 pub use publisher::{BrokerChoice, BrokerUrlError, ExternalBroker, PublisherError};
 pub use reading::{Reading, ReadingValue, Series};

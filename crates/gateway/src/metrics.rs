@@ -37,6 +37,12 @@ pub(crate) struct AlarmLabel {
     priority: &'static str,
 }
 
+/// How a request was answered: `2xx`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct AnswerLabel {
+    status: &'static str,
+}
+
 type Level = Gauge<u64, AtomicU64>;
 
 /// Each line is a field, its kind, its name for Prometheus (after `vitalwire_`) and what it counts.
@@ -115,7 +121,52 @@ metrics! {
     alarms_recorded: Level = "alarms_recorded", "1 while the registry takes alarms before they are told";
     alarms_waiting: Level = "alarms_unwritten", "Changes of alarms that wait for the registry";
     surveillance_busy_us: Counter = "surveillance_busy_microseconds", "How long all looks at what came of patients took, without the waits in between";
+    dashboard_viewers: Level = "dashboard_viewers", "Live connections of the dashboard, one a tab";
+    dashboard_waves_dropped: Counter = "dashboard_waves_dropped", "Pieces of waves that viewers of the dashboard missed because they read too slowly";
+    dashboard_logins: Counter = "dashboard_logins", "Logins to the dashboard";
+    dashboard_failed_logins: Counter = "dashboard_logins_failed", "Logins to the dashboard that were refused";
+    dashboard_requests: Family<AnswerLabel, Counter> = "dashboard_requests", "Requests to the dashboard, by what became of them";
     mqtt_evicted: Counter = "mqtt_connections_evicted", "MQTT connections that said nothing and made room";
+}
+
+/// What a dashboard beside the server counts, for the server's metrics. Clones are the same; by default no one reads them.
+#[derive(Clone, Debug, Default)]
+pub struct DashboardCounters {
+    viewers: Level,
+    waves_dropped: Counter,
+    logins: Counter,
+    failed_logins: Counter,
+    requests: Family<AnswerLabel, Counter>,
+}
+
+impl DashboardCounters {
+    /// So many live connections are open.
+    pub fn note_viewers(&self, count: usize) {
+        self.viewers.set(count as u64);
+    }
+
+    /// Viewers missed so many pieces of waves more.
+    pub fn note_waves_dropped(&self, count: u64) {
+        self.waves_dropped.inc_by(count);
+    }
+
+    /// Someone logged in, or was refused.
+    pub fn note_login(&self, is_accepted: bool) {
+        let counter = if is_accepted { &self.logins } else { &self.failed_logins };
+        counter.inc();
+    }
+
+    /// A request was answered with this status.
+    pub fn note_request(&self, status: u16) {
+        let status = match status / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        self.requests.get_or_create(&AnswerLabel { status }).inc();
+    }
 }
 
 impl AlarmLabel {
@@ -192,6 +243,17 @@ impl Metrics {
         self.missed.get_or_create(&ReaderLabel { reader: name.to_owned() }).clone()
     }
 
+    /// Those of a dashboard.
+    pub(crate) fn dashboard(&self) -> DashboardCounters {
+        DashboardCounters {
+            viewers: self.dashboard_viewers.clone(),
+            waves_dropped: self.dashboard_waves_dropped.clone(),
+            logins: self.dashboard_logins.clone(),
+            failed_logins: self.dashboard_failed_logins.clone(),
+            requests: self.dashboard_requests.clone(),
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             accepted: self.accepted.get(),
@@ -229,8 +291,10 @@ mod tests {
         let metrics = Metrics::new();
         metrics.ended("BadFrame");
         metrics.readings.inc_by(3);
+        metrics.dashboard().note_request(404);
         let text = metrics.to_text();
         assert!(text.contains(r#"vitalwire_connections_ended_total{end="BadFrame"} 1"#), "{text}");
         assert!(text.contains("vitalwire_readings_total 3"), "{text}");
+        assert!(text.contains(r#"vitalwire_dashboard_requests_total{status="4xx"} 1"#), "{text}");
     }
 }

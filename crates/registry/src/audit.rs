@@ -114,6 +114,8 @@ pub enum AuditKind {
     AlarmsResumed,
     /// A person looked at what a device measures.
     PatientSeen,
+    /// A link was made that logs a user in to the dashboard, once.
+    LoginLinkMade,
 }
 
 impl AuditKind {
@@ -157,6 +159,7 @@ impl AuditKind {
             Self::AlarmsPaused => "alarms-paused",
             Self::AlarmsResumed => "alarms-resumed",
             Self::PatientSeen => "patient-seen",
+            Self::LoginLinkMade => "login-link-made",
         }
     }
 }

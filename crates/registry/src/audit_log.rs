@@ -105,6 +105,14 @@ impl Registry {
         })
     }
 
+    /// Records that someone is about to make a link that logs a user in, once. The detail says for how long it can be used.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn record_login_link(&self, user: &str, detail: &str) -> Result<()> {
+        self.append_only(|change| change.record(AuditKind::LoginLinkMade, user, detail))
+    }
+
     /// Records the counts whose minute is over. A server calls this now and then, so that counts do not wait for the next
     /// login.
     ///

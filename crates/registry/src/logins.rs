@@ -1,5 +1,5 @@
-//! Logging in with a name and a password: one desk for every way in, MQTT today, others later. All of them share its
-//! limits, its memory and its record. It knows no protocol.
+//! Logging in with a name and a password: one desk for every way in, MQTT and the dashboard. All of them share its memory and its
+//! record; how its limits know them apart, [`LoginLimiter`] says. It knows no protocol.
 //!
 //! Passwords are checked off the reactor, [`LoginLimits::checks_max`] at once, in memory that is used again; the logins behind
 //! them wait in a bounded queue. How fast passwords may be guessed is [`LoginLimiter`]'s decision.
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{Semaphore, mpsc, watch};
-use vitalwire_access::{HashMemory, LoginLimiter, UserName, Verdict};
+use vitalwire_access::{HashMemory, LoginLimiter, UserName, Verdict, Way};
 use zeroize::Zeroizing;
 
 use crate::directory::Directory;
@@ -103,6 +103,7 @@ impl Logins {
     /// When they are not let in; [`LoginRefusal`] says why.
     pub async fn check(
         &self,
+        way: Way,
         name: &str,
         password: &[u8],
         address: IpAddr,
@@ -111,7 +112,7 @@ impl Logins {
         let account = if name.parse::<UserName>().is_ok() { name } else { IMPOSSIBLE };
         let begun = Instant::now();
         let delay = loop {
-            let verdict = locked(&self.limiter).begin(account, address, Instant::now());
+            let verdict = locked(&self.limiter).begin(way, account, address, Instant::now());
             match verdict {
                 Verdict::Check { after } => break after,
                 Verdict::Wait(time) if begun.elapsed() < self.limits.wait_max => {
@@ -121,7 +122,7 @@ impl Logins {
                 Verdict::LockedOut => return Err(LoginRefusal::LockedOut),
             }
         };
-        let mut attempt = Attempt { limiter: &self.limiter, account, address, outcome: None };
+        let mut attempt = Attempt { limiter: &self.limiter, way, account, address, outcome: None };
         tokio::time::sleep(delay).await;
         let user = self.user(name);
         let right = self.verify(user.clone(), password).await?;
@@ -179,6 +180,7 @@ impl Logins {
 /// A login being checked; whatever becomes of it is told, also when the peer leaves and the task is dropped.
 struct Attempt<'a> {
     limiter: &'a Mutex<LoginLimiter>,
+    way: Way,
     account: &'a str,
     address: IpAddr,
     outcome: Option<bool>,
@@ -188,9 +190,9 @@ impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let (mut limiter, now) = (locked(self.limiter), Instant::now());
         match self.outcome {
-            Some(true) => limiter.succeeded(self.account, self.address, now),
-            Some(false) => limiter.failed(self.account, self.address, now),
-            None => limiter.abandoned(self.account, self.address, now),
+            Some(true) => limiter.succeeded(self.way, self.account, self.address, now),
+            Some(false) => limiter.failed(self.way, self.account, self.address, now),
+            None => limiter.abandoned(self.way, self.account, self.address, now),
         }
     }
 }
@@ -221,15 +223,18 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_password_gets_in_and_five_wrong_ones_lock_out() {
         let logins = logins(&["ana"]);
-        assert_eq!(logins.check("ana", b"correct horse", address(1)).await.unwrap().name.as_str(), "ana");
+        assert_eq!(
+            logins.check(Way::Mqtt, "ana", b"correct horse", address(1)).await.unwrap().name.as_str(),
+            "ana"
+        );
         for _ in 0..5 {
-            let refused = logins.check("ana", b"wrong", address(1)).await;
+            let refused = logins.check(Way::Mqtt, "ana", b"wrong", address(1)).await;
             assert_eq!(refused, Err(LoginRefusal::WrongPassword));
         }
-        let locked_out = logins.check("ana", b"correct horse", address(1)).await;
+        let locked_out = logins.check(Way::Mqtt, "ana", b"correct horse", address(1)).await;
         assert_eq!(locked_out, Err(LoginRefusal::LockedOut));
-        assert!(logins.check("ana", b"correct horse", address(2)).await.is_ok());
-        let absent = logins.check("no one", b"correct horse", address(1)).await;
+        assert!(logins.check(Way::Mqtt, "ana", b"correct horse", address(2)).await.is_ok());
+        let absent = logins.check(Way::Mqtt, "no one", b"correct horse", address(1)).await;
         assert_eq!(absent, Err(LoginRefusal::WrongPassword));
     }
 
@@ -243,7 +248,7 @@ mod tests {
             all.spawn(async move {
                 // A busy machine may make some wait too long: they ask again, as clients do.
                 loop {
-                    match logins.check(&name, b"correct horse", address(1)).await {
+                    match logins.check(Way::Mqtt, &name, b"correct horse", address(1)).await {
                         Err(LoginRefusal::Busy) => {}
                         done => return done.map(drop),
                     }
@@ -264,6 +269,9 @@ mod tests {
         let logins = logins(&["ana"]);
         let _turns = logins.turns.acquire_many(2).await.unwrap();
         let _waiting = logins.waiting.acquire_many(64).await.unwrap();
-        assert_eq!(logins.check("ana", b"correct horse", address(1)).await, Err(LoginRefusal::Busy));
+        assert_eq!(
+            logins.check(Way::Mqtt, "ana", b"correct horse", address(1)).await,
+            Err(LoginRefusal::Busy)
+        );
     }
 }

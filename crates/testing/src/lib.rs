@@ -9,6 +9,8 @@
     reason = "for tests alone: a panic is how a test fails"
 )]
 
+#[cfg(feature = "link")]
+pub mod browser_tls;
 #[cfg(feature = "clinic")]
 pub mod clinic;
 #[cfg(feature = "device")]

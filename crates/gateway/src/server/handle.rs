@@ -11,7 +11,7 @@ use crate::alarms::{AlarmError, Alarms, Silence, WhichAlarms};
 use crate::context::{Context, Ends};
 use crate::feed::Feed;
 use crate::history::History;
-use crate::metrics::Stats;
+use crate::metrics::{DashboardCounters, Stats};
 use crate::server::addresses::Addresses;
 
 /// Asks a running server. Cheap to clone; it does not keep the server running, and after the stop it answers with what was.
@@ -97,6 +97,12 @@ impl ServerHandle {
     pub fn stats(&self) -> Stats {
         self.context.refresh_gauges();
         self.context.metrics.stats()
+    }
+
+    /// What a dashboard counts, which `/metrics` shows.
+    #[must_use]
+    pub fn dashboard_counters(&self) -> DashboardCounters {
+        self.context.metrics.dashboard()
     }
 
     /// All open alarms, and the ward's counts.
