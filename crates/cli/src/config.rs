@@ -19,13 +19,13 @@ pub(crate) use setting::Setting;
 pub(crate) use table::{Names, settings};
 pub(crate) use template::{lowercase, template, wrap};
 use vitalwire_access::{Networks, Origins, Proxies};
-use vitalwire_broker::BrokerLimits;
+use vitalwire_broker::{BrokerLimits, TlsIdentity};
 use vitalwire_dashboard::{DashboardLimits, HostNames};
 use vitalwire_gateway::{JournalLimits, Limits, WebHookUrl};
 use vitalwire_vitals::alarm::Timing;
 
 use self::value::Hosts;
-use crate::listen::Listen;
+use crate::listen::{Listen, is_loopback};
 use crate::mqtt::MqttUrl;
 
 /// Name of the settings file in the data folder.
@@ -62,7 +62,10 @@ pub(crate) struct Values {
     web_hook_allowed_hosts: Option<Hosts>,
     web_hook_ca: Option<PathBuf>,
     dashboard_listen: Option<Listen>,
+    dashboard_tls_cert: Option<PathBuf>,
+    dashboard_tls_key: Option<PathBuf>,
     dashboard_hosts: Option<HostNames>,
+    dashboard_proxies: Option<Proxies>,
     dashboard: DashboardLimits,
     limits: Limits,
     broker: BrokerLimits,
@@ -97,7 +100,10 @@ impl Default for Values {
             web_hook_allowed_hosts: None,
             web_hook_ca: None,
             dashboard_listen: None,
+            dashboard_tls_cert: None,
+            dashboard_tls_key: None,
             dashboard_hosts: None,
+            dashboard_proxies: None,
             dashboard: DashboardLimits::default(),
             limits: Limits::default(),
             broker: BrokerLimits::default(),
@@ -197,7 +203,10 @@ pub(crate) struct DashboardSettings {
     pub(crate) address: SocketAddr,
     /// No one asked for that address: when it is taken, the server runs without the page.
     pub(crate) is_default: bool,
+    /// What it speaks TLS with, if it does.
+    pub(crate) tls: Option<TlsIdentity>,
     pub(crate) hosts: HostNames,
+    pub(crate) proxies: Proxies,
     pub(crate) limits: DashboardLimits,
 }
 
@@ -219,7 +228,7 @@ pub(crate) enum ConfigError {
         "MQTT over TLS on {0} needs a certificate: --tls-cert FILE --tls-key FILE, or a data folder made by `vitalwire init`"
     )]
     NoCertificate(SocketAddr),
-    #[error("--tls-cert and --tls-key belong together: {0} is missing")]
+    #[error("a certificate and its key belong together: {0} is missing")]
     HalfIdentity(&'static str),
     #[error(
         "web hooks need a secret that signs what they are told: \
@@ -348,21 +357,36 @@ impl Layers {
     ) -> Result<Settings, ConfigError> {
         let values = self.values;
         let data = values.data.ok_or(ConfigError::NoData)?;
+        let named = identity([values.tls_cert, values.tls_key], ["--tls-cert", "--tls-key"])?;
+        let of_server = named.or_else(|| own_certificate(&data));
+        let own_tls = identity(
+            [values.dashboard_tls_cert, values.dashboard_tls_key],
+            ["--dashboard-tls-cert", "--dashboard-tls-key"],
+        )?;
+        let dashboard = values.dashboard_listen.unwrap_or(Listen::At(loopback(DASHBOARD_PORT))).address();
+        let dashboard = dashboard.map(|address| DashboardSettings {
+            address,
+            is_default: values.dashboard_listen.is_none(),
+            // What others reach has TLS; this machine alone can do without.
+            tls: own_tls
+                .or_else(|| of_server.clone().filter(|_| !is_loopback(address.ip())))
+                .map(|(certificate, key)| TlsIdentity { certificate, key }),
+            hosts: values.dashboard_hosts.unwrap_or_default(),
+            proxies: values.dashboard_proxies.unwrap_or_default(),
+            limits: values.dashboard,
+        });
         let broker = match values.mqtt_url {
             Some(url) if url.user.is_none() => return Err(ConfigError::NoUser),
             Some(url) => {
                 let (ca, password_file) = (values.mqtt_ca, values.mqtt_password_file);
                 BrokerSettings::External { url, ca, password_file }
             }
-            None => {
-                let identity = identity(values.tls_cert, values.tls_key)?.or_else(|| own_certificate(&data));
-                BrokerSettings::Embedded {
-                    plain: values.mqtt_listen.address(),
-                    tls: tls(values.mqtt_tls_listen, identity)?,
-                    websocket: values.mqtt_websocket_listen.address(),
-                    limits: values.broker,
-                }
-            }
+            None => BrokerSettings::Embedded {
+                plain: values.mqtt_listen.address(),
+                tls: tls(values.mqtt_tls_listen, of_server)?,
+                websocket: values.mqtt_websocket_listen.address(),
+                limits: values.broker,
+            },
         };
         let trust = TrustSettings {
             plain_mqtt: values.mqtt_allow_plain.unwrap_or_default(),
@@ -389,7 +413,7 @@ impl Layers {
             devices: values.devices_listen,
             broker,
             metrics: values.metrics_listen.address(),
-            dashboard: dashboard(values.dashboard_listen, values.dashboard_hosts, values.dashboard),
+            dashboard,
             batch_ms: values.batch_ms,
             alarm_timing: values.alarm_timing,
             web_hooks,
@@ -414,16 +438,6 @@ fn file_path<const SHOWN: bool>(args: &SettingArgs<SHOWN>) -> Result<Option<Path
     }
 }
 
-fn dashboard(
-    listen: Option<Listen>,
-    hosts: Option<HostNames>,
-    limits: DashboardLimits,
-) -> Option<DashboardSettings> {
-    let is_default = listen.is_none();
-    let address = listen.unwrap_or(Listen::At(loopback(DASHBOARD_PORT))).address()?;
-    Some(DashboardSettings { address, is_default, hosts: hosts.unwrap_or_default(), limits })
-}
-
 fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
@@ -432,15 +446,16 @@ fn everywhere(port: u16) -> SocketAddr {
     (Ipv4Addr::UNSPECIFIED, port).into()
 }
 
+/// A certificate and its key, when both are named. Their flags are for who named one alone.
 fn identity(
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
+    [certificate, key]: [Option<PathBuf>; 2],
+    [certificate_flag, key_flag]: [&'static str; 2],
 ) -> Result<Option<(PathBuf, PathBuf)>, ConfigError> {
     match (certificate, key) {
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(ConfigError::HalfIdentity("--tls-key")),
-        (None, Some(_)) => Err(ConfigError::HalfIdentity("--tls-cert")),
+        (Some(_), None) => Err(ConfigError::HalfIdentity(key_flag)),
+        (None, Some(_)) => Err(ConfigError::HalfIdentity(certificate_flag)),
     }
 }
 

@@ -13,12 +13,13 @@ use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 use vitalwire_access::UserName;
 use vitalwire_broker::Authority;
+use vitalwire_dashboard::LoginLink;
 use vitalwire_registry::Registry;
 use volumes::Volumes;
 use zeroize::Zeroizing;
 
 use crate::output::Output;
-use crate::secrets;
+use crate::{login_link, secrets};
 pub(crate) use layout::{Ids, Renew};
 
 /// What people call the servers among the containers, and their addresses in deploy/compose.yml.
@@ -28,6 +29,8 @@ const NODERED_NAMES: &[&str] = &["nodered", "172.20.0.30", "localhost", "127.0.0
 const AUTHORITY_NAME: &str = "Vitalwire deployment";
 const ADMIN: &str = "admin";
 const NODERED_ACCOUNT: &str = "node-red";
+/// Where compose.yml publishes the server's dashboard.
+const DASHBOARD_PORT: u16 = 8443;
 /// Of Node-RED's pages: name and role.
 const PEOPLE: [(&str, &str); 2] = [("viewer", "viewer"), ("editor", "editor")];
 /// Where the key ends and the certificate begins in a file with both.
@@ -131,7 +134,10 @@ fn secret_line() -> anyhow::Result<Zeroizing<Vec<u8>>> {
 struct Logins {
     admin: Option<SecretString>,
     pages: Option<[SecretString; PEOPLE.len()]>,
+    /// Of EMQX.
     dashboard: Option<SecretString>,
+    /// Logs the administrator in to the server's dashboard, once.
+    link: Option<LoginLink>,
 }
 
 impl Logins {
@@ -144,6 +150,8 @@ impl Logins {
         // Where one of the two that know its password is new, both get another.
         let has_admin = has_admin && emqx::has_accounts(volumes)?;
         Ok(Self {
+            // Only with a password that no one has seen yet, and while the registry is here.
+            link: registry.filter(|_| !has_admin).map(|_| LoginLink::generate()),
             admin: (!has_admin).then(secrets::generate_password),
             pages: (!has_pages).then(|| PEOPLE.map(|_| secrets::generate_password())),
             dashboard: (!has_dashboard).then(secrets::generate_password),
@@ -170,6 +178,16 @@ impl Logins {
         if let Some(password) = &self.dashboard {
             line(&format!("EMQX's dashboard, https://{host}:18083"), ADMIN, password);
         }
+        let page = format!("https://{host}:{DASHBOARD_PORT}");
+        if let Some(link) = &self.link {
+            let time = humantime::format_duration(login_link::LASTS);
+            let at = link.at(&page);
+            text.push_str(&format!("\nThe dashboard, {page}, takes {ADMIN}'s password of MQTT. This link logs {ADMIN} in there, once\n"));
+            text.push_str(&format!(
+                "and within {time}; with another VITALWIRE_HTTPS_PORT, write that into it:\n  {}\n",
+                at.as_str()
+            ));
+        }
         text.push_str(NEXT);
         text
     }
@@ -188,6 +206,9 @@ impl Logins {
         }
         if let (Some(password), Some(registry)) = (&self.admin, registry) {
             data::set_admin(registry, &ADMIN.parse()?, password)?;
+        }
+        if let (Some(link), Some(registry)) = (&self.link, registry) {
+            login_link::keep(link, registry, &data::folder(volumes), &ADMIN.parse()?, login_link::LASTS)?;
         }
         Ok(())
     }

@@ -31,8 +31,9 @@ pub(crate) enum Refusal {
     )]
     Metrics(SocketAddr),
     #[error(
-        "the dashboard on {0} would send passwords and vital signs readable over the network. Keep --dashboard-listen on \
-         127.0.0.1 and put a TLS reverse proxy in front of it, with its name in --dashboard-hosts"
+        "the dashboard on {0} would send passwords and vital signs readable over the network. Give it a certificate \
+         (--dashboard-tls-cert FILE --dashboard-tls-key FILE, or a data folder made by `vitalwire init`), or keep \
+         --dashboard-listen on 127.0.0.1"
     )]
     Dashboard(SocketAddr),
     /// A password over plain MQTT to another machine.
@@ -58,8 +59,12 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<Refusal> {
     if let Some(address) = exposed(settings.metrics) {
         found.push(Refusal::Metrics(address));
     }
-    let dashboard = settings.dashboard.as_ref().map(|dashboard| dashboard.address);
-    found.extend(exposed(dashboard).map(Refusal::Dashboard));
+    if let Some(dashboard) = &settings.dashboard {
+        match &dashboard.tls {
+            Some(tls) => found.extend(check_secret_file(&tls.key).err()),
+            None => found.extend(exposed(Some(dashboard.address)).map(Refusal::Dashboard)),
+        }
+    }
     match &settings.broker {
         BrokerSettings::Embedded { plain, tls, websocket, .. } => {
             // With a network that is allowed, the broker turns away who is outside of it.
@@ -165,6 +170,29 @@ mod tests {
         all.web_hooks.as_mut().unwrap().allowed_hosts.insert("pager.ward".to_owned());
         assert_eq!(refusals(&all), []);
         std::fs::set_permissions(&secret_file, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(refusals(&all)[..], [Refusal::OpenFile { .. }]));
+    }
+
+    #[test]
+    fn a_dashboard_that_others_reach_has_tls_with_a_key_that_they_cannot_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let tls =
+            vitalwire_broker::generate_self_signed(folder.path(), &["ward.example".to_owned()]).unwrap();
+        let mut all = settings(embedded(None, None));
+        let open: SocketAddr = ([0, 0, 0, 0], 8443).into();
+        let dashboard = |tls| crate::config::DashboardSettings {
+            address: open,
+            is_default: false,
+            tls,
+            hosts: Default::default(),
+            proxies: Default::default(),
+            limits: Default::default(),
+        };
+        all.dashboard = Some(dashboard(None));
+        assert_eq!(refusals(&all), [Refusal::Dashboard(open)]);
+        all.dashboard = Some(dashboard(Some(tls.clone())));
+        assert_eq!(refusals(&all), []);
+        std::fs::set_permissions(&tls.key, std::fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(refusals(&all)[..], [Refusal::OpenFile { .. }]));
     }
 

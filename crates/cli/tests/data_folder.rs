@@ -43,6 +43,48 @@ fn init_keeps_the_master_key_apart_and_private() {
 }
 
 #[test]
+fn init_and_user_link_show_links_that_no_file_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let path = path.to_str().unwrap();
+    let made = run(&["init", "--data", path]);
+    let token = |text: &str| {
+        let (_, token) = text.split_once("http://127.0.0.1:8080/#link=").unwrap_or_else(|| panic!("{text}"));
+        token.split_whitespace().next().unwrap().to_owned()
+    };
+    let link = run(&["user", "link", "admin", "--for", "30m", "--data", path]);
+    let tokens = [token(&stdout(&made)), token(&stdout(&link))];
+    assert_ne!(tokens[0], tokens[1]);
+    for file in
+        std::fs::read_dir(path).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file())
+    {
+        let bytes = std::fs::read(&file).unwrap();
+        for token in &tokens {
+            assert!(!bytes.windows(token.len()).any(|window| window == token.as_bytes()), "{file:?}");
+        }
+    }
+    let audit = stdout(&run(&["audit", "show", "--data", path]));
+    assert!(
+        audit.contains("login-link-made") && audit.contains("for 1day") && audit.contains("for 30m"),
+        "{audit}"
+    );
+    let other = run(&["user", "link", "admin", "--url", "https://ward.example", "--data", path]);
+    assert!(stdout(&other).starts_with("https://ward.example/#link="), "{}", stdout(&other));
+    for (arguments, reason) in [
+        (&["no-one"][..], "no-one"),
+        (&["admin", "--for", "8d"], "at most 7d"),
+        (&["admin", "--for", "0s"], "more than 0"),
+        (&["admin", "--url", "ward.example/page"], "write https://HOST"),
+        (&["admin", "--dashboard-listen", "off"], "the dashboard is off"),
+        (&["admin", "--dashboard-listen", "127.0.0.1:0"], "--url"),
+    ] {
+        let refused = run(&[&["user", "link"], arguments, &["--data", path]].concat());
+        assert_eq!(refused.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&refused).contains(reason) && stdout(&refused).is_empty(), "{}", stderr(&refused));
+    }
+}
+
+#[test]
 fn init_leaves_a_strange_folder_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("letter.txt"), "dear").unwrap();

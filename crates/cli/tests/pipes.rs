@@ -94,7 +94,7 @@ const PRINTING: [&str; 44] = [
 ];
 
 /// Commands that have tests of their own below or elsewhere, or print nothing to standard output.
-const ELSEWHERE: [&str; 23] = [
+const ELSEWHERE: [&str; 24] = [
     "alarms ack",
     "alarms pause",
     "alarms test-hook",
@@ -116,6 +116,7 @@ const ELSEWHERE: [&str; 23] = [
     "simulate pico",
     "subscribe",
     "user add",
+    "user link",
     "user password",
     "verify-capture",
 ];
@@ -213,6 +214,8 @@ fn a_password_that_was_not_shown_is_not_stored() {
         let set = ["user", "password", "admin", "--generate", "--data", data.path()];
         assert_eq!(run_into(&set, out()).status.code(), Some(1));
         assert_eq!(data.must(&["audit", "verify"]), head, "the password is the one before");
+        assert_eq!(run_into(&["user", "link", "admin", "--data", data.path()], out()).status.code(), Some(1));
+        assert_eq!(data.must(&["audit", "verify"]), head, "there is no other link");
 
         let accounts = folder.path().join("emqx-users.toml");
         let users = ["--users", accounts.to_str().unwrap()];

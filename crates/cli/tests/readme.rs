@@ -55,13 +55,14 @@ const LINES: &[Line] = &[
     ("./scripts/test", &[], Leave),
     // `scripts/test package` runs them, where a program for release is built.
     ("sudo apt install ./vitalwire_0.1.0_amd64.deb", &[], Leave),
+    ("sudo -u vitalwire vitalwire user link admin --data /var/lib/vitalwire", &[], Leave),
     ("sudo -u vitalwire vitalwire user password admin --generate --data /var/lib/vitalwire", &[], Leave),
     ("tar -xf vitalwire-0.1.0-x86_64-linux.tar.gz", &[], Leave),
     ("vitalwire-0.1.0-x86_64-linux/vitalwire demo", &[], Leave),
     ("docker load --input vitalwire-0.1.0-image.tar", &[], Leave),
     ("docker run --rm -v vitalwire:/data vitalwire init --name $(hostname)", &[], Leave),
     (
-        "docker run -d --read-only --cap-drop all -v vitalwire:/data -p 9998:9998 -p 8883:8883 vitalwire",
+        "docker run -d --read-only --cap-drop all -v vitalwire:/data -p 9998:9998 -p 8883:8883 -p 8443:8443 vitalwire",
         &[],
         Leave,
     ),
@@ -214,6 +215,9 @@ const LINES: &[Line] = &[
         &[("bed_07", "desk_01")],
         Run("AS ASKED"),
     ),
+    // The server of this test runs on; `serving.rs` has one that listens everywhere.
+    ("vitalwire serve --data ./data --dashboard-listen 0.0.0.0:8443", &[], Leave),
+    ("vitalwire user link nurse --data ./data", &[], Run("/#link=")),
     // deploy/test/readme.test.mjs runs these, with docker.
     ("deploy/build image && deploy/images", &[], Leave),
     ("cd deploy", &[], Leave),

@@ -5,7 +5,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -285,13 +285,33 @@ fn unsafe_settings_are_refused_before_anything_listens() {
         ("--mqtt-listen", "0.0.0.0:0", "plain MQTT"),
         ("--mqtt-websocket-listen", "[::]:0", "WebSocket"),
         ("--metrics-listen", "0.0.0.0:0", "metrics"),
-        ("--dashboard-listen", "0.0.0.0:0", "dashboard"),
+        ("--dashboard-tls-cert", "none.pem", "--dashboard-tls-key is missing"),
         ("--mqtt-url", "mqtt://gateway@192.0.2.1:1883", "mqtts://"),
     ] {
         let refused = run(&["serve", "--data", data.path(), flag, value]);
         assert_eq!(refused.status.code(), Some(1), "{flag}");
         assert!(stderr(&refused).contains(reason), "{flag}: {}", stderr(&refused));
     }
+}
+
+#[test]
+fn the_dashboard_leaves_this_machine_over_tls_alone() {
+    let data = Data::new();
+    let serve = Serve::start_with_page(&data.folder(), "0.0.0.0:0", |command| {
+        command.args(["--mqtt-listen", "127.0.0.1:0"]);
+    });
+    let mut stream =
+        std::net::TcpStream::connect(("127.0.0.1", serve.port("dashboard").parse().unwrap())).unwrap();
+    let host = format!("localhost:{}", serve.port("dashboard"));
+    write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 308") && answer.contains(&format!("https://{host}/")), "{answer}");
+    drop(serve);
+    std::fs::remove_dir_all(data.folder().join("tls")).unwrap();
+    let refused = run(&["serve", "--data", data.path(), "--dashboard-listen", "0.0.0.0:0"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("the dashboard on 0.0.0.0:0 would send"), "{}", stderr(&refused));
 }
 
 #[test]

@@ -3,19 +3,21 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vitalwire_access::{DeviceId, UserName};
-use vitalwire_gateway::ServerHandle;
+use vitalwire_access::{DeviceId, Proxies, UserName};
+use vitalwire_gateway::{DashboardCounters, ServerHandle};
 use vitalwire_registry::{Logins, User};
 use zeroize::Zeroizing;
 
+use crate::certificate::Certificate;
 use crate::failure::Failure;
 use crate::guard::Hosts;
 use crate::hub::Hub;
@@ -23,6 +25,9 @@ use crate::limits::DashboardLimits;
 use crate::people::People;
 use crate::session::{Sessions, StoreError, Token};
 use crate::time::now_ms;
+
+/// Where a proxy says for whom a request is.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A look is on record once an hour.
 const HOUR_MS: i64 = 3_600_000;
@@ -34,7 +39,12 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     pub(crate) people: People,
     pub(crate) looks: Looks,
+    pub(crate) counters: DashboardCounters,
     pub(crate) hosts: Hosts,
+    /// What TLS is spoken with; nothing on this machine alone.
+    pub(crate) certificate: Option<Certificate>,
+    /// Who says in `X-Forwarded-For` for whom a request is.
+    pub(crate) proxies: Proxies,
     /// Browsers send a cookie to every port of a machine: each dashboard there has one of its own.
     pub(crate) cookie: String,
     pub(crate) limits: DashboardLimits,
@@ -64,6 +74,10 @@ impl FromRequestParts<Arc<App>> for Person {
     }
 }
 
+/// How long the parts of a request may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience(pub(crate) Duration);
+
 /// Where a request came from.
 pub(crate) fn peer(parts: &Parts) -> SocketAddr {
     let unknown = Peer(([0, 0, 0, 0], 0).into());
@@ -76,6 +90,35 @@ impl App {
         let token = self.token(&parts.headers).ok_or(Failure::LoggedOut)?;
         let user = self.user(&token).await.ok_or(Failure::LoggedOut)?;
         Ok(Person { user, token, peer: peer(parts) })
+    }
+
+    /// Whether it speaks TLS itself.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.certificate.is_some()
+    }
+
+    /// The names of its certificate.
+    pub(crate) fn names(&self) -> Arc<[String]> {
+        self.certificate.as_ref().map_or_else(Arc::default, Certificate::names)
+    }
+
+    /// For whom a request is that this peer sent. The port is always the peer's: of another one nothing is told.
+    ///
+    /// # Errors
+    /// A proxy of ours must say it.
+    pub(crate) fn sender(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<SocketAddr, Failure> {
+        if !self.proxies.contains(peer.ip()) {
+            return Ok(peer);
+        }
+        let values = headers.get_all(FORWARDED_FOR).iter().map(|value| value.to_str().unwrap_or_default());
+        let address = self.proxies.forwarded_for(values).ok_or(Failure::NotForwarded)?;
+        Ok(SocketAddr::new(address, peer.port()))
+    }
+
+    /// Counts a login, and puts it on record. `name` may be any text when it was refused.
+    pub(crate) fn note_login(&self, name: &str, peer: SocketAddr, is_accepted: bool) {
+        self.counters.note_login(is_accepted);
+        self.logins.record(name, peer, is_accepted);
     }
 
     /// The session's id that a browser sent. Of two no one knows which is its own: another server on this machine may have set one.

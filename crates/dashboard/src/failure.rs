@@ -14,6 +14,8 @@ use crate::limits::BODY_BYTES_MAX;
 pub(crate) enum Failure {
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error("a proxy of dashboard.proxies must say in X-Forwarded-For for whom it asks; set that there")]
+    NotForwarded,
     #[error("no one is logged in, or the session has ended; log in")]
     LoggedOut,
     #[error(transparent)]
@@ -65,6 +67,7 @@ impl Failure {
             Self::Alarm(AlarmError::UnknownNumber(_)) => StatusCode::CONFLICT,
             Self::NoJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed(_)
+            | Self::NotForwarded
             | Self::Alarm(AlarmError::Refused(_))
             | Self::History(
                 HistoryError::Range

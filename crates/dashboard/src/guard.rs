@@ -6,7 +6,7 @@
 //! that the dashboard has, and what changes something, or opens a live connection, must say that it comes from the same host.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
@@ -71,6 +71,14 @@ impl FromStr for HostNames {
     }
 }
 
+impl HostNames {
+    /// The first of them: by which the dashboard is told to people.
+    #[must_use]
+    pub fn first(&self) -> Option<&str> {
+        self.0.first().map(String::as_str)
+    }
+}
+
 impl fmt::Display for HostNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(", "))
@@ -79,32 +87,51 @@ impl fmt::Display for HostNames {
 
 /// The names of this dashboard, as browsers write them into `Host`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hosts(Vec<String>);
+pub(crate) struct Hosts {
+    listed: Vec<String>,
+    /// Whether it speaks TLS itself: then no page of its own came otherwise.
+    is_tls: bool,
+}
 
 impl Hosts {
     /// Of an address that is listened at, with further names; one without a port is meant without one.
-    pub(crate) fn new(address: SocketAddr, others: &HostNames) -> Self {
+    pub(crate) fn new(address: SocketAddr, others: &HostNames, is_tls: bool) -> Self {
         let own = [address.to_string(), format!("localhost:{}", address.port())];
         // A browser leaves the usual port away.
-        let bare = own.iter().filter_map(|host| host.strip_suffix(":80")).map(str::to_owned);
-        Self(bare.chain(own.clone()).chain(others.0.iter().cloned()).collect())
+        let usual = if is_tls { ":443" } else { ":80" };
+        let bare = own.iter().filter_map(|host| host.strip_suffix(usual)).map(str::to_owned);
+        Self { listed: bare.chain(own.clone()).chain(others.0.iter().cloned()).collect(), is_tls }
+    }
+
+    /// Whose host a request asks for, if that is this dashboard. `names` are those of its certificate: they count at every port, for a
+    /// browser has checked them, and a container's port is another one outside.
+    ///
+    /// # Errors
+    /// [`Refusal::Host`]
+    pub(crate) fn host(&self, uri: &Uri, headers: &HeaderMap, names: &[String]) -> Result<String, Refusal> {
+        let host = single(headers, &header::HOST).ok_or(Refusal::Host)?.to_ascii_lowercase();
+        let is_named = uri.authority().is_none_or(|named| named.as_str().eq_ignore_ascii_case(&host));
+        let is_known = || self.listed.contains(&host) || names.iter().any(|name| is_of(name, &host));
+        if is_named && is_known() { Ok(host) } else { Err(Refusal::Host) }
     }
 
     /// Judges the head of a request.
     ///
     /// # Errors
     /// [`Refusal`]
-    pub(crate) fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-        let host = single(headers, &header::HOST).ok_or(Refusal::Host)?.to_ascii_lowercase();
-        let is_named = uri.authority().is_none_or(|named| named.as_str().eq_ignore_ascii_case(&host));
-        if !is_named || !self.0.contains(&host) {
-            return Err(Refusal::Host);
-        }
+    pub(crate) fn check(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        names: &[String],
+    ) -> Result<(), Refusal> {
+        let host = self.host(uri, headers, names)?;
         let is_safe = *method == Method::GET || *method == Method::HEAD;
         let must_say = !is_safe || headers.contains_key(header::UPGRADE);
         match single(headers, &header::ORIGIN) {
             None if must_say || headers.contains_key(header::ORIGIN) => return Err(Refusal::Origin),
-            Some(origin) if !is_same(origin, &host) => return Err(Refusal::Origin),
+            Some(origin) if !self.is_same(origin, &host) => return Err(Refusal::Origin),
             _ => {}
         }
         match single(headers, &FETCH_SITE) {
@@ -115,6 +142,40 @@ impl Hosts {
             Some(_) => Err(Refusal::Site),
         }
     }
+
+    fn is_same(&self, origin: &str, host: &str) -> bool {
+        // A proxy before us may have TLS.
+        let plain = || origin.strip_prefix("http://").filter(|_| !self.is_tls);
+        let rest = origin.strip_prefix("https://").or_else(plain);
+        rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host))
+    }
+}
+
+/// Whether a host, with or without a port, is one that a name of a certificate means.
+fn is_of(name: &str, host: &str) -> bool {
+    let host = without_port(host);
+    match (name.parse::<IpAddr>(), name.strip_prefix("*.")) {
+        (Ok(address), _) => host.parse::<IpAddr>().is_ok_and(|asked| asked == address),
+        // One label, as browsers take it.
+        (Err(_), Some(rest)) => {
+            host.split_once('.').is_some_and(|(label, of)| !label.is_empty() && of == rest)
+        }
+        (Err(_), None) => host == name,
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// What a browser that came over TLS is told, but where the name is that of every machine: never to come otherwise.
+pub(crate) fn strict_transport(headers: &HeaderMap) -> Option<(HeaderName, &'static str)> {
+    let host = without_port(single(headers, &header::HOST)?).to_ascii_lowercase();
+    let is_every_machines = host == "localhost" || host.ends_with(".localhost");
+    (!is_every_machines).then_some((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
 }
 
 /// Whether the page that asks came over TLS: a proxy before us has it.
@@ -129,11 +190,6 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     values.next().is_none().then_some(first)
 }
 
-fn is_same(origin: &str, host: &str) -> bool {
-    let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    rest.is_some_and(|rest| rest.eq_ignore_ascii_case(host))
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -141,12 +197,12 @@ mod tests {
     use super::*;
 
     fn judge(method: Method, headers: &[(&'static str, &'static str)]) -> Result<(), Refusal> {
-        let hosts = Hosts::new("127.0.0.1:8080".parse().unwrap(), &"Ward.example".parse().unwrap());
+        let hosts = Hosts::new("127.0.0.1:8080".parse().unwrap(), &"Ward.example".parse().unwrap(), false);
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        hosts.check(&method, &"/api/v1/session".parse().unwrap(), &map)
+        hosts.check(&method, &"/api/v1/session".parse().unwrap(), &map, &[])
     }
 
     const HOST: (&str, &str) = ("host", "127.0.0.1:8080");
@@ -173,10 +229,13 @@ mod tests {
         }
         assert_eq!(judge(Method::GET, &[]), Err(Refusal::Host));
         assert_eq!(judge(Method::GET, &[HOST, ("host", "evil.example")]), Err(Refusal::Host));
-        let hosts = Hosts::new("127.0.0.1:80".parse().unwrap(), &HostNames::default());
+        let hosts = Hosts::new("127.0.0.1:80".parse().unwrap(), &HostNames::default(), false);
         let map = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("127.0.0.1"))]);
-        assert_eq!(hosts.check(&Method::GET, &"/".parse().unwrap(), &map), Ok(()));
-        assert_eq!(hosts.check(&Method::GET, &"http://other/".parse().unwrap(), &map), Err(Refusal::Host));
+        assert_eq!(hosts.check(&Method::GET, &"/".parse().unwrap(), &map, &[]), Ok(()));
+        assert_eq!(
+            hosts.check(&Method::GET, &"http://other/".parse().unwrap(), &map, &[]),
+            Err(Refusal::Host)
+        );
     }
 
     #[test]
@@ -198,6 +257,72 @@ mod tests {
     fn a_live_connection_says_it_too() {
         assert_eq!(judge(Method::GET, &[HOST, ("upgrade", "websocket")]), Err(Refusal::Origin));
         assert_eq!(judge(Method::GET, &[HOST, ORIGIN, ("upgrade", "websocket")]), Ok(()));
+    }
+
+    /// As a dashboard with TLS sees it.
+    fn judge_tls(method: Method, host: &str, origin: &str) -> Result<(), Refusal> {
+        let hosts = Hosts::new("0.0.0.0:443".parse().unwrap(), &HostNames::default(), true);
+        let names = ["ward.example", "*.clinic.example", "10.1.2.3", "2001:db8::1"].map(str::to_owned);
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
+        let map = HeaderMap::from_iter([(header::HOST, value(host)), (header::ORIGIN, value(origin))]);
+        hosts.check(&method, &"/".parse().unwrap(), &map, &names)
+    }
+
+    #[test]
+    fn with_tls_the_names_of_the_certificate_open_it_at_every_port_and_no_other() {
+        for host in [
+            "ward.example",
+            "Ward.Example:8443",
+            "bed.clinic.example",
+            "10.1.2.3:8443",
+            "[2001:db8::1]:8443",
+            "[2001:DB8:0::1]",
+            "localhost",
+        ] {
+            assert_eq!(judge_tls(Method::GET, host, &format!("https://{host}")), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "ward.example.evil.example",
+            "xward.example",
+            "clinic.example",
+            "a.b.clinic.example",
+            ".clinic.example",
+            "*.clinic.example.",
+            "10.1.2.4",
+            "[2001:db8::2]",
+            "localhost:8080",
+            "",
+            ":443",
+            "[",
+        ] {
+            assert_eq!(
+                judge_tls(Method::GET, host, &format!("https://{host}")),
+                Err(Refusal::Host),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn with_tls_no_page_of_its_own_came_without() {
+        let post = |origin| judge_tls(Method::POST, "ward.example", origin);
+        assert_eq!(post("https://ward.example"), Ok(()));
+        for origin in ["http://ward.example", "https://ward.example:8443", "https://evil.example", "null"] {
+            assert_eq!(post(origin), Err(Refusal::Origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn browsers_are_told_to_come_over_tls_for_ever_but_not_to_every_machine() {
+        let told = |host: &'static str| {
+            let map = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            strict_transport(&map).is_some()
+        };
+        assert!(told("ward.example:8443") && told("10.1.2.3"));
+        for host in ["localhost", "LOCALHOST:8443", "page.localhost:1"] {
+            assert!(!told(host), "{host}");
+        }
     }
 
     #[test]

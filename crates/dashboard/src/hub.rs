@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{Ends, FeedItem, FeedReader, ServerHandle};
+use vitalwire_gateway::{DashboardCounters, Ends, FeedItem, FeedReader, ServerHandle};
 use vitalwire_registry::{Logins, RegistryError, User};
 
 use crate::limits::DashboardLimits;
@@ -48,6 +48,7 @@ pub(crate) struct Hub(Mutex<State>);
 struct State {
     ward: Ward,
     viewers: Vec<Arc<Viewer>>,
+    counters: DashboardCounters,
 }
 
 /// A user has as many live connections as one may have.
@@ -59,36 +60,47 @@ impl Viewer {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, told: &Told) {
+    /// How many pieces of waves it misses for that.
+    fn tell(&self, told: &Told) -> u64 {
         let sees = match &told.device {
             Some(device) => self.user.role.sees(device),
             None => self.user.role.sees_all(),
         };
         if !sees {
-            return;
+            return 0;
         }
         let mut outbox = self.outbox();
         if told.is_handover {
             outbox.forget(told.n);
         }
-        match told.kind {
+        let dropped = match told.kind {
             Kind::Wave | Kind::Beats => outbox.put_wave(told.n, &told.bytes),
-            kind => outbox.put(kind, told.n, told.bytes.clone()),
-        }
+            kind => {
+                outbox.put(kind, told.n, told.bytes.clone());
+                0
+            }
+        };
         drop(outbox);
         self.arrived.notify_one();
+        dropped
     }
 }
 
 impl State {
     fn tell<I: IntoIterator<Item = Told>>(&mut self, change: impl FnOnce(&mut Ward) -> I) {
         for told in change(&mut self.ward) {
-            self.viewers.iter().for_each(|viewer| viewer.tell(&told));
+            let dropped = self.viewers.iter().map(|viewer| viewer.tell(&told)).sum();
+            self.counters.note_waves_dropped(dropped);
         }
     }
 }
 
 impl Hub {
+    /// One that counts for the server's metrics.
+    pub(crate) fn new(counters: DashboardCounters) -> Self {
+        Self(Mutex::new(State { counters, ..State::default() }))
+    }
+
     /// A new viewer, with all that it must know at the start.
     pub(crate) fn attach(&self, user: &Arc<User>, limits: &DashboardLimits) -> Result<Arc<Viewer>, TooMany> {
         let mut state = self.state();
@@ -104,14 +116,19 @@ impl Hub {
         state.ward.catch_up();
         state.tell(|ward| ward.tick(now_us()));
         let all = state.ward.all(user.role.sees_all(), |device| user.role.sees(device));
-        all.iter().for_each(|told| viewer.tell(told));
+        for told in &all {
+            viewer.tell(told);
+        }
         state.viewers.push(Arc::clone(&viewer));
+        state.counters.note_viewers(state.viewers.len());
         Ok(viewer)
     }
 
     /// It looks no more.
     pub(crate) fn detach(&self, viewer: &Arc<Viewer>) {
-        self.state().viewers.retain(|other| !Arc::ptr_eq(other, viewer));
+        let mut state = self.state();
+        state.viewers.retain(|other| !Arc::ptr_eq(other, viewer));
+        state.counters.note_viewers(state.viewers.len());
     }
 
     /// Looks at what is known of the devices.

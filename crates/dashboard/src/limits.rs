@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct DashboardLimits {
     /// Connections at once that are no live ones. The oldest is closed.
     pub connections_max: usize,
+    /// How long a handshake, a head and a body may each take, and a connection be idle. It is closed, or answered with 408.
+    pub request_patience: Duration,
     /// Live connections at once of one user. One more is refused.
     pub live_per_user_max: usize,
     /// How long a session lasts without a request or a live connection. It ends.
@@ -21,6 +23,7 @@ impl Default for DashboardLimits {
     fn default() -> Self {
         Self {
             connections_max: 256,
+            request_patience: Duration::from_secs(10),
             live_per_user_max: 32,
             session_idle: Duration::from_secs(30 * 60),
             session_age_max: Duration::from_secs(12 * 60 * 60),
@@ -33,10 +36,6 @@ impl Default for DashboardLimits {
 pub(crate) const HEAD_BYTES_MAX: usize = 16 << 10;
 /// The longest body; a longer one is answered with 413.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
-/// How long a head may take, and a connection be idle. It is closed.
-pub(crate) const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a body may take; then the answer is 408.
-pub(crate) const BODY_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer may take to be made; then it is 503.
 pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a viewer may take no byte. Its connection is closed.
@@ -45,5 +44,5 @@ pub(crate) const VIEWER_PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const HISTORIES_MAX: usize = 4;
 /// Sessions of one user. At it the one that was used longest ago ends.
 pub(crate) const SESSIONS_PER_USER_MAX: usize = 64;
-/// Login links that wait to be used. At it the oldest goes.
+/// Login links that wait to be used. At it the one that ends first goes.
 pub(crate) const LINKS_MAX: usize = 64;

@@ -221,18 +221,13 @@ mod tests {
     use vitalwire_testing::clinic::Clinic;
 
     use crate::time::{now_ms, now_us};
-    use crate::{Dashboard, DashboardConfig, DashboardLimits};
+    use crate::{Dashboard, DashboardConfig};
 
     async fn open(clinic: &Clinic) -> Dashboard {
         clinic.registry.add_tls_device(&"bed_1".parse().unwrap()).unwrap();
         clinic.known().await;
-        let config = DashboardConfig {
-            data: clinic.data(),
-            master_key: clinic.folder.path().join("master-key"),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            hosts: Default::default(),
-            limits: DashboardLimits::default(),
-        };
+        let (key, any) = (clinic.folder.path().join("master-key"), "127.0.0.1:0".parse().unwrap());
+        let config = DashboardConfig::new(clinic.data(), key, any);
         Dashboard::start(config, clinic.server()).await.unwrap()
     }
 

@@ -21,9 +21,9 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::document::says;
 pub(crate) use self::route::{Routes, Who};
 use crate::api;
-use crate::app::{App, Person};
+use crate::app::{App, Patience, Peer, Person};
 use crate::failure::Failure;
-use crate::limits::{ANSWER_PATIENCE, BODY_BYTES_MAX, BODY_PATIENCE};
+use crate::limits::{ANSWER_PATIENCE, BODY_BYTES_MAX};
 use crate::{guard, live, page};
 
 /// Every route of the API.
@@ -64,21 +64,33 @@ async fn openapi() -> Response {
 /// Looks at every request before anyone else, and puts on every answer what browsers must know of it.
 async fn guarded(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let is_api = request.uri().path().starts_with("/api/");
-    let mut response = match app.hosts.check(request.method(), request.uri(), request.headers()) {
-        Err(refusal) => Failure::Refused(refusal).into_response(),
-        Ok(()) => match tokio::time::timeout(ANSWER_PATIENCE, next.run(request)).await {
+    let strict = app.is_tls().then(|| guard::strict_transport(request.headers())).flatten();
+    let mut response = match admit(&app, request) {
+        Err(failure) => failure.into_response(),
+        Ok(request) => match tokio::time::timeout(ANSWER_PATIENCE, next.run(request)).await {
             Ok(response) => response,
             Err(_) => Failure::Busy.into_response(),
         },
     };
+    app.counters.note_request(response.status().as_u16());
     let headers = response.headers_mut();
-    for (name, value) in guard::ANSWER_HEADERS {
+    for (name, value) in guard::ANSWER_HEADERS.into_iter().chain(strict) {
         headers.insert(name, header::HeaderValue::from_static(value));
     }
     if is_api {
         headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// The request, with the address of who really sent it.
+fn admit(app: &App, mut request: Request) -> Result<Request, Failure> {
+    app.hosts.check(request.method(), request.uri(), request.headers(), &app.names())?;
+    if let Some(Peer(peer)) = request.extensions().get().copied() {
+        let sender = app.sender(peer, request.headers())?;
+        request.extensions_mut().insert(Peer(sender));
+    }
+    Ok(request)
 }
 
 async fn devices(State(app): State<Arc<App>>, person: Person) -> Json<api::Devices> {
@@ -97,8 +109,9 @@ async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Failure> {
     if kind.and_then(|kind| kind.split(';').next()).is_none_or(|kind| kind.trim() != "application/json") {
         return Err(Failure::NoJson);
     }
+    let patience = request.extensions().get().map_or(ANSWER_PATIENCE, |Patience(time)| *time);
     let read = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX);
-    let bytes = tokio::time::timeout(BODY_PATIENCE, read).await.map_err(|_| Failure::TooSlow)?;
+    let bytes = tokio::time::timeout(patience, read).await.map_err(|_| Failure::TooSlow)?;
     let bytes = bytes.map_err(|error| match error.source() {
         Some(cause) if cause.is::<http_body_util::LengthLimitError>() => Failure::TooLong,
         _ => Failure::TooSlow,

@@ -3,7 +3,7 @@
 
 mod store;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use vitalwire_registry::User;
 use zeroize::Zeroizing;
 
 use self::store::Store;
-pub(crate) use self::store::StoreError;
-use crate::limits::{DashboardLimits, LINKS_MAX, SESSIONS_PER_USER_MAX};
+pub use self::store::{FILE, StoreError};
+use crate::limits::{DashboardLimits, SESSIONS_PER_USER_MAX};
 
 /// How much later a use must be to be written: a session that a crash makes this much older is no harm.
 const USE_WRITTEN_AFTER_MS: i64 = 60_000;
@@ -40,16 +40,29 @@ pub(crate) struct Session {
     written_ms: i64,
 }
 
+/// What logs a user in once.
 struct Link {
-    hash: Hash,
+    id: Hash,
     user: UserName,
+    /// As in a session: with another password it opens nothing.
+    password: Hash,
     until_ms: i64,
+}
+
+impl Link {
+    fn new(token: &Token, user: &User, lasts: Duration, now_ms: i64) -> Self {
+        Self {
+            id: hash(token.as_bytes()),
+            user: user.name.clone(),
+            password: password(user),
+            until_ms: now_ms.saturating_add(milliseconds(lasts)),
+        }
+    }
 }
 
 /// All sessions. What changes is on the disk when a call returns, if that takes it: keep it off the reactor.
 pub(crate) struct Sessions {
     sessions: BTreeMap<Hash, Session>,
-    links: VecDeque<Link>,
     store: Option<Store>,
     idle_ms: i64,
     age_ms_max: i64,
@@ -59,13 +72,29 @@ fn hash(text: &[u8]) -> Hash {
     Sha256::digest(text).into()
 }
 
-fn token() -> Token {
+fn password(user: &User) -> Hash {
+    hash(user.password_hash.as_str().as_bytes())
+}
+
+/// 256 random bits.
+pub(crate) fn token() -> Token {
     let id = Zeroizing::new(rand::random::<[u8; 32]>());
     Zeroizing::new(URL_SAFE_NO_PAD.encode(*id))
 }
 
 fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Keeps a link in the data folder, whether a server runs on it or not.
+pub(crate) fn keep_link(
+    data: &Path,
+    token: &Token,
+    user: &User,
+    lasts: Duration,
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    Store::open(data)?.insert_link(&Link::new(token, user, lasts, now_ms), now_ms)
 }
 
 impl Sessions {
@@ -79,7 +108,6 @@ impl Sessions {
         });
         let mut this = Self {
             sessions,
-            links: VecDeque::new(),
             store,
             idle_ms: milliseconds(limits.session_idle),
             age_ms_max: milliseconds(limits.session_age_max),
@@ -100,7 +128,7 @@ impl Sessions {
         let token = token();
         let session = Session {
             user: user.name.clone(),
-            password: hash(user.password_hash.as_str().as_bytes()),
+            password: password(user),
             began_ms: now_ms,
             used_ms: now_ms,
             written_ms: now_ms,
@@ -125,7 +153,7 @@ impl Sessions {
             return None;
         }
         let user = user(&session.user)?;
-        if hash(user.as_ref().password_hash.as_str().as_bytes()) != session.password {
+        if password(user.as_ref()) != session.password {
             return None;
         }
         session.used_ms = session.used_ms.max(now_ms);
@@ -150,24 +178,25 @@ impl Sessions {
         Ok(())
     }
 
-    /// The token of a link that logs this user in, once and in this time. It is kept in memory alone.
-    pub(crate) fn link(&mut self, user: UserName, lasts: Duration, now_ms: i64) -> Token {
+    /// The token of a link that logs this user in, once and in this time.
+    pub(crate) fn link(&mut self, user: &User, lasts: Duration, now_ms: i64) -> Result<Token, StoreError> {
         let token = token();
-        self.links.retain(|link| link.until_ms > now_ms);
-        if self.links.len() >= LINKS_MAX {
-            self.links.pop_front();
-        }
-        let until_ms = now_ms.saturating_add(milliseconds(lasts));
-        self.links.push_back(Link { hash: hash(token.as_bytes()), user, until_ms });
-        token
+        let store = self.store.as_ref().ok_or(StoreError::Absent)?;
+        store.insert_link(&Link::new(&token, user, lasts, now_ms), now_ms)?;
+        Ok(token)
     }
 
-    /// Whom a link logs in; it is used now.
-    pub(crate) fn follow_link(&mut self, token: &str, now_ms: i64) -> Option<UserName> {
-        let hash = hash(token.as_bytes());
-        let place = self.links.iter().position(|link| link.hash == hash)?;
-        let link = self.links.remove(place)?;
-        (link.until_ms > now_ms).then_some(link.user)
+    /// Whom a link logs in; `user` knows who may. It is used now, also when it does not.
+    pub(crate) fn follow_link<U: AsRef<User>>(
+        &mut self,
+        token: &str,
+        now_ms: i64,
+        user: impl FnOnce(&UserName) -> Option<U>,
+    ) -> Result<Option<U>, StoreError> {
+        let store = self.store.as_ref().ok_or(StoreError::Absent)?;
+        let Some(link) = store.take_link(&hash(token.as_bytes()))? else { return Ok(None) };
+        let found = user(&link.user).filter(|user| password(user.as_ref()) == link.password);
+        Ok(found.filter(|_| link.until_ms > now_ms))
     }
 
     fn end_old(&mut self, now_ms: i64) {
@@ -303,16 +332,73 @@ mod tests {
     }
 
     #[test]
-    fn a_link_works_once_and_for_a_while() {
+    fn a_link_works_once_for_a_while_and_with_the_password_of_its_day() {
         let folder = tempfile::tempdir().unwrap();
         let mut sessions = sessions(folder.path());
-        let ana: UserName = "ana".parse().unwrap();
+        let ana = user("ana", "correct horse");
         let lasts = Duration::from_secs(600);
-        let token = sessions.link(ana.clone(), lasts, NOW_MS);
-        assert_eq!(sessions.follow_link("guessed", NOW_MS), None);
-        assert_eq!(sessions.follow_link(&token, NOW_MS + 1), Some(ana.clone()));
-        assert_eq!(sessions.follow_link(&token, NOW_MS + 1), None);
-        let late = sessions.link(ana, lasts, NOW_MS);
-        assert_eq!(sessions.follow_link(&late, NOW_MS + 10 * MINUTE_MS), None);
+        let follow = |sessions: &mut Sessions, token: &str, now_ms, user: &Arc<User>| {
+            sessions.follow_link(token, now_ms, |_| Some(Arc::clone(user))).unwrap().is_some()
+        };
+        let token = sessions.link(&ana, lasts, NOW_MS).unwrap();
+        assert!(!follow(&mut sessions, "guessed", NOW_MS, &ana));
+        assert!(follow(&mut sessions, &token, NOW_MS + 1, &ana));
+        assert!(!follow(&mut sessions, &token, NOW_MS + 1, &ana), "once");
+        let late = sessions.link(&ana, lasts, NOW_MS).unwrap();
+        assert!(!follow(&mut sessions, &late, NOW_MS + 10 * MINUTE_MS, &ana), "too late");
+        let other = user("ana", "battery staple");
+        let old = sessions.link(&ana, lasts, NOW_MS).unwrap();
+        assert!(!follow(&mut sessions, &old, NOW_MS, &other), "another password");
+        let gone = sessions.link(&ana, lasts, NOW_MS).unwrap();
+        assert!(sessions.follow_link(&gone, NOW_MS, |_| None::<Arc<User>>).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_link_of_another_process_works_in_a_server_that_runs_and_in_one_that_starts_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let ana = user("ana", "correct horse");
+        let lasts = Duration::from_secs(600);
+        let follow = |sessions: &mut Sessions, token: &Token| {
+            sessions.follow_link(token, NOW_MS, |_| Some(Arc::clone(&ana))).unwrap().is_some()
+        };
+        let (early, late) = (token(), token());
+        keep_link(folder.path(), &early, &ana, lasts, NOW_MS).unwrap();
+        let mut running = sessions(folder.path());
+        assert!(follow(&mut running, &early));
+        keep_link(folder.path(), &late, &ana, lasts, NOW_MS).unwrap();
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(late.len()).any(|window| window == late.as_bytes()), "a hash alone");
+        }
+        assert!(follow(&mut running, &late));
+    }
+
+    #[test]
+    fn so_many_links_wait_and_then_the_one_that_ends_first_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sessions = sessions(folder.path());
+        let ana = user("ana", "correct horse");
+        let first = sessions.link(&ana, Duration::from_secs(1), NOW_MS).unwrap();
+        let second = sessions.link(&ana, Duration::from_secs(2), NOW_MS).unwrap();
+        for _ in 1..crate::limits::LINKS_MAX {
+            sessions.link(&ana, Duration::from_secs(3), NOW_MS).unwrap();
+        }
+        let mut follow = |token: &Token| {
+            sessions.follow_link(token, NOW_MS, |_| Some(Arc::clone(&ana))).unwrap().is_some()
+        };
+        assert!(!follow(&first) && follow(&second));
+    }
+
+    #[test]
+    fn sessions_of_the_version_before_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let ana = user("ana", "correct horse");
+        let token = sessions(folder.path()).begin(&ana, NOW_MS);
+        let file = rusqlite::Connection::open(folder.path().join("dashboard.db")).unwrap();
+        file.execute_batch("DROP TABLE links; PRAGMA user_version = 1").unwrap();
+        drop(file);
+        let mut after = sessions(folder.path());
+        assert!(after.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_some());
+        assert!(after.link(&ana, Duration::from_secs(1), NOW_MS).is_ok());
     }
 }

@@ -46,18 +46,21 @@ impl Outbox {
         self.states.insert((urgency(kind), n), message);
     }
 
-    /// Adds a piece of a wave, if the page wants it.
-    pub(crate) fn put_wave(&mut self, n: u16, message: &Bytes) {
+    /// Adds a piece of a wave, if the page wants it. How many others were dropped for it.
+    pub(crate) fn put_wave(&mut self, n: u16, message: &Bytes) -> u64 {
         if self.watched.as_ref().is_some_and(|watched| !watched.contains(&n)) {
-            return;
+            return 0;
         }
         self.waves_bytes += message.len();
         self.waves.push_back((n, message.clone()));
+        let mut dropped = 0;
         while self.waves_bytes > self.waves_bytes_max {
             let Some((_, oldest)) = self.waves.pop_front() else { break };
             self.waves_bytes -= oldest.len();
             self.dropped = self.dropped.saturating_add(1);
+            dropped += 1;
         }
+        dropped
     }
 
     /// From now on only waves of these devices.
@@ -104,9 +107,8 @@ mod tests {
     fn a_slow_viewer_loses_its_oldest_waves_and_no_alarm() {
         let mut outbox = Outbox::new(8);
         outbox.put(Kind::Alarms, 1, text("fever"));
-        for wave in ["aaaa", "bbbb", "cccc", "dddd"] {
-            outbox.put_wave(1, &text(wave));
-        }
+        let dropped = ["aaaa", "bbbb", "cccc", "dddd"].map(|wave| outbox.put_wave(1, &text(wave)));
+        assert_eq!(dropped, [0, 0, 1, 1]);
         outbox.put(Kind::Alarms, 2, text("asystole"));
         let beat = outbox.heartbeat(0);
         assert_eq!(beat[9..], 2_u32.to_le_bytes());

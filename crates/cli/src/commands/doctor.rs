@@ -109,6 +109,7 @@ fn look(args: &DoctorArgs) -> Vec<Finding> {
     if let BrokerSettings::Embedded { tls, .. } = &settings.broker {
         findings.push(checks::certificate(tls.as_ref()));
     }
+    findings.extend(settings.dashboard.as_ref().and_then(checks::dashboard_certificate));
     findings
 }
 

@@ -10,13 +10,15 @@ use clap::Args;
 use secrecy::ExposeSecret;
 use vitalwire_access::{Role, UserName};
 use vitalwire_broker::generate_self_signed;
+use vitalwire_dashboard::LoginLink;
 use vitalwire_registry::{MasterKey, Registry, master_key_path};
 use zeroize::Zeroizing;
 
+use crate::config::{Layers, SettingArgs};
 use crate::deploy::{self, Ids, Order, Renew};
 use crate::output::Output;
 use crate::private_file::write_new;
-use crate::{config, data, secrets};
+use crate::{config, data, login_link, page, secrets};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,9 +28,9 @@ Examples:
 
 Makes the registry, a master key beside the folder (DIR.master-key: back it up
 apart from the folder, neither is of use without the other), a self-signed
-certificate for MQTT over TLS, the MQTT user `admin` with a password that is
-printed once, and a commented vitalwire.toml. On a folder that was made before
-it changes nothing.
+certificate for MQTT over TLS and the dashboard, the user `admin` with a
+password and a login link for the dashboard, each printed once, and a commented
+vitalwire.toml. On a folder that was made before it changes nothing.
 
 With --deploy it makes the secrets of a deployment by containers, each in the
 volume of the service that reads it (deploy/compose.yml): certificates of an
@@ -53,7 +55,7 @@ pub(crate) struct InitArgs {
     /// The file with the master key [default: a systemd credential, else DIR.master-key]
     #[arg(long, value_name = "FILE", env = "VITALWIRE_MASTER_KEY", hide_env_values = true)]
     master_key: Option<PathBuf>,
-    /// A name or address that MQTT clients will use, for the certificate; may be given several times, or with
+    /// A name or address that MQTT clients and browsers will use, for the certificate; may be given several times, or with
     /// commas. This machine's own name and localhost are always in it
     #[arg(long = "name", value_name = "HOST", value_delimiter = ',')]
     names: Vec<String>,
@@ -87,12 +89,26 @@ pub(crate) fn run(args: &InitArgs, out: &mut Output<'_>) -> anyhow::Result<ExitC
     let key_path = master_key_path(folder, args.master_key.as_deref());
     let mut begun = Begun::default();
     let registry = make(folder, &args.names, &key_path, &mut begun)?;
-    let password = secrets::generate_password();
-    let summary = summary(folder, &key_path, password.expose_secret());
+    let (password, link) = (secrets::generate_password(), LoginLink::generate());
+    let page = page_address(folder)?;
+    let shown_link = page.as_deref().map(|page| link.at(page));
+    let summary =
+        summary(folder, &key_path, password.expose_secret(), shown_link.as_ref().map(|text| text.as_str()));
     out.show_secret(format_args!("{}", summary.as_str()))?;
-    registry.add_user(&ADMIN.parse::<UserName>()?, Role::Admin, &password)?;
+    let admin: UserName = ADMIN.parse()?;
+    registry.add_user(&admin, Role::Admin, &password)?;
+    if page.is_some() {
+        begun.files.extend(database_files(&folder.join(vitalwire_dashboard::DATABASE_FILE)));
+        login_link::keep(&link, &registry, folder, &admin, login_link::LASTS)?;
+    }
     begun.keep();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where browsers will find the dashboard; nothing when the settings do not say.
+fn page_address(folder: &Path) -> anyhow::Result<Option<String>> {
+    let layers = Layers::load(&SettingArgs::of_environment())?.or_data(folder);
+    Ok(page::address(layers.resolve(data::own_certificate)?.dashboard.as_ref()).ok())
 }
 
 fn make(folder: &Path, names: &[String], key_path: &Path, begun: &mut Begun) -> anyhow::Result<Registry> {
@@ -122,13 +138,17 @@ fn make(folder: &Path, names: &[String], key_path: &Path, begun: &mut Begun) -> 
     let identity = generate_self_signed(&tls, &certificate_names(names))?;
     begun.files.extend([identity.certificate, identity.key]);
     // The registry last: a folder that has one is complete.
-    let database = folder.join(vitalwire_registry::DATABASE_FILE);
-    begun.files.extend(["", "-wal", "-shm"].map(|end| {
-        let mut name = database.clone().into_os_string();
+    begun.files.extend(database_files(&folder.join(vitalwire_registry::DATABASE_FILE)));
+    Ok(Registry::create(folder, &master)?)
+}
+
+/// A file of SQLite, and those that it makes beside it.
+fn database_files(path: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|end| {
+        let mut name = path.as_os_str().to_owned();
         name.push(end);
         name.into()
-    }));
-    Ok(Registry::create(folder, &master)?)
+    })
 }
 
 /// What was made so far; taken away again unless it is kept. Only files and empty folders go, never anything found.
@@ -168,7 +188,17 @@ fn certificate_names(wanted: &[String]) -> Vec<String> {
     names
 }
 
-fn summary(folder: &Path, key_path: &Path, password: &str) -> Zeroizing<String> {
+fn summary(folder: &Path, key_path: &Path, password: &str, link: Option<&str>) -> Zeroizing<String> {
+    let time = humantime::format_duration(login_link::LASTS);
+    let link = Zeroizing::new(link.map_or_else(String::new, |link| {
+        format!(
+            "\
+  dashboard              {link}
+                         (logs {ADMIN} in, once and within {time}, while `serve` runs)
+"
+        )
+    }));
+    let link = link.as_str();
     let (folder, key_path) = (folder.display(), key_path.display());
     let (registry, settings, tls) = (vitalwire_registry::DATABASE_FILE, config::FILE_NAME, data::TLS_FOLDER);
     Zeroizing::new(format!(
@@ -176,12 +206,12 @@ fn summary(folder: &Path, key_path: &Path, password: &str) -> Zeroizing<String> 
 Made {folder}
   registry               {folder}/{registry}
   settings               {folder}/{settings}
-  certificate            {folder}/{tls}/ (self-signed, for MQTT over TLS)
+  certificate            {folder}/{tls}/ (self-signed, for MQTT over TLS and the dashboard)
   master key             {key_path}
                          (keep a copy apart from the folder)
-  MQTT user              {ADMIN}
+  user                   {ADMIN} (MQTT and the dashboard)
   password               {password}   (not shown again)
-
+{link}
 Next:
   vitalwire device add NAME --data {folder}
   vitalwire user add NAME --role reader --generate --data {folder}

@@ -22,7 +22,7 @@ use crate::listen::is_loopback;
 use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::signals::Signals;
 use crate::supervisor::Supervisor;
-use crate::{data, limits, safety, secrets};
+use crate::{data, limits, page, safety, secrets};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -146,9 +146,9 @@ struct Page {
 
 impl Page {
     fn new(settings: DashboardSettings, server: &ServerConfig) -> Self {
-        let DashboardSettings { address, is_default, hosts, limits } = settings;
+        let DashboardSettings { address: listen, is_default, tls, hosts, proxies, limits } = settings;
         let (data, master_key) = (server.data.clone(), server.master_key.clone());
-        Self { config: DashboardConfig { data, master_key, listen: address, hosts, limits }, is_default }
+        Self { config: DashboardConfig { data, master_key, listen, tls, hosts, proxies, limits }, is_default }
     }
 
     /// Starts it; nothing when no one asked for its address and that is taken.
@@ -195,7 +195,8 @@ async fn serve(
     };
     let named = named(&server.handle().addresses(), dashboard.as_ref().map(Dashboard::address));
     supervisor.ready(&listening(&named));
-    if let Err(error) = even_if_closed(announce(&named, data, log_format, out)) {
+    let is_tls = dashboard.as_ref().is_some_and(Dashboard::is_tls);
+    if let Err(error) = even_if_closed(announce(&named, is_tls, data, log_format, out)) {
         // Devices are served all the same.
         tracing::warn!(%error, "the line `listening …` could not be written");
     }
@@ -231,6 +232,7 @@ async fn serve(
 /// Says what listens where: a line for scripts on standard output, and lines for people on standard error.
 fn announce(
     named: &[(&'static str, SocketAddr)],
+    is_dashboard_tls: bool,
     data: &Path,
     log_format: LogFormat,
     out: &mut Output<'_>,
@@ -239,7 +241,7 @@ fn announce(
         LogFormat::Text => {
             note!("vitalwire {} is ready, data in {}", env!("CARGO_PKG_VERSION"), data.display());
             for (name, address) in named {
-                note!("  {name:15} {}", meaning(name, *address));
+                note!("  {name:15} {}", meaning(name, *address, is_dashboard_tls));
             }
             note!("  Ctrl-C stops it.");
         }
@@ -272,13 +274,13 @@ fn named(addresses: &Addresses, dashboard: Option<SocketAddr>) -> Vec<(&'static 
     all.into_iter().filter_map(|(name, address)| Some((name, address?))).collect()
 }
 
-fn meaning(name: &str, address: SocketAddr) -> String {
+fn meaning(name: &str, address: SocketAddr, is_dashboard_tls: bool) -> String {
     match name {
         "devices" => format!("{address}, TLS 1.3 and AES-CBC frames"),
         "mqtt" if is_loopback(address.ip()) => format!("mqtt://{address}, this machine only"),
         "mqtt" => format!("mqtt://{address}, this machine and the networks of --allow-plain-mqtt"),
         "mqtt_tls" => format!("mqtts://{address}"),
-        "dashboard" => format!("http://{address}/, this machine only"),
+        "dashboard" => page::meaning(address, is_dashboard_tls),
         "mqtt_websocket" => format!("ws://{address}/mqtt, this machine only"),
         _ => format!("http://{address}/metrics, /healthz, /readyz"),
     }

@@ -1,6 +1,8 @@
 //! `vitalwire user`: who may log in to the MQTT broker and the dashboard, and what they may do there. Prints a password only when it made
 //! it, and once.
 
+mod link;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -40,6 +42,16 @@ running server knows the user within a second.")]
     /// Set a user's password
     #[command(after_help = "Example:\n  vitalwire user password nurse --generate --data ./data")]
     Password(SetPassword),
+    /// Make a link that logs a user in to the dashboard, once
+    #[command(after_help = "\
+Examples:
+  vitalwire user link nurse --data ./data
+  vitalwire user link nurse --for 30m --url https://ward.example --data ./data
+
+Whoever opens the link first is that user, until then or until the time is
+over; another password ends it, too. A server need not run while it is made.
+It takes the settings of `vitalwire serve` to know the dashboard's address.")]
+    Link(link::MakeLink),
 }
 
 /// A new user.
@@ -136,6 +148,7 @@ pub(crate) fn run(command: UserCommand, out: &mut Output<'_>) -> anyhow::Result<
             data.open()?.remove_user(&name)?;
             writeln!(out, "Removed {name}.")?;
         }
+        UserCommand::Link(make) => link::run(&make, out)?,
         UserCommand::List(ListUsers { data, json }) => list(&data.open()?.users()?, json, &data, out)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -34,6 +34,17 @@ const CONFIG: &str = "config";
 /// Settings that help pages show also where the others are hidden.
 const ALWAYS_SHOWN: [&str; 2] = ["data", "master_key"];
 
+impl SettingArgs<false> {
+    /// What the environment alone says, for a command whose flags are others.
+    pub(crate) fn of_environment() -> Self {
+        let of = |(index, (_, names)): (usize, (&Setting, &super::Names))| {
+            let text = std::env::var(&names.variable).ok().filter(|text| !text.is_empty())?;
+            Some(Given { index, text, is_flag: false })
+        };
+        Self { config: None, given: settings().enumerate().filter_map(of).collect() }
+    }
+}
+
 impl<const SHOWN: bool> clap::Args for SettingArgs<SHOWN> {
     fn augment_args(command: Command) -> Command {
         let defaults = Values::default();
@@ -88,6 +99,7 @@ fn value_name(setting: &Setting) -> &'static str {
         (Unit::None, name) if name.ends_with("listen") => "ADDR",
         (Unit::None, name) if name.ends_with("proxies") => "ADDRS",
         (Unit::None, "origins") => "SITES",
+        (Unit::None, "hosts") => "HOSTS",
         (Unit::None, "webhooks") => "URLS",
         (Unit::None, "webhook_values") => "true|false",
         (Unit::None, "webhook_allowed_hosts") => "HOSTS",

@@ -29,8 +29,8 @@ pub(super) fn join<T>(thread: JoinHandle<anyhow::Result<T>>, name: &str) -> anyh
     thread.join().map_err(|_| anyhow!("the {name} thread failed; this is a bug, please report it"))?
 }
 
-/// How long the link to the dashboard can be used: as long as someone may let a demonstration run.
-const LINK_LASTS: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// How long the link to the dashboard can be used. Who lets a demonstration run for longer opened it before.
+const LINK_LASTS: Duration = Duration::from_secs(12 * 3_600);
 
 /// A running server, with its dashboard.
 pub(crate) struct ServerThread {
@@ -62,9 +62,10 @@ impl ServerThread {
             runtime.block_on(async {
                 match start(config, dashboard, may_move).await {
                     Ok((server, dashboard)) => {
-                        let link = dashboard.login_link(viewer, LINK_LASTS).await;
+                        let link = dashboard.login_link(&viewer, LINK_LASTS).await;
                         // No one waits any more only when the demonstration has ended.
-                        let _ = ready.send(Ok((server.handle().addresses(), link)));
+                        let _ = ready
+                            .send(link.map(|link| (server.handle().addresses(), link)).map_err(Into::into));
                         halt.cancelled().await;
                         dashboard.stop().await;
                         server.stop().await;

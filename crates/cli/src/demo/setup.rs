@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
 use vitalwire_access::{DeviceId, Proxies, Role, Scope, UserName};
 use vitalwire_broker::{BrokerConfig, BrokerLimits};
-use vitalwire_dashboard::{DashboardConfig, DashboardLimits, HostNames};
+use vitalwire_dashboard::DashboardConfig;
 use vitalwire_gateway::{BrokerChoice, JournalLimits, Limits, ServerConfig};
 use vitalwire_protocol::{CbcSecret, Variant};
 use vitalwire_registry::{DeviceKey, MasterKey, Protocol, Registry, RegistryError, master_key_path};
@@ -107,13 +107,8 @@ impl Setup {
 
     /// The dashboard's configuration, beside that server.
     pub(crate) fn dashboard_config(plan: &Plan, server: &ServerConfig) -> DashboardConfig {
-        DashboardConfig {
-            data: server.data.clone(),
-            master_key: server.master_key.clone(),
-            listen: choose(plan.dashboard_listen, DASHBOARD_PORT, "the dashboard"),
-            hosts: HostNames::default(),
-            limits: DashboardLimits::default(),
-        }
+        let listen = choose(plan.dashboard_listen, DASHBOARD_PORT, "the dashboard");
+        DashboardConfig::new(&server.data, &server.master_key, listen)
     }
 
     /// How to log in to the running server's broker.

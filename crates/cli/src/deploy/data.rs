@@ -4,6 +4,7 @@
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use secrecy::SecretString;
@@ -17,12 +18,17 @@ use crate::private_file::write_new;
 use crate::rotation::said;
 use crate::{config, data};
 
+/// The data folder.
+pub(super) fn folder(volumes: &Volumes) -> PathBuf {
+    volumes.path(DATA_VOLUME).join(DATA_FOLDER)
+}
+
 /// The registry, as long as it is not complete.
 ///
 /// # Errors
 /// When what belongs together is not there together.
 pub(super) fn open(volumes: &Volumes) -> anyhow::Result<Option<Registry>> {
-    let folder = volumes.path(DATA_VOLUME).join(DATA_FOLDER);
+    let folder = folder(volumes);
     let key_path = volumes.path(MASTER_KEY);
     let (has_registry, has_key) = (data::has_registry(&folder)?, key_path.exists());
     if has_registry && !has_key {
@@ -85,7 +91,7 @@ pub(super) fn rotate_master_key(
     is_wanted: bool,
     out: &mut Output<'_>,
 ) -> anyhow::Result<()> {
-    let (folder, file) = (volumes.path(DATA_VOLUME).join(DATA_FOLDER), volumes.path(MASTER_KEY));
+    let (folder, file) = (folder(volumes), volumes.path(MASTER_KEY));
     // Root rotates what is the server's: SQLite gives the files that it makes beside the registry to the registry's owner.
     let owner = Some(volumes.owner(MASTER_KEY)?);
     if is_wanted {

@@ -108,10 +108,15 @@ impl Serve {
 
     /// With more arguments or environment.
     pub fn start_with(data: &Path, more: impl FnOnce(&mut Command)) -> Self {
+        Self::start_with_page(data, "127.0.0.1:0", more)
+    }
+
+    /// The same with the dashboard at an address.
+    pub fn start_with_page(data: &Path, dashboard: &str, more: impl FnOnce(&mut Command)) -> Self {
         let local = "127.0.0.1:0";
         let mut command = vitalwire();
         command
-            .args(["serve", "--listen", local, "--metrics-listen", local, "--dashboard-listen", local])
+            .args(["serve", "--listen", local, "--metrics-listen", local, "--dashboard-listen", dashboard])
             .args(["--mqtt-tls-listen", local, "--mqtt-websocket-listen", local, "--data"])
             .arg(data)
             .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use vitalwire_access::Role;
+use vitalwire_access::{Role, Way};
 use zeroize::Zeroizing;
 
 use super::{DONE, Routes, Who, body, says};
@@ -55,21 +55,25 @@ async fn session(person: Person) -> Json<Session> {
 async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response, Failure> {
     let (parts, rest) = request.into_parts();
     let (peer, before, is_secure) =
-        (peer(&parts), app.token(&parts.headers), guard::is_secure(&parts.headers));
+        (peer(&parts), app.token(&parts.headers), app.is_tls() || guard::is_secure(&parts.headers));
     let login: Login = body(Request::from_parts(parts, rest)).await?;
     let user = match login {
         Login::Password { user: name, password } => {
             let password = Zeroizing::new(password);
-            let checked = app.logins.check(&name, password.as_bytes(), peer.ip()).await;
-            app.logins.record(&name, peer, checked.is_ok());
+            let checked = app.logins.check(Way::Dashboard, &name, password.as_bytes(), peer.ip()).await;
+            app.note_login(&name, peer, checked.is_ok());
             checked?
         }
         Login::Link { link } => {
-            let link = Zeroizing::new(link);
-            let name = app.sessions.lock().await.follow_link(&link, now_ms());
-            let user = name.and_then(|name| app.logins.user(name.as_str()));
-            app.logins.record(user.as_ref().map_or("", |user| user.name.as_str()), peer, user.is_some());
-            user.ok_or(Failure::Link)?
+            let (link, logins) = (Zeroizing::new(link), Arc::clone(&app.logins));
+            let followed = app
+                .change_sessions(move |sessions| {
+                    sessions.follow_link(&link, now_ms(), |name| logins.user(name.as_str()))
+                })
+                .await?;
+            let name = followed.as_ref().map_or("", |user| user.name.as_str());
+            app.note_login(name, peer, followed.is_some());
+            followed.ok_or(Failure::Link)?
         }
     };
     let of_whom = Arc::clone(&user);
@@ -97,7 +101,7 @@ async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response
 async fn end(State(app): State<Arc<App>>, person: Person) -> Result<Response, Failure> {
     let ended = app.change_sessions(move |sessions| sessions.end(&person.token)).await;
     // Also where the file has it still: this browser must not send it again.
-    let gone = cookie(&app, "", false, 0)?;
+    let gone = cookie(&app, "", app.is_tls(), 0)?;
     Ok((HeaderMap::from_iter([(SET_COOKIE, gone)]), ended.map(|()| DONE)).into_response())
 }
 

@@ -1,4 +1,4 @@
-//! Sessions in SQLite, `dashboard.db` of the data folder. It is a file of its own, so that no login waits for the registry's
+//! Sessions and login links in SQLite, `dashboard.db` of the data folder. It is a file of its own, so that no login waits for the registry's
 //! writers; losing it logs people out and loses nothing else.
 
 use std::collections::BTreeMap;
@@ -7,25 +7,40 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::{Hash, Session};
+use super::{Hash, Link, Session};
+use crate::limits::LINKS_MAX;
 
 /// Its name in the data folder.
-const FILE: &str = "dashboard.db";
+pub const FILE: &str = "dashboard.db";
 
-/// Written into the file, so that a later version knows this one's.
-const VERSION: i64 = 1;
+/// Written into the file, so that a later version knows this one's. Version 1 had no links.
+const VERSION: i64 = 2;
 
-/// Why sessions cannot be kept.
+const TABLES: &str = "\
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS sessions (id BLOB PRIMARY KEY, user TEXT NOT NULL, password BLOB NOT NULL,
+    began_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS links (id BLOB PRIMARY KEY, user TEXT NOT NULL, password BLOB NOT NULL,
+    until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 2;
+COMMIT;";
+
+/// Why sessions and login links cannot be kept.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum StoreError {
     #[error("cannot make {}: {cause}", path.display())]
     File { path: PathBuf, cause: io::Error },
     #[error(
         "dashboard.db in the data folder: {0}; without that file everyone logs in again, and nothing else is lost"
     )]
     Database(#[from] rusqlite::Error),
+    #[error(
+        "dashboard.db in the data folder could not be opened at the start, so links log no one in; see the log"
+    )]
+    Absent,
     #[error(
         "dashboard.db in the data folder is of a later version ({0}) of this program: use that, or take the file away"
     )]
@@ -44,13 +59,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "normal")?;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match version {
-            0 => {
-                connection.execute_batch(
-                    "CREATE TABLE IF NOT EXISTS sessions (id BLOB PRIMARY KEY, user TEXT NOT NULL, password BLOB NOT NULL, \
-                     began_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-                )?;
-                connection.pragma_update(None, "user_version", VERSION)?;
-            }
+            0 | 1 => connection.execute_batch(TABLES)?,
             VERSION => {}
             later => return Err(StoreError::Version(later)),
         }
@@ -83,6 +92,32 @@ impl Store {
     pub(super) fn remove(&self, id: &Hash) -> Result<(), StoreError> {
         self.0.prepare_cached("DELETE FROM sessions WHERE id = ?1")?.execute([id])?;
         Ok(())
+    }
+
+    /// Keeps a link; those that are too old go, and the oldest when there are too many.
+    pub(super) fn insert_link(&self, link: &Link, now_ms: i64) -> Result<(), StoreError> {
+        let transaction = self.0.unchecked_transaction()?;
+        transaction.execute("DELETE FROM links WHERE until_ms <= ?1", [now_ms])?;
+        let others = i64::try_from(LINKS_MAX).unwrap_or(i64::MAX) - 1;
+        transaction.execute(
+            "DELETE FROM links WHERE id NOT IN (SELECT id FROM links ORDER BY until_ms DESC LIMIT ?1)",
+            [others],
+        )?;
+        let row = (link.id, link.user.as_str(), link.password, link.until_ms);
+        transaction.execute("INSERT INTO links VALUES (?1, ?2, ?3, ?4)", row)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// A link that is used now: it is in the file no more.
+    pub(super) fn take_link(&self, id: &Hash) -> Result<Option<Link>, StoreError> {
+        let sql = "DELETE FROM links WHERE id = ?1 RETURNING user, password, until_ms";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let taken = statement.query_row([id], |row| {
+            let user: String = row.get(0)?;
+            Ok(user.parse().ok().zip(Some((row.get(1)?, row.get(2)?))))
+        });
+        let found = taken.optional()?.flatten();
+        Ok(found.map(|(user, (password, until_ms))| Link { id: *id, user, password, until_ms }))
     }
 }
 

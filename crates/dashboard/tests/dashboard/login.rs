@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vitalwire_access::Role;
+use vitalwire_access::{Role, Way};
 use vitalwire_testing::until;
 
 use crate::support::Ward;
@@ -47,11 +47,15 @@ async fn the_right_password_gets_a_session_that_no_script_can_read_and_each_logi
 }
 
 #[tokio::test]
-async fn wrong_passwords_lock_out_here_as_they_do_with_mqtt() {
+async fn wrong_passwords_lock_out_here_and_those_of_mqtt_do_not() {
     let ward = Ward::open().await;
     let logins = ward.clinic.server().logins();
     for _ in 0..5 {
-        let _ = logins.check("ana", b"wrong", "127.0.0.1".parse().unwrap()).await;
+        let _ = logins.check(Way::Mqtt, "ana", b"wrong", "127.0.0.1".parse().unwrap()).await;
+    }
+    ward.log_in("ana").await;
+    for _ in 0..5 {
+        assert_eq!(ward.ask("POST", "/api/v1/session", "", &password("ana", "wrong")).await.status, 401);
     }
     let right = password("ana", vitalwire_testing::PASSWORD);
     assert_eq!(ward.ask("POST", "/api/v1/session", "", &right).await.status, 429);
@@ -60,7 +64,7 @@ async fn wrong_passwords_lock_out_here_as_they_do_with_mqtt() {
 #[tokio::test]
 async fn a_link_logs_in_once() {
     let ward = Ward::open().await;
-    let link = ward.dashboard.login_link("ana".parse().unwrap(), Duration::from_secs(600)).await;
+    let link = ward.dashboard.login_link(&"ana".parse().unwrap(), Duration::from_secs(600)).await.unwrap();
     let (address, token) = link.split_once("/#link=").unwrap();
     assert_eq!(address, format!("http://{}", ward.address()));
     let body = serde_json::json!({ "link": token }).to_string();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod hostile;
 mod live;
 mod login;
 mod openapi;
@@ -9,4 +10,5 @@ mod patients;
 mod refusals;
 mod schema;
 mod support;
+mod tls;
 mod waves;

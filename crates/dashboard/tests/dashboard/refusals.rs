@@ -100,15 +100,10 @@ async fn bodies_and_heads_have_a_length() {
 }
 
 #[tokio::test]
-async fn an_address_that_others_reach_is_refused() {
+async fn an_address_that_others_reach_is_refused_without_tls() {
     let ward = Ward::open().await;
-    let config = DashboardConfig {
-        data: ward.clinic.data(),
-        master_key: ward.clinic.folder.path().join("master-key"),
-        listen: "0.0.0.0:0".parse().unwrap(),
-        hosts: Default::default(),
-        limits: Default::default(),
-    };
+    let key = ward.clinic.folder.path().join("master-key");
+    let config = DashboardConfig::new(ward.clinic.data(), key, "0.0.0.0:0".parse().unwrap());
     let refused = Dashboard::start(config, ward.clinic.server()).await.err().unwrap();
     assert!(matches!(refused, DashboardError::Exposed(_)), "{refused}");
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::StreamExt as _;
 use secrecy::SecretString;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -37,6 +37,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Sends these bytes over a connection and reads to the end.
+    pub(crate) async fn of(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Self {
+        // Who refuses may close before all is written.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer");
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no answer: {read:?}"));
+        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head, body: answer[end + 4..].to_vec() }
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -58,6 +71,11 @@ impl Ward {
     }
 
     pub(crate) async fn with(limits: DashboardLimits) -> Self {
+        Self::configured(|config| config.limits = limits).await
+    }
+
+    /// With a dashboard that is set otherwise.
+    pub(crate) async fn configured(change: impl FnOnce(&mut DashboardConfig)) -> Self {
         let clinic = Clinic::open().await;
         let password = SecretString::from(PASSWORD);
         for device in ["bed_1", "bed_2"] {
@@ -69,13 +87,9 @@ impl Ward {
             clinic.registry.add_user(&name.parse().unwrap(), role, &password).unwrap();
         }
         clinic.known().await;
-        let config = DashboardConfig {
-            data: clinic.data(),
-            master_key: clinic.folder.path().join("master-key"),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            hosts: Default::default(),
-            limits,
-        };
+        let (key, any) = (clinic.folder.path().join("master-key"), "127.0.0.1:0".parse().unwrap());
+        let mut config = DashboardConfig::new(clinic.data(), key, any);
+        change(&mut config);
         let dashboard = Dashboard::start(config, clinic.server()).await.unwrap();
         Self { clinic, dashboard }
     }
@@ -86,16 +100,7 @@ impl Ward {
 
     /// Sends these bytes and reads to the end.
     pub(crate) async fn raw(&self, bytes: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(self.address()).await.unwrap();
-        // Who refuses may close before all is written.
-        let _ = stream.write_all(bytes).await;
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("an answer");
-        let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no answer: {read:?}"));
-        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head, body: answer[end + 4..].to_vec() }
+        Answer::of(TcpStream::connect(self.address()).await.unwrap(), bytes).await
     }
 
     /// A request with these headers alone.

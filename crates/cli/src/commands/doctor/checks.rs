@@ -213,15 +213,28 @@ pub(super) fn certificate(tls: Option<&TlsSettings>) -> Finding {
     let Some(tls) = tls else {
         return warn("certificate", "none, so MQTT is for this machine only: --tls-cert and --tls-key");
     };
-    let path = tls.certificate.display();
-    let identity = TlsIdentity { certificate: tls.certificate.clone(), key: tls.key.clone() };
+    lasts("certificate", &TlsIdentity { certificate: tls.certificate.clone(), key: tls.key.clone() })
+}
+
+/// How long the dashboard's TLS still works, and for which names. Says nothing where it speaks none.
+pub(super) fn dashboard_certificate(dashboard: &DashboardSettings) -> Option<Finding> {
+    let tls = dashboard.tls.as_ref()?;
+    let mut finding = lasts("dashboard", tls);
+    if let Ok(names) = tls.names() {
+        finding.message += &format!(", for {}", names.join(", "));
+    }
+    Some(finding)
+}
+
+fn lasts(check: &'static str, identity: &TlsIdentity) -> Finding {
+    let path = identity.certificate.display();
     match identity.days_left() {
-        Ok(days) if days < 0 => fail("certificate", format!("{path} has expired: renew it")),
+        Ok(days) if days < 0 => fail(check, format!("{path} has expired: renew it")),
         Ok(days) if days < CERTIFICATE_DAYS_WARN => {
-            warn("certificate", format!("{path} expires in {days} days: renew it"))
+            warn(check, format!("{path} expires in {days} days: renew it"))
         }
-        Ok(days) => ok("certificate", format!("{path} is valid for {days} days")),
-        Err(error) => fail("certificate", error.to_string()),
+        Ok(days) => ok(check, format!("{path} is valid for {days} days")),
+        Err(error) => fail(check, error.to_string()),
     }
 }
 
