@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { browser, open, tile } from '../nodered/test/support/browser.mjs';
 import { until } from '../nodered/test/support/process.mjs';
+import { loginLink, shows } from './support/dashboard.mjs';
 import { isHardened, noSecretOutside } from './support/inspection.mjs';
 import { INIT, ROTATE } from './support/readme.mjs';
 import { DEPLOY, docker, passwords, report, run, stack } from './support/stack.mjs';
@@ -107,6 +108,12 @@ test('the paper\'s layout', async (t) => {
     assert.deepEqual(errors, []);
   });
 
+  await t.test('the server\'s own dashboard shows them over TLS, by the link that init shows', async (t) => {
+    const fleet = ward.fleet(['--protocol', 'tls', '--links', few]);
+    t.after(() => fleet.stop());
+    await shows(t, ward, { link: loginLink(ward, said), device: devices[0], ca });
+  });
+
   await t.test('without a login Node-RED shows nothing', async () => {
     assert.equal(await status(`${url}/flows`, ca), 401);
     assert.notEqual(await status(`${url}/dashboard`, ca), 200);
@@ -129,7 +136,7 @@ test('the paper\'s layout', async (t) => {
   });
 
   await t.test('the containers may do nothing more than they must', () => {
-    isHardened(ward.inspect('gateway'), { user: '65532:65532', ports: ['9998/tcp'] });
+    isHardened(ward.inspect('gateway'), { user: '65532:65532', ports: ['9998/tcp', '8443/tcp'] });
     isHardened(ward.inspect('emqx'), { user: '1000:1000', ports: ['18083/tcp', '8883/tcp'] });
     isHardened(ward.inspect('nodered'), { user: '1000:1000', ports: ['1880/tcp'] });
     for (const of of ['gateway', 'emqx']) {

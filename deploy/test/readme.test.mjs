@@ -26,6 +26,7 @@ const LOOK = [
   ['docker compose exec vitalwire /bin/vitalwire device add bed_07', LEFT],
   ['docker compose exec vitalwire /bin/vitalwire history bed_07', ''],
   ['docker compose exec vitalwire /bin/vitalwire doctor', /✓ data/],
+  ['docker compose exec vitalwire /bin/vitalwire user link admin', /^https:\/\/localhost:8443\/#link=/m],
   ['docker cp "$(docker compose ps -q vitalwire)":/secrets/ca.pem .', ''],
   ["mosquitto_sub -h localhost -p 8883 --cafile ca.pem -u admin -P PASSWORD -t 'Pico/#' -v", ''],
   ['docker compose run --rm nodered-user add nurse --role viewer --generate', /([a-z0-9]{5}-){3}[a-z0-9]{5}/],

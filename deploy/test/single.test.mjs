@@ -5,6 +5,7 @@ import { readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { until } from '../nodered/test/support/process.mjs';
+import { loginLink, shows } from './support/dashboard.mjs';
 import { isHardened, noSecretOutside } from './support/inspection.mjs';
 import { passwords, report, run, stack, executable } from './support/stack.mjs';
 
@@ -48,6 +49,15 @@ test('one command gives a server that devices deliver to and readers read, harde
     assert.equal(values.length, ended.measured / 2);
   });
 
+  await t.test('a browser sees a device live over TLS, by the link that init shows', async (t) => {
+    const ca = ward.copy('vitalwire', '/secrets/ca.pem', 'ca.pem');
+    const fleet = ward.fleet(['--protocol', 'tls', '--links', ward.enrol('vitalwire', ['bed_03'])]);
+    t.after(() => fleet.stop());
+    await shows(t, ward, { link: loginLink(ward, said), device: 'bed_03', ca });
+    const next = ward.vitalwire('vitalwire', 'user', 'link', 'admin', '--url', `https://localhost:${ward.ports.https}`).trim();
+    await shows(t, ward, { link: next, device: 'bed_03', ca });
+  });
+
   await t.test('the certificate is checked, and a wrong password refused', async () => {
     const ca = ward.copy('vitalwire', '/secrets/ca.pem', 'ca.pem');
     const subscribe = (url, password, more = []) =>
@@ -59,7 +69,7 @@ test('one command gives a server that devices deliver to and readers read, harde
   });
 
   await t.test('the containers may do nothing more than they must', () => {
-    isHardened(ward.inspect('vitalwire'), { user: '65532:65532', ports: ['9998/tcp', '8883/tcp'] });
+    isHardened(ward.inspect('vitalwire'), { user: '65532:65532', ports: ['9998/tcp', '8883/tcp', '8443/tcp'] });
     isHardened(ward.inspect('init'), { user: '0:0', capabilities: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER'], ports: [], network: 'none' });
     noSecretOutside(ward, ['vitalwire', 'init'], Object.values(shown).flat());
   });

@@ -31,7 +31,7 @@ export const run = (command, args, options = {}) => {
 export const stack = async (t, profiles, { overrides = [], env: more = {}, end } = {}) => {
   const home = mkdtempSync(join(tmpdir(), 'vitalwire-deploy-'));
   const project = `vitalwire-test-${randomBytes(4).toString('hex')}`;
-  const [devices, mqtt, nodered, dashboard] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const [devices, mqtt, nodered, dashboard, https] = await Promise.all(Array.from({ length: 5 }, () => freePort()));
   const files = overrides.map((override, index) => {
     if (typeof override === 'string') return override;
     const file = join(home, `override-${index}.json`);
@@ -45,6 +45,7 @@ export const stack = async (t, profiles, { overrides = [], env: more = {}, end }
     VITALWIRE_MQTT_PORT: String(mqtt),
     VITALWIRE_NODERED_PORT: String(nodered),
     VITALWIRE_DASHBOARD_PORT: String(dashboard),
+    VITALWIRE_HTTPS_PORT: String(https),
     // Where an override looks for what support/standin.mjs makes.
     STANDIN: join(home, 'standin'),
     ...more,
@@ -128,7 +129,7 @@ export const stack = async (t, profiles, { overrides = [], env: more = {}, end }
     seen.said = () => text;
     return seen;
   };
-  return { project, home, env, ports: { devices, mqtt, nodered, dashboard }, compose, id, inspect, logs, healthy, vitalwire, volume, copy, enrol, fleet, subscriber };
+  return { project, home, env, ports: { devices, mqtt, nodered, dashboard, https }, compose, id, inspect, logs, healthy, vitalwire, volume, copy, enrol, fleet, subscriber };
 };
 
 // The passwords that `init` shows, by the name of their user; those of one name in the order in which they stand.
