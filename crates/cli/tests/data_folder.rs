@@ -167,7 +167,7 @@ fn users_are_added_with_role_scope_and_password_from_stdin() {
     assert!(run_with_stdin(&family, "another password").status.success());
     let list = data.must(&["user", "list"]);
     assert!(
-        list.contains("nurse") && list.contains("reader  all") && list.contains("reader  bed_07"),
+        list.contains("nurse") && list.contains("reader     all") && list.contains("reader     bed_07"),
         "{list}"
     );
     let short = ["user", "add", "short", "--role", "reader", "--password-stdin", "--data", data.path()];

@@ -147,7 +147,7 @@ impl Ward {
 
     /// A session without a password, which would take its time to check; the cookie.
     pub(crate) async fn session(&self, user: &str) -> String {
-        let link = self.dashboard.login_link(user.parse().unwrap(), Duration::from_secs(600)).await;
+        let link = self.dashboard.login_link(&user.parse().unwrap(), Duration::from_secs(600)).await.unwrap();
         let (_, token) = link.split_once("#link=").unwrap();
         let body = serde_json::json!({ "link": token }).to_string();
         self.ask("POST", "/api/v1/session", "", &body).await.cookie()
