@@ -19,6 +19,7 @@ pub(crate) mod patient;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscribe;
+pub(crate) mod token;
 pub(crate) mod user;
 pub(crate) mod verify_capture;
 
@@ -70,9 +71,12 @@ pub(crate) enum Command {
     /// Say who wears a device, show it, move and discharge patients
     #[command(subcommand)]
     Patient(patient::PatientCommand),
-    /// Add, list and remove MQTT users
+    /// Add, list and remove the users of MQTT and dashboard
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Add, list and remove the tokens of programs that ask the dashboard
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Keep the users of an EMQX that carries our topics
     #[command(subcommand)]
     Emqx(emqx::EmqxCommand),
@@ -132,6 +136,7 @@ pub(crate) fn run(cli: Cli, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
         Command::Device(command) => device::run(command, out),
         Command::Patient(command) => patient::run(command, out),
         Command::User(command) => user::run(command, out),
+        Command::Token(command) => token::run(command, out),
         Command::Emqx(command) => emqx::run(command, out),
         Command::MasterKey(command) => master_key::run(command, out),
         Command::Alarms(command) => alarms::run(command, out),

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use support::{Data, run, stderr, stdout, vitalwire};
 use vitalwire_access::DeviceId;
-use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, master_key_path};
+use vitalwire_registry::{DATABASE_FILE, MasterKey, Registry, TokenHash, master_key_path};
 use vitalwire_testing::program::until;
 
 fn registry(data: &Data) -> Registry {
@@ -53,6 +53,30 @@ fn tls_is_the_default_and_the_psk_is_that_of_the_registry() {
     assert_eq!(link.psk.bytes().map(|byte| format!("{byte:02x}")).concat(), psk);
     let shown = data.must(&["device", "show", "bed_07"]) + &data.must(&["device", "list", "--json"]);
     assert!(shown.contains("tls") && shown.contains(&identity) && !shown.contains(&psk), "{shown}");
+}
+
+#[test]
+fn a_token_is_shown_once_listed_without_it_and_removed() {
+    let data = Data::new();
+    data.must(&["device", "add", "bed_07"]);
+    let token =
+        data.must(&["token", "add", "study", "--role", "clinician", "--device", "bed_07", "--lasts", "1h"]);
+    assert!(token.starts_with("vwt_") && token.trim_end().len() == 68, "{token}");
+    let hash = TokenHash::of(token.trim_end());
+    let found = registry(&data).directory().unwrap().token(&hash, SystemTime::now()).cloned().unwrap();
+    assert_eq!((found.name.as_str(), found.role.name()), ("study", "clinician"));
+    let listed = data.must(&["token", "list"]) + &data.must(&["token", "list", "--json"]);
+    assert!(listed.contains("bed_07") && listed.contains(r#""ended":false"#), "{listed}");
+    assert!(!listed.contains(token.trim_end()), "{listed}");
+    assert!(refused(&data, &["token", "add", "study", "--role", "reader"]).contains("already exists"));
+    assert_eq!(data.must(&["token", "remove", "study"]), "Removed study.\n");
+    assert!(registry(&data).directory().unwrap().token(&hash, SystemTime::now()).is_none());
+    assert!(refused(&data, &["token", "remove", "study"]).contains("there is no token study"));
+    let log = data.must(&["audit", "show"]);
+    assert!(
+        log.contains("token-added") && log.contains("token-removed") && !log.contains(token.trim_end()),
+        "{log}"
+    );
 }
 
 #[test]

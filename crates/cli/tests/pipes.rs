@@ -46,7 +46,7 @@ fn ward() -> Data {
 }
 
 /// Commands that print and store nothing, with what they need; `{DATA}` is the data folder.
-const PRINTING: [&str; 44] = [
+const PRINTING: [&str; 46] = [
     "init --data {DATA}",
     "device psk patient_01 --data {DATA}",
     "device links --data {DATA}",
@@ -72,6 +72,8 @@ const PRINTING: [&str; 44] = [
     "alarms replay patient_01 --json --data {DATA}",
     "user list --data {DATA}",
     "user list --json --data {DATA}",
+    "token list --data {DATA}",
+    "token list --json --data {DATA}",
     "master-key rotate --data {DATA}",
     "audit verify --data {DATA}",
     "audit verify --json --data {DATA}",
@@ -94,7 +96,7 @@ const PRINTING: [&str; 44] = [
 ];
 
 /// Commands that have tests of their own below or elsewhere, or print nothing to standard output.
-const ELSEWHERE: [&str; 24] = [
+const ELSEWHERE: [&str; 26] = [
     "alarms ack",
     "alarms pause",
     "alarms test-hook",
@@ -115,6 +117,8 @@ const ELSEWHERE: [&str; 24] = [
     "simulate fleet",
     "simulate pico",
     "subscribe",
+    "token add",
+    "token remove",
     "user add",
     "user link",
     "user password",
@@ -210,6 +214,10 @@ fn a_password_that_was_not_shown_is_not_stored() {
         assert!(stderr(&refused).contains("nothing was stored"), "{}", stderr(&refused));
         assert!(!data.must(&["user", "list"]).contains("nurse"));
 
+        let add = ["token", "add", "study", "--role", "reader", "--data", data.path()];
+        assert_eq!(run_into(&add, out()).status.code(), Some(1));
+        assert_eq!(data.must(&["token", "list", "--json"]), "[]\n");
+
         let head = data.must(&["audit", "verify"]);
         let set = ["user", "password", "admin", "--generate", "--data", data.path()];
         assert_eq!(run_into(&set, out()).status.code(), Some(1));
@@ -263,6 +271,10 @@ fn what_cannot_be_stored_shows_no_secret() {
         &["user", "add", "admin", "--role", "admin", "--generate"],
         &["user", "add", "family", "--role", "reader", "--device", "bed_08", "--generate"],
         &["user", "password", "nobody", "--generate"],
+        &["token", "add", "study", "--role", "reader", "--device", "bed_08"],
+        &["token", "add", "study", "--role", "admin", "--device", "bed_07"],
+        &["token", "add", "study", "--role", "reader", "--lasts", "0s"],
+        &["token", "add", "study", "--role", "reader", "--lasts", "99999y"],
     ] {
         let refused = run(&[arguments, &["--data", data.path()]].concat());
         assert_eq!(refused.status.code(), Some(1), "{arguments:?}");

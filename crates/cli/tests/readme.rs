@@ -215,6 +215,12 @@ const LINES: &[Line] = &[
         &[("bed_07", "desk_01")],
         Run("AS ASKED"),
     ),
+    (
+        "vitalwire token add study --role reader --device bed_07 --lasts 30d --data ./data",
+        &[("bed_07", "desk_01")],
+        Run("vwt_"),
+    ),
+    ("curl -H 'Authorization: Bearer vwt_…' http://127.0.0.1:8080/api/v1/devices", &[], Leave),
     // The server of this test runs on; `serving.rs` has one that listens everywhere.
     ("vitalwire serve --data ./data --dashboard-listen 0.0.0.0:8443", &[], Leave),
     ("vitalwire user link nurse --data ./data", &[], Run("/#link=")),

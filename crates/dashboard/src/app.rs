@@ -1,9 +1,10 @@
 //! What all requests share, and who makes one.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -12,14 +13,14 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use vitalwire_access::{DeviceId, Proxies, UserName};
+use vitalwire_access::{DeviceId, Proxies, Role};
 use vitalwire_gateway::{DashboardCounters, ServerHandle};
-use vitalwire_registry::{Logins, User};
+use vitalwire_registry::{ApiToken, Logins, TokenHash, User};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
 use crate::failure::Failure;
-use crate::guard::Hosts;
+use crate::guard::{self, Hosts};
 use crate::hub::Hub;
 use crate::limits::DashboardLimits;
 use crate::people::People;
@@ -29,8 +30,10 @@ use crate::time::now_ms;
 /// Where a proxy says for whom a request is.
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// A look is on record once an hour.
+/// Looks, and uses of tokens, are on record once an hour.
 const HOUR_MS: i64 = 3_600_000;
+/// Whose logins those are that were tried with what is no token.
+const UNKNOWN_TOKEN: &str = "unknown token";
 
 pub(crate) struct App {
     pub(crate) server: ServerHandle,
@@ -40,6 +43,7 @@ pub(crate) struct App {
     pub(crate) people: People,
     pub(crate) looks: Looks,
     pub(crate) counters: DashboardCounters,
+    pub(crate) used: Uses,
     pub(crate) hosts: Hosts,
     /// What TLS is spoken with; nothing on this machine alone.
     pub(crate) certificate: Option<Certificate>,
@@ -53,11 +57,53 @@ pub(crate) struct App {
     pub(crate) stop: CancellationToken,
 }
 
-/// Who asks.
+/// Who asks, as the log of who looked and who acknowledged has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asker {
+    pub(crate) name: AskerName,
+    pub(crate) role: Role,
+}
+
+/// The name of a user, or `token NAME`, which no user can have.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct AskerName(Arc<str>);
+
+impl AskerName {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AskerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl Asker {
+    fn user(user: &User) -> Self {
+        Self { name: AskerName(user.name.as_str().into()), role: user.role.clone() }
+    }
+
+    fn program(token: &ApiToken) -> Self {
+        Self { name: AskerName(format!("token {}", token.name).into()), role: token.role.clone() }
+    }
+}
+
+/// By what someone is admitted.
+#[derive(Clone)]
+pub(crate) enum Pass {
+    /// A browser, by its session.
+    Session(Token),
+    /// A program, by its token.
+    Token(TokenHash),
+}
+
+/// Someone who was admitted.
 #[derive(Clone)]
 pub(crate) struct Person {
-    pub(crate) user: Arc<User>,
-    pub(crate) token: Token,
+    pub(crate) user: Arc<Asker>,
+    pub(crate) pass: Pass,
     pub(crate) peer: SocketAddr,
 }
 
@@ -85,11 +131,40 @@ pub(crate) fn peer(parts: &Parts) -> SocketAddr {
 }
 
 impl App {
-    /// Who sent a request.
+    /// Who sent a request. Who sends a token is the program of that token or no one, whatever cookie comes along.
     pub(crate) async fn person(&self, parts: &Parts) -> Result<Person, Failure> {
-        let token = self.token(&parts.headers).ok_or(Failure::LoggedOut)?;
-        let user = self.user(&token).await.ok_or(Failure::LoggedOut)?;
-        Ok(Person { user, token, peer: peer(parts) })
+        let peer = peer(parts);
+        let pass = match guard::bearer(&parts.headers) {
+            Some(token) => Pass::Token(TokenHash::of(token)),
+            None => Pass::Session(self.token(&parts.headers).ok_or(Failure::LoggedOut)?),
+        };
+        let Some(user) = self.admitted(&pass).await else {
+            return Err(match pass {
+                Pass::Session(_) => Failure::LoggedOut,
+                Pass::Token(_) => {
+                    self.note_login(UNKNOWN_TOKEN, peer, false);
+                    Failure::Token
+                }
+            });
+        };
+        if matches!(pass, Pass::Token(_)) && self.used.is_first((user.name.clone(), peer.ip()), now_ms()) {
+            self.note_login(user.name.as_str(), peer, true);
+        }
+        Ok(Person { user, pass, peer })
+    }
+
+    /// Who has this pass, if it opens something now; of a session that is a use.
+    pub(crate) async fn admitted(&self, pass: &Pass) -> Option<Arc<Asker>> {
+        let asker = match pass {
+            Pass::Session(token) => {
+                let mut sessions = self.sessions.lock().await;
+                Asker::user(&*sessions.find(token, now_ms(), |name| self.logins.user(name.as_str()))?)
+            }
+            Pass::Token(hash) => {
+                Asker::program(self.logins.directory().borrow().token(hash, SystemTime::now())?)
+            }
+        };
+        Some(Arc::new(asker))
     }
 
     /// Whether it speaks TLS itself.
@@ -129,12 +204,6 @@ impl App {
         let mut own = pairs.filter(|(name, _)| *name == self.cookie).map(|(_, value)| value);
         let token = own.next()?;
         own.next().is_none().then(|| Zeroizing::new(token.to_owned()))
-    }
-
-    /// Whose session it is now; that is a use of it.
-    pub(crate) async fn user(&self, token: &Token) -> Option<Arc<User>> {
-        let mut sessions = self.sessions.lock().await;
-        sessions.find(token, now_ms(), |name| self.logins.user(name.as_str()))
     }
 
     /// Changes sessions, on the disk too.
@@ -178,7 +247,7 @@ impl App {
         (!fresh.is_empty()).then(|| tokio::spawn(async move { app.record_look(user, address, fresh).await }))
     }
 
-    async fn record_look(&self, user: UserName, address: IpAddr, fresh: Vec<(u16, DeviceId)>) -> bool {
+    async fn record_look(&self, user: AskerName, address: IpAddr, fresh: Vec<(u16, DeviceId)>) -> bool {
         let (numbers, devices): (Vec<u16>, Vec<DeviceId>) = fresh.into_iter().unzip();
         let detail = format!("in the dashboard, from {address}");
         let written = self.people.record_looks(user.to_string(), devices, detail).await;
@@ -198,28 +267,49 @@ impl App {
     }
 }
 
-/// The looks of this hour that are on record.
-#[derive(Default)]
-pub(crate) struct Looks(Mutex<OfHour>);
+/// What was on record already this hour, so that it is there once.
+pub(crate) struct OnceAnHour<T>(Mutex<OfHour<T>>);
 
-#[derive(Default)]
-struct OfHour {
+struct OfHour<T> {
     hour: i64,
-    seen: BTreeSet<(UserName, u16)>,
+    seen: BTreeSet<T>,
 }
 
-impl Looks {
-    /// Those that are not on record yet; from now on they are.
-    fn fresh(&self, user: &UserName, devices: Vec<(u16, DeviceId)>, now_ms: i64) -> Vec<(u16, DeviceId)> {
+/// Who looked at which device.
+pub(crate) type Looks = OnceAnHour<(AskerName, u16)>;
+/// Which token was used, and from where.
+pub(crate) type Uses = OnceAnHour<(AskerName, IpAddr)>;
+
+impl<T> Default for OnceAnHour<T> {
+    fn default() -> Self {
+        Self(Mutex::new(OfHour { hour: 0, seen: BTreeSet::new() }))
+    }
+}
+
+impl<T: Ord> OnceAnHour<T> {
+    /// Whether it was not on record yet; from now on it is.
+    fn is_first(&self, what: T, now_ms: i64) -> bool {
+        self.of_hour(now_ms).seen.insert(what)
+    }
+
+    fn of_hour(&self, now_ms: i64) -> MutexGuard<'_, OfHour<T>> {
         let mut of_hour = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hour = now_ms.div_euclid(HOUR_MS);
         if of_hour.hour != hour {
             *of_hour = OfHour { hour, seen: BTreeSet::new() };
         }
+        of_hour
+    }
+}
+
+impl Looks {
+    /// Those that are not on record yet; from now on they are.
+    fn fresh(&self, user: &AskerName, devices: Vec<(u16, DeviceId)>, now_ms: i64) -> Vec<(u16, DeviceId)> {
+        let mut of_hour = self.of_hour(now_ms);
         devices.into_iter().filter(|(n, _)| of_hour.seen.insert((user.clone(), *n))).collect()
     }
 
-    fn forget(&self, user: &UserName, numbers: &[u16]) {
+    fn forget(&self, user: &AskerName, numbers: &[u16]) {
         let mut of_hour = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         of_hour.seen.retain(|(of, n)| of != user || !numbers.contains(n));
     }
@@ -233,7 +323,7 @@ mod tests {
     fn a_look_is_new_once_a_user_device_and_hour() {
         let looks = Looks::default();
         let devices = || vec![(0, "a".parse().unwrap()), (1, "b".parse().unwrap())];
-        let [one, other] = ["ana", "bo"].map(|name| name.parse().unwrap());
+        let [one, other] = ["ana", "bo"].map(|name| AskerName(name.into()));
         assert_eq!(looks.fresh(&one, devices(), 0).len(), 2);
         assert!(looks.fresh(&one, devices(), HOUR_MS - 1).is_empty());
         assert_eq!(looks.fresh(&other, devices(), 0).len(), 2);

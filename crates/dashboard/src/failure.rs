@@ -18,6 +18,12 @@ pub(crate) enum Failure {
     NotForwarded,
     #[error("no one is logged in, or the session has ended; log in")]
     LoggedOut,
+    #[error(
+        "this token was removed, has ended, or was never one; `vitalwire token list` shows those there are"
+    )]
+    Token,
+    #[error("a token has no session to end; `vitalwire token remove` removes it")]
+    NoSession,
     #[error(transparent)]
     Login(#[from] LoginRefusal),
     #[error("this link was used, or is too old; log in with name and password")]
@@ -57,7 +63,7 @@ impl Failure {
         match self {
             Self::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
             Self::Refused(_) | Self::MayNot(_) => StatusCode::FORBIDDEN,
-            Self::LoggedOut | Self::Link | Self::Login(LoginRefusal::WrongPassword) => {
+            Self::LoggedOut | Self::Token | Self::Link | Self::Login(LoginRefusal::WrongPassword) => {
                 StatusCode::UNAUTHORIZED
             }
             Self::Login(LoginRefusal::LockedOut) | Self::TooManyLive(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -68,6 +74,7 @@ impl Failure {
             Self::NoJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed(_)
             | Self::NotForwarded
+            | Self::NoSession
             | Self::Alarm(AlarmError::Refused(_))
             | Self::History(
                 HistoryError::Range

@@ -3,7 +3,8 @@
 //!
 //! Another web site's page can make a browser send requests here, with the cookie of the person who sits there, and a name that
 //! its owner lets point here after the page is loaded (DNS rebinding) would make that page one of ours. So `Host` must be a name
-//! that the dashboard has, and what changes something, or opens a live connection, must say that it comes from the same host.
+//! that the dashboard has, and what changes something, or opens a live connection, must say that it comes from the same host. A program
+//! with a token need not say it: no page of another site can make a browser send one, and with a token no cookie counts.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -128,7 +129,7 @@ impl Hosts {
     ) -> Result<(), Refusal> {
         let host = self.host(uri, headers, names)?;
         let is_safe = *method == Method::GET || *method == Method::HEAD;
-        let must_say = !is_safe || headers.contains_key(header::UPGRADE);
+        let must_say = (!is_safe || headers.contains_key(header::UPGRADE)) && bearer(headers).is_none();
         match single(headers, &header::ORIGIN) {
             None if must_say || headers.contains_key(header::ORIGIN) => return Err(Refusal::Origin),
             Some(origin) if !self.is_same(origin, &host) => return Err(Refusal::Origin),
@@ -176,6 +177,17 @@ pub(crate) fn strict_transport(headers: &HeaderMap) -> Option<(HeaderName, &'sta
     let host = without_port(single(headers, &header::HOST)?).to_ascii_lowercase();
     let is_every_machines = host == "localhost" || host.ends_with(".localhost");
     (!is_every_machines).then_some((header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"))
+}
+
+/// The token that a program sent (RFC 6750 §2.1), also when it is none of ours; empty when there are two.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut tokens = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
+        let text = value.to_str().ok()?;
+        let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let first = tokens.next()?;
+    Some(if tokens.next().is_some() { "" } else { first })
 }
 
 /// Whether the page that asks came over TLS: a proxy before us has it.
@@ -322,6 +334,43 @@ mod tests {
         assert!(told("ward.example:8443") && told("10.1.2.3"));
         for host in ["localhost", "LOCALHOST:8443", "page.localhost:1"] {
             assert!(!told(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_program_with_a_token_need_not_say_where_it_comes_from_but_says_no_other_place() {
+        const TOKEN: (&str, &str) = ("authorization", "Bearer vwt_0");
+        assert_eq!(judge(Method::POST, &[HOST, TOKEN]), Ok(()));
+        assert_eq!(judge(Method::GET, &[HOST, TOKEN, ("upgrade", "websocket")]), Ok(()));
+        assert_eq!(judge(Method::POST, &[HOST, TOKEN, ORIGIN]), Ok(()));
+        assert_eq!(judge(Method::POST, &[("host", "evil.example"), TOKEN]), Err(Refusal::Host));
+        assert_eq!(
+            judge(Method::POST, &[HOST, TOKEN, ("origin", "http://evil.example")]),
+            Err(Refusal::Origin)
+        );
+        let crossing = [HOST, TOKEN, ("sec-fetch-site", "cross-site")];
+        assert_eq!(judge(Method::POST, &crossing), Err(Refusal::Site));
+        // A browser sends this by itself for an address with a name and a password in it.
+        assert_eq!(judge(Method::POST, &[HOST, ("authorization", "Basic YTpi")]), Err(Refusal::Origin));
+    }
+
+    #[test]
+    fn a_token_is_found_whatever_else_is_sent() {
+        let found = |values: &[&'static str]| {
+            let mut map = HeaderMap::new();
+            for value in values {
+                map.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+            bearer(&map).map(str::to_owned)
+        };
+        assert_eq!(found(&["Bearer vwt_0"]).as_deref(), Some("vwt_0"));
+        assert_eq!(found(&["bearer  vwt_0 "]).as_deref(), Some("vwt_0"));
+        assert_eq!(found(&["Basic YTpi", "Bearer x"]).as_deref(), Some("x"));
+        for empty in [&["Bearer vwt_0", "Bearer vwt_1"][..], &["Bearer"]] {
+            assert_eq!(found(empty).as_deref(), Some(""), "{empty:?}");
+        }
+        for none in [&["Basic YTpi"][..], &["vwt_0"], &[]] {
+            assert_eq!(found(none), None, "{none:?}");
         }
     }
 

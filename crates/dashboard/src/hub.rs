@@ -11,8 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use vitalwire_access::DeviceId;
 use vitalwire_gateway::{DashboardCounters, Ends, FeedItem, FeedReader, ServerHandle};
-use vitalwire_registry::{Logins, RegistryError, User};
+use vitalwire_registry::{Logins, RegistryError};
 
+use crate::app::Asker;
 use crate::limits::DashboardLimits;
 use crate::message::Kind;
 use crate::names::Names;
@@ -34,7 +35,7 @@ const READER: &str = "dashboard";
 
 /// One live connection.
 pub(crate) struct Viewer {
-    user: Arc<User>,
+    user: Arc<Asker>,
     outbox: Mutex<Outbox>,
     /// Told when something waits; only the connection waits for it.
     pub(crate) arrived: Notify,
@@ -102,7 +103,7 @@ impl Hub {
     }
 
     /// A new viewer, with all that it must know at the start.
-    pub(crate) fn attach(&self, user: &Arc<User>, limits: &DashboardLimits) -> Result<Arc<Viewer>, TooMany> {
+    pub(crate) fn attach(&self, user: &Arc<Asker>, limits: &DashboardLimits) -> Result<Arc<Viewer>, TooMany> {
         let mut state = self.state();
         let of_user = state.viewers.iter().filter(|viewer| viewer.user.name == user.name);
         if of_user.count() >= limits.live_per_user_max {

@@ -42,7 +42,7 @@ use vitalwire_broker::{TlsError, TlsIdentity};
 use vitalwire_gateway::ServerHandle;
 use vitalwire_registry::RegistryError;
 
-use crate::app::{App, Looks};
+use crate::app::{App, Looks, Uses};
 use crate::certificate::Certificate;
 use crate::guard::Hosts;
 pub use crate::guard::{HostNames, HostNamesError};
@@ -144,6 +144,7 @@ impl Dashboard {
             hub: Arc::clone(&hub),
             people: people.clone(),
             looks: Looks::default(),
+            used: Uses::default(),
             counters,
             hosts: Hosts::new(address, &config.hosts, certificate.is_some()),
             cookie: cookie_name(address, certificate.is_some()),

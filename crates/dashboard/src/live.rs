@@ -68,7 +68,7 @@ async fn live(
     looking.go_on(&app, &person, Instant::now());
     looking.wait().await;
     // Meanwhile it may see other devices, or none.
-    let user = app.user(&person.token).await.ok_or(Failure::LoggedOut)?;
+    let user = app.admitted(&person.pass).await.ok_or(Failure::LoggedOut)?;
     let person = Person { user, ..person };
     let attached = app.hub.attach(&person.user, &app.limits);
     let viewer = attached.map_err(|TooMany| Failure::TooManyLive(person.user.name.to_string()))?;
@@ -156,7 +156,7 @@ async fn serve(seat: Seat, person: Person, mut looking: Looking, socket: WebSock
             },
             () = app.stop.cancelled() => break End::Stopping,
             _ = beat.tick() => {
-                match app.user(&person.token).await {
+                match app.admitted(&person.pass).await {
                     None => break End::LoggedOut,
                     Some(user) if user.role != person.user.role => break End::Changed,
                     Some(_) => {}

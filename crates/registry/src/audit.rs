@@ -66,6 +66,10 @@ pub enum AuditKind {
     PasswordSet,
     /// A user got another role or other devices.
     RoleSet,
+    /// A token for a program was added.
+    TokenAdded,
+    /// A token was removed.
+    TokenRemoved,
     /// A device connected under a link for the first time.
     DeviceLogin,
     /// A user logged in.
@@ -135,6 +139,8 @@ impl AuditKind {
             Self::UserRemoved => "user-removed",
             Self::PasswordSet => "password-set",
             Self::RoleSet => "role-set",
+            Self::TokenAdded => "token-added",
+            Self::TokenRemoved => "token-removed",
             Self::DeviceLogin => "device-login",
             Self::UserLogin => "user-login",
             Self::LoginRefused => "login-refused",

@@ -248,6 +248,7 @@ impl Change<'_> {
             (id.as_str(), self.version),
         )?;
         self.transaction.execute("DELETE FROM user_devices WHERE device = ?1", [id.as_str()])?;
+        self.transaction.execute("DELETE FROM token_devices WHERE device = ?1", [id.as_str()])?;
         self.record(AuditKind::DeviceRevoked, id.as_str(), "")
     }
 

@@ -12,6 +12,7 @@ use crate::broken::BrokenCause;
 use crate::device::Device;
 use crate::link::{LinkId, Psk};
 use crate::stay::CurrentStay;
+use crate::token::{ApiToken, TokenHash};
 use crate::user::User;
 
 /// Which row of the registry a fault was found in. The text is as stored, so it may be no valid name.
@@ -67,6 +68,8 @@ pub struct Changes {
     pub stays: Vec<(DeviceId, CurrentStay)>,
     /// All devices whose erasure waits for the server, whether they changed or not.
     pub erasures: BTreeSet<DeviceId>,
+    /// All tokens, whether they changed or not.
+    pub tokens: BTreeMap<TokenHash, Arc<ApiToken>>,
 }
 
 /// Which device each link belongs to. Kept by [`Directory::with`], and asked by [`Directory::link`].
@@ -113,6 +116,8 @@ pub struct Directory {
     pub stays: Arc<BTreeMap<DeviceId, Arc<CurrentStay>>>,
     /// The devices whose erasure was asked for and waits for the server. None of them is enrolled.
     pub erasures: Arc<BTreeSet<DeviceId>>,
+    /// The tokens of programs; [`Directory::token`] tells whether one goes on.
+    pub tokens: Arc<BTreeMap<TokenHash, Arc<ApiToken>>>,
     /// The rows left out, and why.
     pub broken: Arc<BTreeMap<RowName, BrokenCause>>,
     /// The registry's version: it grows with each change of a device or a user.
@@ -136,6 +141,9 @@ impl Directory {
         if *next.erasures != changes.erasures {
             next.erasures = Arc::new(changes.erasures);
         }
+        if *next.tokens != changes.tokens {
+            next.tokens = Arc::new(changes.tokens);
+        }
         if !changes.users.is_empty() {
             let users = Arc::make_mut(&mut next.users);
             let broken = Arc::make_mut(&mut next.broken);
@@ -150,6 +158,12 @@ impl Directory {
         let device = self.links.0.get(id)?;
         let (psk, is_current) = device.key.links()?.find(id, now)?;
         Some(FoundLink { device: Arc::clone(device), psk: psk.clone(), is_current })
+    }
+
+    /// The token of this hash, if it has not ended at `now`.
+    #[must_use]
+    pub fn token(&self, hash: &TokenHash, now: SystemTime) -> Option<&Arc<ApiToken>> {
+        self.tokens.get(hash).filter(|token| now < token.ends_at)
     }
 
     fn apply_device(&mut self, change: DeviceChange) {

@@ -121,9 +121,19 @@ pub enum RegistryError {
     UserUnknown(UserName),
     #[error("the registry holds {limit} users, its limit; remove some first")]
     UsersFull { limit: usize },
-    #[error("user {0} would see no device; name at least one, or give it all")]
+    #[error("token {0} already exists; remove it first, or choose another name")]
+    TokenExists(UserName),
+    #[error("there is no token {0}; `vitalwire token list` shows those there are")]
+    TokenUnknown(UserName),
+    #[error("token {0} would have ended before it is used; let it last longer")]
+    TokenEnded(UserName),
+    #[error("token {0} would last longer than ten years; let it end before, and make another one then")]
+    TokenTooLong(UserName),
+    #[error("the registry holds {limit} tokens, its limit; remove some first")]
+    TokensFull { limit: usize },
+    #[error("{0} would see no device; name at least one, or give it all")]
     ScopeEmpty(UserName),
-    #[error("user {user} cannot be given device {device}: it is not enrolled; enrol it first")]
+    #[error("{user} cannot be given device {device}: it is not enrolled; enrol it first")]
     ScopeDeviceUnknown { user: UserName, device: DeviceId },
     #[error("the {what} has {len} bytes, over the limit of {limit}; shorten it")]
     TextTooLong { what: &'static str, len: usize, limit: usize },

@@ -41,6 +41,8 @@ mod store;
 mod text;
 mod time;
 mod timeline;
+mod token;
+mod token_store;
 mod user;
 mod user_store;
 mod watch;
@@ -61,7 +63,8 @@ pub use error::{RegistryError, Result};
 pub use full_disk::is_full_disk;
 pub use key::{MasterKey, master_key_path};
 pub use limits::{
-    DEVICES_MAX, LoginLimits, PROOF_LEN_MAX, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, USERS_MAX,
+    DEVICES_MAX, LoginLimits, PROOF_LEN_MAX, ROTATION_OVERLAP, ROTATION_OVERLAP_MAX, TOKEN_LASTS_MAX,
+    TOKEN_NAME_LEN_MAX, TOKENS_MAX, USERS_MAX,
 };
 pub use link::{LINK_ID_DIGITS, Link, LinkId, LinkIdError, LinkKeys, PreviousLink, Psk};
 pub use logins::{Login, LoginRefusal, Logins};
@@ -73,5 +76,6 @@ pub use stay_store::STAYS_OF_DEVICE_MAX;
 pub use store::{DATABASE_FILE, Registry};
 pub use text::{BED_LEN_MAX, NOTES_LEN_MAX, PATIENT_NAME_LEN_MAX};
 pub use timeline::{Border, Timeline};
+pub use token::{ApiToken, TokenHash, TokenSecret};
 pub use user::User;
 pub use watch::{DirectoryWatch, POLL_INTERVAL, watch};

@@ -6,6 +6,12 @@ use std::time::Duration;
 pub const DEVICES_MAX: usize = 1_000_000;
 /// The most users; one more is refused.
 pub const USERS_MAX: usize = 10_000;
+/// The most tokens of programs, ended ones too; one more is refused.
+pub const TOKENS_MAX: usize = 1_000;
+/// The longest that a token may last: long enough for a device that is built in, short enough to end.
+pub const TOKEN_LASTS_MAX: Duration = Duration::from_secs(3_653 * 24 * 3600);
+/// The longest name of a token, in bytes: as that of who acknowledged an alarm it must have room for more words.
+pub const TOKEN_NAME_LEN_MAX: usize = 48;
 /// The longest proof of an erasure that is kept, in bytes; a longer one is refused.
 pub const PROOF_LEN_MAX: usize = 1_000;
 /// How long the old key of a TLS device works after a rotation, unless its new one is used before: time enough to

@@ -185,6 +185,25 @@ INSERT INTO stay_parts (number, stay, device, from_us, border_us, border_positio
     );
 UPDATE registry SET last_stay = (SELECT count(*) FROM stays);
 ",
+    r"
+-- Tokens by which programs ask the dashboard. `hash` is the SHA-256 of one. Times are Unix seconds.
+CREATE TABLE tokens (
+    name TEXT PRIMARY KEY NOT NULL,
+    role TEXT NOT NULL,
+    all_devices INTEGER NOT NULL CHECK (all_devices IN (0, 1)),
+    hash BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX tokens_by_hash ON tokens (hash);
+
+CREATE TABLE token_devices (
+    token TEXT NOT NULL REFERENCES tokens (name),
+    device TEXT NOT NULL REFERENCES devices (id),
+    PRIMARY KEY (token, device)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX token_devices_by_device ON token_devices (device);
+",
 ];
 
 /// The schema version this program writes.

@@ -16,6 +16,7 @@ use crate::error::{RegistryError, Result};
 use crate::schema;
 use crate::stay_store::read_current;
 use crate::store::Registry;
+use crate::token_store::read_tokens;
 use crate::user_store::read_users;
 
 /// How often the file is asked whether it changed (`PRAGMA data_version`: some microseconds, no disk access).
@@ -55,8 +56,9 @@ impl Registry {
         let users = read_users(&transaction, after)?;
         let stays = read_current(&transaction, after)?;
         let erasures = read_pending(&transaction)?;
+        let tokens = read_tokens(&transaction)?;
         transaction.commit()?;
-        let changes = Changes { version, devices, users, stays, erasures };
+        let changes = Changes { version, devices, users, stays, erasures, tokens };
         log_broken(&changes);
         Ok(changes)
     }

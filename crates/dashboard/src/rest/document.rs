@@ -5,7 +5,9 @@ use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
 };
 use utoipa::openapi::request_body::RequestBody;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{
     ComponentsBuilder, Content, Info, Object, OpenApi, Paths, Ref, RefOr, Required, Response, Schema, Type,
 };
@@ -16,6 +18,8 @@ use crate::api;
 
 /// The way in of browsers.
 const SESSION: &str = "session";
+/// The way in of programs.
+const TOKEN: &str = "token";
 
 /// What the document says of a route. Begin it with [`says`].
 pub(crate) struct Doc {
@@ -101,8 +105,12 @@ fn document(routes: &Routes) -> OpenApi {
         "what POST /api/v1/session sets. Its name ends in the port that the dashboard listens at; a request that changes something \
          says its Origin, too",
     );
-    let mut components =
-        ComponentsBuilder::new().security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "a token of `vitalwire token add`; with it no cookie counts, and no Origin is needed",
+    ));
+    let mut components = ComponentsBuilder::new()
+        .security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)))
+        .security_scheme(TOKEN, SecurityScheme::Http(token.build()));
     let mut paths = Paths::new();
     for route in routes.iter() {
         components = components.schemas_from_iter(route.doc.schemas.clone());
@@ -142,7 +150,7 @@ fn security(who: Who) -> Vec<SecurityRequirement> {
         Who::Viewer => Vec::new(),
         Who::May(right) => vec![right.name()],
     };
-    vec![SecurityRequirement::new(SESSION, rights)]
+    [SESSION, TOKEN].map(|way| SecurityRequirement::new(way, rights.iter().copied())).to_vec()
 }
 
 fn failure() -> Response {

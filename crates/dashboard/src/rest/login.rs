@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{DONE, Routes, Who, body, says};
 use crate::api::{Login, Right, Session};
-use crate::app::{App, Person, peer};
+use crate::app::{App, Pass, Person, peer};
 use crate::failure::Failure;
 use crate::guard;
 use crate::time::now_ms;
@@ -99,7 +99,8 @@ async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response
 
 /// Logs out.
 async fn end(State(app): State<Arc<App>>, person: Person) -> Result<Response, Failure> {
-    let ended = app.change_sessions(move |sessions| sessions.end(&person.token)).await;
+    let Pass::Session(token) = person.pass else { return Err(Failure::NoSession) };
+    let ended = app.change_sessions(move |sessions| sessions.end(&token)).await;
     // Also where the file has it still: this browser must not send it again.
     let gone = cookie(&app, "", app.is_tls(), 0)?;
     Ok((HeaderMap::from_iter([(SET_COOKIE, gone)]), ended.map(|()| DONE)).into_response())

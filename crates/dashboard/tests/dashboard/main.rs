@@ -11,4 +11,5 @@ mod refusals;
 mod schema;
 mod support;
 mod tls;
+mod tokens;
 mod waves;

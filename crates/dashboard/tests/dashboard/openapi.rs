@@ -67,6 +67,10 @@ fn routes_are_declared_in_one_way_alone() {
 async fn each_route_serves_whom_the_document_says() {
     let ward = Ward::open().await;
     let document = document(&ward).await;
+    let mut tokens = Vec::new();
+    for (user, _) in ROLES {
+        tokens.push((user, ward.token(user).await));
+    }
     let known: BTreeSet<&str> = ROLES.iter().flat_map(|(_, rights)| *rights).copied().collect();
     for operation in document.operations() {
         let (method, path, rule) = (&operation.method, operation.example_path(), operation.rule());
@@ -78,6 +82,9 @@ async fn each_route_serves_whom_the_document_says() {
             // One of its own: one of the routes ends it.
             let cookie = ward.session(user).await;
             found.push((user, ward.ask(method, &path, &cookie, "{}").await.status));
+        }
+        for (user, token) in &tokens {
+            found.push((user, ward.with_token(method, &path, token.expose(), "{}").await.status));
         }
         for (user, status) in found {
             let rights = ROLES.iter().find(|(name, _)| *name == user).map(|(_, rights)| *rights);

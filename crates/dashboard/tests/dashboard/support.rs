@@ -14,8 +14,9 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use vitalwire_access::{Role, Scope};
 use vitalwire_dashboard::{Dashboard, DashboardConfig, DashboardLimits};
+use vitalwire_registry::TokenSecret;
 use vitalwire_testing::clinic::Clinic;
-use vitalwire_testing::{PASSWORD, PATIENCE};
+use vitalwire_testing::{PASSWORD, PATIENCE, until};
 
 /// UTC, milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
@@ -153,6 +154,26 @@ impl Ward {
         self.ask("POST", "/api/v1/session", "", &body).await.cookie()
     }
 
+    /// A token of the role of this user, under its name.
+    pub(crate) async fn token(&self, user: &str) -> TokenSecret {
+        let (name, secret) = (user.parse().unwrap(), TokenSecret::generate().unwrap());
+        let role = self.clinic.server().logins().user(user).unwrap().role.clone();
+        let lasts = SystemTime::now()..SystemTime::now() + Duration::from_secs(3_600);
+        self.clinic.registry.add_token(&name, &role, &secret, lasts).unwrap();
+        let (logins, hash) = (self.clinic.server().logins(), secret.hash());
+        let is_known = || logins.directory().borrow().token(&hash, SystemTime::now()).is_some();
+        until("the token is known", is_known).await;
+        secret
+    }
+
+    /// A request as a program with a token sends it.
+    pub(crate) async fn with_token(&self, method: &str, path: &str, token: &str, body: &str) -> Answer {
+        let (host, bearer) = (self.address().to_string(), format!("Bearer {token}"));
+        let headers =
+            [("Host", host.as_str()), ("Authorization", &bearer), ("Content-Type", "application/json")];
+        self.request(method, path, &headers, body).await
+    }
+
     /// A live connection, as the page opens it.
     pub(crate) async fn live(&self, cookie: &str) -> Live {
         self.try_live(cookie, &format!("http://{}", self.address())).await.expect("it is opened")
@@ -160,9 +181,15 @@ impl Ward {
 
     /// A live connection, or the status of its refusal.
     pub(crate) async fn try_live(&self, cookie: &str, origin: &str) -> Result<Live, u16> {
+        self.live_with(&[("cookie", cookie), ("origin", origin)]).await
+    }
+
+    /// The same with these headers alone.
+    pub(crate) async fn live_with(&self, headers: &[(&'static str, &str)]) -> Result<Live, u16> {
         let mut request = format!("ws://{}/api/v1/live", self.address()).into_client_request().unwrap();
-        request.headers_mut().insert("origin", HeaderValue::from_str(origin).unwrap());
-        request.headers_mut().insert("cookie", HeaderValue::from_str(cookie).unwrap());
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+        }
         let stream = TcpStream::connect(self.address()).await.unwrap();
         match tokio_tungstenite::client_async(request, stream).await {
             Ok((socket, _)) => Ok(Live { socket }),

@@ -15,6 +15,7 @@ mod sealing;
 mod secrets;
 mod stays;
 mod tampering;
+mod tokens;
 mod upgrading;
 mod users;
 mod watching;

@@ -120,7 +120,7 @@ fn two_processes_may_upgrade_at_once() {
 }
 
 /// What schema version 6 brought, taken away again.
-const BACK_TO_5: &str = "
+const BACK_TO_5: &str = "DROP TABLE token_devices; DROP TABLE tokens; 
 DROP TABLE alarm_changes; DROP TABLE alarms; DROP TABLE stay_parts; DROP TABLE stays;
 ALTER TABLE registry DROP COLUMN last_stay;
 ALTER TABLE registry DROP COLUMN last_alarm;
@@ -158,4 +158,16 @@ fn devices_of_version_5_begin_with_a_stay_of_no_one_known() {
     assert_eq!(registry.current_stay(&id("gone")).unwrap().id.number(), 3);
     assert_eq!(registry.next_alarm_number().unwrap(), 1);
     assert_eq!(registry.verify_audit(Some(head)).unwrap().fault, None);
+}
+
+#[test]
+fn a_registry_of_version_6_has_no_tokens_and_takes_one() {
+    let fixture = Fixture::new();
+    fixture.tamper("DROP TABLE token_devices; DROP TABLE tokens; PRAGMA user_version = 6");
+    let registry = fixture.reopen();
+    assert!(registry.tokens().unwrap().is_empty());
+    let (now, secret) = (SystemTime::now(), vitalwire_registry::TokenSecret::generate().unwrap());
+    let lasts = now..now + std::time::Duration::from_secs(60);
+    registry.add_token(&"study".parse().unwrap(), &vitalwire_access::Role::Admin, &secret, lasts).unwrap();
+    assert!(registry.directory().unwrap().token(&secret.hash(), now).is_some());
 }
