@@ -4,6 +4,7 @@
 mod args;
 mod file;
 mod setting;
+mod sign_on;
 mod table;
 mod template;
 mod value;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use args::SettingArgs;
 pub(crate) use setting::Setting;
+pub(crate) use sign_on::SignOnSettings;
 pub(crate) use table::{Names, settings};
 pub(crate) use template::{lowercase, template, wrap};
 use vitalwire_access::{Networks, Origins, Proxies};
@@ -24,6 +26,7 @@ use vitalwire_dashboard::{DashboardLimits, HostNames};
 use vitalwire_gateway::{JournalLimits, Limits, WebHookUrl};
 use vitalwire_vitals::alarm::Timing;
 
+use self::sign_on::SignOnValues;
 use self::value::Hosts;
 use crate::listen::{Listen, is_loopback};
 use crate::mqtt::MqttUrl;
@@ -66,6 +69,7 @@ pub(crate) struct Values {
     dashboard_tls_key: Option<PathBuf>,
     dashboard_hosts: Option<HostNames>,
     dashboard_proxies: Option<Proxies>,
+    sign_on: SignOnValues,
     dashboard: DashboardLimits,
     limits: Limits,
     broker: BrokerLimits,
@@ -104,6 +108,7 @@ impl Default for Values {
             dashboard_tls_key: None,
             dashboard_hosts: None,
             dashboard_proxies: None,
+            sign_on: SignOnValues::default(),
             dashboard: DashboardLimits::default(),
             limits: Limits::default(),
             broker: BrokerLimits::default(),
@@ -207,6 +212,8 @@ pub(crate) struct DashboardSettings {
     pub(crate) tls: Option<TlsIdentity>,
     pub(crate) hosts: HostNames,
     pub(crate) proxies: Proxies,
+    /// Where people may log in instead.
+    pub(crate) sign_on: Option<SignOnSettings>,
     pub(crate) limits: DashboardLimits,
 }
 
@@ -235,6 +242,10 @@ pub(crate) enum ConfigError {
          (umask 077; echo \"whsec_$(openssl rand -base64 32)\" > FILE) and --webhook-secret-file FILE"
     )]
     NoHookSecret,
+    #[error(
+        "logging in at the provider of --oidc-issuer needs --oidc-client-id ID: as what this server is registered there"
+    )]
+    NoClientId,
     #[error("the URL of the external broker names no user: write mqtts://USER@HOST:PORT")]
     NoUser,
 }
@@ -363,6 +374,7 @@ impl Layers {
             [values.dashboard_tls_cert, values.dashboard_tls_key],
             ["--dashboard-tls-cert", "--dashboard-tls-key"],
         )?;
+        let sign_on = values.sign_on.resolve()?;
         let dashboard = values.dashboard_listen.unwrap_or(Listen::At(loopback(DASHBOARD_PORT))).address();
         let dashboard = dashboard.map(|address| DashboardSettings {
             address,
@@ -373,6 +385,7 @@ impl Layers {
                 .map(|(certificate, key)| TlsIdentity { certificate, key }),
             hosts: values.dashboard_hosts.unwrap_or_default(),
             proxies: values.dashboard_proxies.unwrap_or_default(),
+            sign_on,
             limits: values.dashboard,
         });
         let broker = match values.mqtt_url {

@@ -11,7 +11,7 @@ use vitalwire_profile::{ChannelProfile, Wave};
 
 pub use self::alarms::{Alarm, AlarmList, Alarms, Known, PatientAlarms, WardSummary};
 
-/// `POST session`: one of the two ways in.
+/// `POST session`: one of the ways in.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum Login {
@@ -27,6 +27,29 @@ pub enum Login {
         /// It works once.
         link: String,
     },
+    /// What the provider sent the browser back with.
+    Provider {
+        /// It works once.
+        code: String,
+        /// Of the login that this browser began.
+        state: String,
+        /// Who answers, where it says so.
+        iss: Option<String>,
+    },
+}
+
+/// `GET session/ways`: how people may log in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ways {
+    /// What people call the provider, beside name and password; nothing where there is none.
+    pub provider: Option<String>,
+}
+
+/// `POST session/provider`: a login with the provider begins.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Begun {
+    /// Where the browser goes.
+    pub address: String,
 }
 
 /// What a role may do beside looking.

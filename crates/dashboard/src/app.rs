@@ -25,6 +25,7 @@ use crate::hub::Hub;
 use crate::limits::DashboardLimits;
 use crate::people::People;
 use crate::session::{Sessions, StoreError, Token};
+use crate::sign_on::SignOn;
 use crate::time::now_ms;
 
 /// Where a proxy says for whom a request is.
@@ -49,6 +50,8 @@ pub(crate) struct App {
     pub(crate) certificate: Option<Certificate>,
     /// Who says in `X-Forwarded-For` for whom a request is.
     pub(crate) proxies: Proxies,
+    /// The provider at which people may log in instead.
+    pub(crate) sign_on: Option<SignOn>,
     /// Browsers send a cookie to every port of a machine: each dashboard there has one of its own.
     pub(crate) cookie: String,
     pub(crate) limits: DashboardLimits,
@@ -196,12 +199,17 @@ impl App {
         self.logins.record(name, peer, is_accepted);
     }
 
-    /// The session's id that a browser sent. Of two no one knows which is its own: another server on this machine may have set one.
+    /// The session's id that a browser sent.
     pub(crate) fn token(&self, headers: &HeaderMap) -> Option<Token> {
+        Self::cookie(headers, &self.cookie)
+    }
+
+    /// A cookie that a browser sent. Of two no one knows which is our own: another server on this machine may have set one.
+    pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<Token> {
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let pairs =
             cookies.flat_map(|cookies| cookies.split(';')).filter_map(|one| one.trim().split_once('='));
-        let mut own = pairs.filter(|(name, _)| *name == self.cookie).map(|(_, value)| value);
+        let mut own = pairs.filter(|(found, _)| *found == name).map(|(_, value)| value);
         let token = own.next()?;
         own.next().is_none().then(|| Zeroizing::new(token.to_owned()))
     }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use vitalwire_gateway::{AlarmError, HistoryError};
+use vitalwire_oidc::OidcError;
 use vitalwire_registry::LoginRefusal;
 
 use crate::guard::Refusal;
@@ -28,6 +29,12 @@ pub(crate) enum Failure {
     Login(#[from] LoginRefusal),
     #[error("this link was used, or is too old; log in with name and password")]
     Link,
+    #[error("there is no other way to log in than name and password")]
+    NoProvider,
+    #[error(transparent)]
+    Provider(#[from] OidcError),
+    #[error("the provider knows you as `{0}`, which is no user here; ask an admin for one of that name")]
+    NotAUser(String),
     #[error("the role of `{0}` does not allow this; ask an admin")]
     MayNot(String),
     #[error("no device of this name is enrolled, or it is none of yours")]
@@ -62,14 +69,16 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self {
             Self::Refused(Refusal::Host) => StatusCode::MISDIRECTED_REQUEST,
-            Self::Refused(_) | Self::MayNot(_) => StatusCode::FORBIDDEN,
+            Self::Refused(_) | Self::MayNot(_) | Self::NotAUser(_) => StatusCode::FORBIDDEN,
             Self::LoggedOut | Self::Token | Self::Link | Self::Login(LoginRefusal::WrongPassword) => {
                 StatusCode::UNAUTHORIZED
             }
             Self::Login(LoginRefusal::LockedOut) | Self::TooManyLive(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::UnknownDevice | Self::NotFound | Self::Alarm(AlarmError::UnknownDevice(_)) => {
-                StatusCode::NOT_FOUND
-            }
+            Self::Provider(error) => provider_status(error),
+            Self::UnknownDevice
+            | Self::NotFound
+            | Self::NoProvider
+            | Self::Alarm(AlarmError::UnknownDevice(_)) => StatusCode::NOT_FOUND,
             Self::Alarm(AlarmError::UnknownNumber(_)) => StatusCode::CONFLICT,
             Self::NoJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed(_)
@@ -95,6 +104,13 @@ impl Failure {
     }
 }
 
+fn provider_status(error: &OidcError) -> StatusCode {
+    match error {
+        OidcError::Unreachable(..) | OidcError::NoClaim { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        OidcError::Foreign | OidcError::Refused(..) | OidcError::Unproven(..) => StatusCode::UNAUTHORIZED,
+    }
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let error = match &self {
@@ -102,6 +118,13 @@ impl IntoResponse for Failure {
             Self::History(HistoryError::Journal(error)) => {
                 tracing::error!(%error, "a history could not be read");
                 Self::Unreadable.to_string()
+            }
+            Self::Provider(OidcError::Foreign) => OidcError::Foreign.to_string(),
+            // What it says and where it is is for the operator, too.
+            Self::Provider(error) => {
+                tracing::warn!(%error, "no login with the provider");
+                "no login with the provider: see the server's log, or log in with name and password"
+                    .to_owned()
             }
             told => told.to_string(),
         };

@@ -23,6 +23,7 @@ mod people;
 mod rest;
 mod serve;
 mod session;
+mod sign_on;
 mod time;
 mod viewer;
 mod ward;
@@ -40,6 +41,7 @@ use tokio_util::task::TaskTracker;
 use vitalwire_access::{Proxies, UserName};
 use vitalwire_broker::{TlsError, TlsIdentity};
 use vitalwire_gateway::ServerHandle;
+pub use vitalwire_oidc::{Issuer, IssuerError, ProviderConfig};
 use vitalwire_registry::RegistryError;
 
 use crate::app::{App, Looks, Uses};
@@ -53,6 +55,8 @@ pub use crate::link::LoginLink;
 use crate::people::People;
 use crate::session::Sessions;
 pub use crate::session::{FILE as DATABASE_FILE, StoreError};
+use crate::sign_on::SignOn;
+pub use crate::sign_on::SignOnConfig;
 
 /// How often sessions that are over are taken away, and the uses of others written.
 const TIDY: Duration = Duration::from_secs(60);
@@ -72,6 +76,8 @@ pub struct DashboardConfig {
     pub hosts: HostNames,
     /// Proxies before it, which say in `X-Forwarded-For` for whom a request is. Without it a request of theirs is refused.
     pub proxies: Proxies,
+    /// Where people may log in instead.
+    pub sign_on: Option<SignOnConfig>,
     /// What may be how many and how long.
     pub limits: DashboardLimits,
 }
@@ -87,6 +93,7 @@ impl DashboardConfig {
             tls: None,
             hosts: HostNames::default(),
             proxies: Proxies::default(),
+            sign_on: None,
             limits: DashboardLimits::default(),
         }
     }
@@ -111,6 +118,8 @@ pub enum DashboardError {
     Registry(#[from] RegistryError),
     #[error("cannot make a login link: {0}")]
     Link(#[from] StoreError),
+    #[error(transparent)]
+    Provider(#[from] vitalwire_oidc::TlsError),
 }
 
 /// A running dashboard. [`Dashboard::stop`] ends it in order; it shows nothing new once its server has stopped.
@@ -134,6 +143,7 @@ impl Dashboard {
         let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
         let people = People::open(&config.data, &config.master_key)?;
+        let sign_on = config.sign_on.map(SignOn::new).transpose()?;
         let sessions = Sessions::open(&config.data, &config.limits, time::now_ms());
         let counters = server.dashboard_counters();
         let hub = Arc::new(Hub::new(counters.clone()));
@@ -150,6 +160,7 @@ impl Dashboard {
             cookie: cookie_name(address, certificate.is_some()),
             certificate,
             proxies: config.proxies,
+            sign_on,
             limits: config.limits,
             histories: Semaphore::new(HISTORIES_MAX),
             live: TaskTracker::new(),

@@ -46,3 +46,7 @@ pub(crate) const HISTORIES_MAX: usize = 4;
 pub(crate) const SESSIONS_PER_USER_MAX: usize = 64;
 /// Login links that wait to be used. At it the one that ends first goes.
 pub(crate) const LINKS_MAX: usize = 64;
+/// Requests to the provider at once. One more is answered with 503.
+pub(crate) const PROVIDER_TURNS_MAX: usize = 16;
+/// How long a person may be at the provider, in seconds. Then the login must be begun again.
+pub(crate) const ATTEMPT_AGE_S_MAX: u64 = 600;

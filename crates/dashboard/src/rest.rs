@@ -5,6 +5,7 @@ mod document;
 mod gaps;
 mod history;
 mod login;
+mod provider;
 mod route;
 mod waves;
 
@@ -36,6 +37,7 @@ fn routes() -> Routes {
             says("This document.").answers_as("application/json"),
         )
         .and(login::routes())
+        .and(provider::routes())
         .get(
             "/api/v1/devices",
             Who::Viewer,

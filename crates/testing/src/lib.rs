@@ -2,7 +2,7 @@
 //! a device's parts in memory, a client of the secure link, and a whole server.
 //!
 //! A dev-dependency only: no program holds it (`tests/dev_only.rs`). A test that needs more than the first four
-//! modules names the feature: `device`, `link` or `clinic`.
+//! modules names the feature: `device`, `link`, `provider` or `clinic`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -23,6 +23,8 @@ pub mod link;
 pub mod mosquitto;
 pub mod paper;
 pub mod program;
+#[cfg(feature = "provider")]
+pub mod provider;
 pub mod rabbitmq;
 pub mod seed;
 #[cfg(feature = "device")]

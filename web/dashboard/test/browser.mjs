@@ -16,7 +16,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 export const launch = () => chromium.launch(launchOptions('--autoplay-policy=no-user-gesture-required'));
 
 // Listens to all that the page sends to the loudspeaker: `window.loudness()` is the level now, from 0 to 1.
-const listen = () => {
+export const listen = () => {
   let analyser = null;
   const connect = AudioNode.prototype.connect;
   AudioNode.prototype.connect = function (target, ...rest) {
@@ -26,11 +26,21 @@ const listen = () => {
     }
     return connect.call(this, target, ...rest);
   };
-  window.loudness = () => {
+  const level = (count) => {
     if (analyser === null) return 0;
     const samples = new Float32Array(analyser.fftSize);
     analyser.getFloatTimeDomainData(samples);
-    return samples.reduce((top, it) => Math.max(top, Math.abs(it)), 0);
+    return samples.slice(-count).reduce((top, it) => Math.max(top, Math.abs(it)), 0);
+  };
+  window.loudness = () => level(32_768);
+  // Of the last hundredth of a second; and the pitch of what is heard, in hertz, while it is loud.
+  window.loudnessNow = () => level(441);
+  window.pitch = (now) => {
+    if (now < 0.2) return null;
+    const bins = new Float32Array(analyser.frequencyBinCount);
+    analyser.getFloatFrequencyData(bins);
+    const top = bins.reduce((best, it, at) => (it > bins[best] ? at : best), 0);
+    return (top * analyser.context.sampleRate) / analyser.fftSize;
   };
 };
 

@@ -119,7 +119,7 @@ const keptWave = (channel, firstMs, stepMs, ints, beatsMs) => {
 
 const BATCH_MS = 250;
 
-export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge', 'pause'] } = {}) => {
+export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge', 'pause'], provider = null } = {}) => {
   const asked = [];
   const live = new Set();
   const watched = [];
@@ -200,6 +200,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
       }
       return [401, { error: 'wrong or used' }];
     },
+    'GET session/ways': () => [200, { provider }],
     'GET session': () => [200, { user: 'ana', role: can.length ? 'admin' : 'reader', can }],
     'DELETE session': () => {
       if (state.failLogout) return [503, { error: 'not written' }];
@@ -288,7 +289,7 @@ export const start = async ({ port = 0, people = PEOPLE(), can = ['acknowledge',
     const route = `${request.method} ${url.pathname.slice('/api/v1/'.length)}`;
     asked.push({ route, body, query: url.search });
     const isIn = state.isIn && (request.headers.cookie ?? '').includes(COOKIE);
-    if (!isIn && route !== 'POST session') return send(401, { error: 'no session; sign in' });
+    if (!isIn && route !== 'POST session' && route !== 'GET session/ways') return send(401, { error: 'no session; sign in' });
     const ofDevice = /^GET devices\/([^/]+)\/history$/.exec(route);
     if (ofDevice) return send(200, history(decodeURIComponent(ofDevice[1]), url.searchParams));
     const wave = /^GET devices\/([^/]+)\/waves$/.exec(route);

@@ -17,7 +17,9 @@ use vitalwire_gateway::{
 use vitalwire_registry::master_key_path;
 
 use crate::args::LogFormat;
-use crate::config::{BrokerSettings, DashboardSettings, Layers, SettingArgs, Settings, WebHookSettings};
+use crate::config::{
+    BrokerSettings, DashboardSettings, Layers, SettingArgs, Settings, SignOnSettings, WebHookSettings,
+};
 use crate::listen::is_loopback;
 use crate::output::{Output, OutputError, even_if_closed, note};
 use crate::signals::Signals;
@@ -63,7 +65,7 @@ pub(crate) fn run(args: &ServeArgs, log_format: LogFormat, out: &mut Output<'_>)
     let stop_patience = settings.limits.stop_timeout + STOP_PATIENCE;
     let page = settings.dashboard.take();
     let config = server_config(settings)?;
-    let page = page.map(|settings| Page::new(settings, &config));
+    let page = page.map(|settings| Page::new(settings, &config)).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -145,10 +147,13 @@ struct Page {
 }
 
 impl Page {
-    fn new(settings: DashboardSettings, server: &ServerConfig) -> Self {
-        let DashboardSettings { address: listen, is_default, tls, hosts, proxies, limits } = settings;
+    fn new(settings: DashboardSettings, server: &ServerConfig) -> anyhow::Result<Self> {
+        let DashboardSettings { address: listen, is_default, tls, hosts, proxies, sign_on, limits } =
+            settings;
+        let sign_on = sign_on.map(SignOnSettings::with_secret).transpose()?;
         let (data, master_key) = (server.data.clone(), server.master_key.clone());
-        Self { config: DashboardConfig { data, master_key, listen, tls, hosts, proxies, limits }, is_default }
+        let config = DashboardConfig { data, master_key, listen, tls, hosts, proxies, sign_on, limits };
+        Ok(Self { config, is_default })
     }
 
     /// Starts it; nothing when no one asked for its address and that is taken.

@@ -289,3 +289,24 @@ fn lines_are_wrapped_at_words() {
     assert_eq!(wrap("one two three", 7), ["one two", "three"]);
     assert_eq!(wrap("", 7), Vec::<String>::new());
 }
+
+#[test]
+fn a_provider_needs_a_name_of_ours_and_has_defaults_for_the_rest() {
+    let provider =
+        |file: &str| resolve(&format!("[dashboard]\n{file}"), &[]).map(|all| all.dashboard.unwrap().sign_on);
+    assert_eq!(provider("").unwrap(), None, "off by default");
+    let issuer = "oidc_issuer = \"https://login.ward.example/realms/ward\"\n";
+    assert!(matches!(provider(issuer), Err(ConfigError::NoClientId)));
+    let least = provider(&format!("{issuer}oidc_client_id = \"vitalwire\"\n")).unwrap().unwrap();
+    let config = least.with_secret().unwrap();
+    assert_eq!(config.name, "https://login.ward.example/realms/ward");
+    assert_eq!(config.provider.claim, "preferred_username");
+    assert_eq!(config.provider.scopes, ["profile"]);
+    assert!(config.provider.client_secret.is_none());
+    for wrong in ["http://login.ward.example", "login.ward.example", "https://login.ward.example/?a"] {
+        let error = provider(&format!("oidc_issuer = \"{wrong}\"\n")).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+    let missing = format!("{issuer}oidc_client_id = \"a\"\noidc_client_secret_file = \"/nowhere\"\n");
+    assert!(provider(&missing).unwrap().unwrap().with_secret().is_err());
+}

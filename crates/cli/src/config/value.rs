@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use vitalwire_access::{Networks, Origins, Proxies};
-use vitalwire_dashboard::HostNames;
+use vitalwire_dashboard::{HostNames, Issuer, IssuerError};
 use vitalwire_gateway::{WebHookUrl, WebHookUrlError};
 
 use super::Values;
@@ -277,6 +277,41 @@ impl Value for HostNames {
 
     fn show(&self, _: Unit) -> Option<String> {
         Some(self.to_string())
+    }
+}
+
+impl Value for Issuer {
+    const IS_TEXT: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        text.parse().map_err(|error: IssuerError| error.to_string())
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// Longest text, in bytes.
+const TEXT_LEN_MAX: usize = 256;
+
+/// Words, as someone else gave them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl Value for Text {
+    const IS_TEXT: bool = true;
+
+    fn read(text: &str, _: Reading<'_>) -> Result<Self, String> {
+        let text = text.trim();
+        let is_line = !text.is_empty() && text.len() <= TEXT_LEN_MAX && !text.contains(char::is_control);
+        is_line
+            .then(|| Self(text.to_owned()))
+            .ok_or_else(|| format!("want 1 to {TEXT_LEN_MAX} bytes of text"))
+    }
+
+    fn show(&self, _: Unit) -> Option<String> {
+        Some(self.0.clone())
     }
 }
 

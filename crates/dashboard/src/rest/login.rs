@@ -8,8 +8,10 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use vitalwire_access::{Role, Way};
+use vitalwire_oidc::Answer;
 use zeroize::Zeroizing;
 
+use super::provider::{self, Began};
 use super::{DONE, Routes, Who, body, says};
 use crate::api::{Login, Right, Session};
 use crate::app::{App, Pass, Person, peer};
@@ -31,7 +33,7 @@ pub(super) fn routes() -> Routes {
             SESSION,
             Who::Anyone,
             begin,
-            says("Logs in, with a name and a password or with a link; the answer sets the cookie.")
+            says("Logs in, with a name and a password, with a link, or with what a provider said; the answer sets the cookie.")
                 .takes::<Login>()
                 .answers::<Session>()
                 .status(StatusCode::UNAUTHORIZED, "wrong, or used")
@@ -56,6 +58,8 @@ async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response
     let (parts, rest) = request.into_parts();
     let (peer, before, is_secure) =
         (peer(&parts), app.token(&parts.headers), app.is_tls() || guard::is_secure(&parts.headers));
+    let began = Began::of(&app, &parts.headers);
+    let was_begun = began.is_some();
     let login: Login = body(Request::from_parts(parts, rest)).await?;
     let user = match login {
         Login::Password { user: name, password } => {
@@ -75,6 +79,11 @@ async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response
             app.note_login(name, peer, followed.is_some());
             followed.ok_or(Failure::Link)?
         }
+        Login::Provider { code, state, iss } => {
+            let code = Zeroizing::new(code);
+            let answer = Answer { code: &code, state: &state, issuer: iss.as_deref() };
+            provider::finish(&app, began, answer, peer).await?
+        }
     };
     let of_whom = Arc::clone(&user);
     let token = app
@@ -89,12 +98,11 @@ async fn begin(State(app): State<Arc<App>>, request: Request) -> Result<Response
         })
         .await?;
     let cookie = cookie(&app, &token, is_secure, app.limits.session_age_max.as_secs())?;
-    Ok((
-        StatusCode::OK,
-        HeaderMap::from_iter([(SET_COOKIE, cookie)]),
-        Json(shown(user.name.to_string(), &user.role)),
-    )
-        .into_response())
+    let mut headers = HeaderMap::from_iter([(SET_COOKIE, cookie)]);
+    if was_begun {
+        headers.append(SET_COOKIE, provider::ended(&app)?);
+    }
+    Ok((StatusCode::OK, headers, Json(shown(user.name.to_string(), &user.role))).into_response())
 }
 
 /// Logs out.
@@ -107,8 +115,18 @@ async fn end(State(app): State<Arc<App>>, person: Person) -> Result<Response, Fa
 }
 
 fn cookie(app: &App, token: &str, is_secure: bool, age_s: u64) -> Result<HeaderValue, Failure> {
+    set_cookie(&app.cookie, token, "/", is_secure, age_s)
+}
+
+pub(super) fn set_cookie(
+    name: &str,
+    token: &str,
+    path: &str,
+    is_secure: bool,
+    age_s: u64,
+) -> Result<HeaderValue, Failure> {
     let secure = if is_secure { "; Secure" } else { "" };
-    let text = format!("{}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}{secure}", app.cookie);
+    let text = format!("{name}={token}; HttpOnly; SameSite=Strict; Path={path}; Max-Age={age_s}{secure}");
     let mut value = HeaderValue::from_str(&text).map_err(|_| Failure::NotWritten)?;
     value.set_sensitive(true);
     Ok(value)

@@ -7,6 +7,7 @@ mod live;
 mod login;
 mod openapi;
 mod patients;
+mod provider;
 mod refusals;
 mod schema;
 mod support;

@@ -26,6 +26,8 @@ type Example = (&'static str, &'static str, &'static str, &'static str, u16);
 const EXAMPLES: &[Example] = &[
     ("GET", "/api/v1/openapi.json", "", "", 200),
     ("GET", "/api/v1/session", "", "", 200),
+    ("GET", "/api/v1/session/ways", "", "", 200),
+    ("POST", "/api/v1/session/provider", "", "", 404),
     ("GET", "/api/v1/devices", "", "", 200),
     ("GET", "/api/v1/devices/{id}/history", "?channel=Temperature&from=0&to=NOW&points=10", "", 200),
     ("GET", "/api/v1/devices/{id}/waves", "?channel=Temperature&from=0&to=1000", "", 200),

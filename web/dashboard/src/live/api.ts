@@ -7,6 +7,13 @@ export interface Session {
   can: string[];
 }
 
+/** What a provider sends people back with. */
+export interface Answer {
+  code: string;
+  state: string;
+  iss?: string;
+}
+
 /** A column each, of the stretches that have samples. `gap`: 1 before it, 2 within it, 3 both. */
 export interface History {
   unit: string | null;
@@ -76,8 +83,13 @@ export const api = {
       throw error;
     }
   },
-  login: (how: { user: string; password: string } | { link: string }) =>
+  login: (how: { user: string; password: string } | { link: string } | Answer) =>
     request('POST', 'session', how) as Promise<Session>,
+  /** What people call the provider at which they may sign in instead; null when there is none. */
+  provider: async (): Promise<string | null> =>
+    ((await request('GET', 'session/ways')) as { provider: string | null }).provider,
+  /** Begins a login there: the address to go to. */
+  begin: async (): Promise<string> => ((await request('POST', 'session/provider')) as { address: string }).address,
   logout: () => request('DELETE', 'session'),
   history: (device: string, channel: string, fromMs: number, toMs: number, points: number) => {
     const query = new URLSearchParams({

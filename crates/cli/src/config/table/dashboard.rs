@@ -40,6 +40,55 @@ pub(super) static SETTINGS: &[Setting] = &[
         &Field(|v| &mut v.dashboard_proxies),
     )
     .unset("none", "127.0.0.1"),
+    setting(
+        "dashboard.oidc_issuer",
+        "oidc-issuer",
+        "A provider of OpenID Connect at which users may log in to the dashboard, too, as it writes its own name",
+        &Field(|v| &mut v.sign_on.issuer),
+    )
+    .unset("none", "https://login.ward.example/realms/ward"),
+    setting(
+        "dashboard.oidc_client_id",
+        "oidc-client-id",
+        "As what this server is registered there, with the dashboard's address and a / as where it sends people back to",
+        &Field(|v| &mut v.sign_on.client_id),
+    )
+    .unset("needed with a provider", "vitalwire"),
+    setting(
+        "dashboard.oidc_client_secret_file",
+        "oidc-client-secret-file",
+        "The file with the secret that the provider knows this server by",
+        &Field(|v| &mut v.sign_on.client_secret_file),
+    )
+    .unset("none: registered as a public client, with PKCE", "/etc/vitalwire/oidc-secret"),
+    setting(
+        "dashboard.oidc_claim",
+        "oidc-claim",
+        "The provider's claim that is the name of a user here; one that people cannot change themselves",
+        &Field(|v| &mut v.sign_on.claim),
+    )
+    .unset("preferred_username", "preferred_username"),
+    setting(
+        "dashboard.oidc_scopes",
+        "oidc-scopes",
+        "What the provider is asked for beside openid, so that it tells that claim, with spaces between",
+        &Field(|v| &mut v.sign_on.scopes),
+    )
+    .unset("profile", "profile ward"),
+    setting(
+        "dashboard.oidc_name",
+        "oidc-name",
+        "What people call the provider, on the button of the login page",
+        &Field(|v| &mut v.sign_on.name),
+    )
+    .unset("its address", "Ward login"),
+    setting(
+        "dashboard.oidc_ca",
+        "oidc-ca",
+        "Who vouches for the provider's certificate (PEM)",
+        &Field(|v| &mut v.sign_on.ca),
+    )
+    .unset("the system's authorities", "/etc/vitalwire/ca.pem"),
     limit(
         "dashboard.connections_max",
         Unit::None,
