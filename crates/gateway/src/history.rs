@@ -4,13 +4,17 @@
 
 mod error;
 mod fold;
+mod gather;
+mod maker;
 mod missing;
+mod sum;
+mod trend;
 mod value;
 mod watched;
 mod wave;
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,11 +24,13 @@ use vitalwire_journal::{
     BUCKETS_MAX, Bucket, Buckets, Downsampler, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
     JournalError, Point,
 };
-use vitalwire_registry::{StayId, Timeline};
+use vitalwire_registry::{Border, StayId, Timeline};
 
 pub use self::error::HistoryError;
 use self::fold::Fold;
+pub(crate) use self::maker::keep_sums;
 pub use self::missing::Missing;
+use self::trend::{Stretches, Walk};
 pub use self::value::{Number, Page, Value};
 pub(crate) use self::watched::quantity;
 pub use self::wave::{KeptWave, WAVE_SPAN_US_MAX, WAVE_VALUES_MAX, WavePiece, WaveTimes};
@@ -68,6 +74,19 @@ struct Only {
 impl Only {
     fn has(&self, time_us: i64, position: u64) -> bool {
         self.timeline.stay_at(time_us, position) == Some(self.stay)
+    }
+
+    /// Whether all values of these times, of entries from one position to another, are of the stay; nothing when a border between
+    /// stays divides them.
+    fn has_all(&self, range_us: Range<i64>, (first, last): (u64, u64)) -> Option<bool> {
+        // As `stay_at` takes times before 1970.
+        let [begin_us, end_us] = [range_us.start, range_us.end.saturating_sub(1)].map(|us| us.max(0));
+        let is_divided = |border: &Border| {
+            (border.time_us <= begin_us) != (border.time_us <= end_us)
+                || (border.position < first) != (border.position < last)
+        };
+        let divided = self.timeline.borders.iter().any(is_divided);
+        (!divided).then(|| self.has(range_us.start, first))
     }
 }
 
@@ -128,14 +147,7 @@ impl History {
         S: Send + 'static,
         F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()> + Send + 'static,
     {
-        let (from_us, to_us) = (utc_us(query.from), utc_us(query.to));
-        if from_us >= to_us {
-            return Err(HistoryError::Range);
-        }
-        let known = self.profiles.channels();
-        if !known.contains(&query.channel) {
-            return Err(HistoryError::UnknownChannel { wanted: query.channel.clone(), known });
-        }
+        let (from_us, to_us) = self.check(query)?;
         let (range_us, only) = (from_us..to_us, self.only.clone());
         let mut fold = Fold::new(query.channel.clone(), range_us, only, self.profiles.clone(), state, step);
         let mut after = None;
@@ -156,8 +168,24 @@ impl History {
         }
     }
 
-    /// The values of a range, thinned to so many stretches of equal time, at most [`BUCKETS_MAX`]. Empty when the device sent
-    /// nothing then.
+    /// The range in microseconds, if the question makes sense.
+    fn check(&self, query: &HistoryQuery) -> Result<(i64, i64), HistoryError> {
+        let (from_us, to_us) = (utc_us(query.from), utc_us(query.to));
+        if from_us >= to_us {
+            return Err(HistoryError::Range);
+        }
+        let known = self.profiles.channels();
+        if !known.contains(&query.channel) {
+            return Err(HistoryError::UnknownChannel { wanted: query.channel.clone(), known });
+        }
+        Ok((from_us, to_us))
+    }
+
+    /// The values of a range, thinned to so many stretches of equal time, at most [`BUCKETS_MAX`]. Where a stretch takes a minute or
+    /// more, borders lie at full minutes (of an hour or more: at full hours), and a range of more than six hours has no shorter ones.
+    /// Empty when the device sent nothing then.
+    ///
+    /// Long ranges are told out of sums that the server keeps; what is not summed is read.
     ///
     /// # Errors
     /// As [`History::fold`]; or a number of points that makes no sense.
@@ -165,7 +193,11 @@ impl History {
         if !(1..=BUCKETS_MAX).contains(&points) {
             return Err(HistoryError::Points { points });
         }
-        let buckets = Buckets { from_us: utc_us(query.from), to_us: utc_us(query.to), count: points };
+        let (from_us, to_us) = self.check(query)?;
+        if let Some(stretches) = Stretches::of(from_us, to_us, points) {
+            return Walk::new(self, query, stretches).buckets().await;
+        }
+        let buckets = Buckets { from_us, to_us, count: points };
         let thin = |downsampler: &mut Downsampler, page: &Page<'_>| {
             let gap_us = u64::from(page.interval_us) * GAP_INTERVALS;
             for value in page.values {
@@ -183,3 +215,6 @@ impl History {
 pub fn is_unmapped(bucket: &Bucket) -> bool {
     bucket.uncertainty_us >= UNMAPPED_US_MIN
 }
+
+#[cfg(test)]
+mod tests;

@@ -332,6 +332,11 @@ impl Intake {
         self.journal.file()
     }
 
+    /// The journal, for one who keeps sums beside its entries.
+    pub(crate) fn journal(&self) -> Journal {
+        self.journal.clone()
+    }
+
     pub(crate) fn journal_stats(&self) -> JournalStats {
         self.journal.stats()
     }

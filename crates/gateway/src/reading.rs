@@ -6,7 +6,7 @@ mod body;
 mod sample;
 mod series;
 
-pub(crate) use batch::{BatchSpan, BatchValues, ChannelValues, channel_values};
+pub(crate) use batch::{BatchSpan, BatchValues, ChannelValues, channel_values, each_channel};
 pub(crate) use body::{Body, SampleBody, batch_body, samples_body};
 pub(crate) use sample::{SampleText, number_at, text_at};
 pub use series::Series;

@@ -37,7 +37,7 @@ use crate::publisher::{BrokerChoice, JournalArchive, Publisher, PublisherError, 
 use crate::session::Sessions;
 use crate::surveillance::Surveillance;
 use crate::tls::Acceptor;
-use crate::{backfill, erasure, http, listener, stays, surveillance};
+use crate::{backfill, erasure, history, http, listener, stays, surveillance};
 
 pub use self::addresses::Addresses;
 pub use self::handle::{DeviceState, ServerHandle, ServerHealth};
@@ -240,6 +240,7 @@ fn start_services(
 ) {
     let context = || Arc::clone(context);
     services.spawn(backfill::run(context()).instrument(error_span!("backfill")));
+    services.spawn(history::keep_sums(context()).instrument(error_span!("sums")));
     services.spawn(tell_health(context()).instrument(error_span!("health")));
     services.spawn(erasure::run(directory.clone(), context()).instrument(error_span!("erasure")));
     if let Some(control) = Control::open(&context().data) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use vitalwire_access::DeviceId;
 
@@ -10,6 +11,7 @@ use crate::entry::{Entry, Outcome, Refusal};
 use crate::erase::Erased;
 use crate::error::Result;
 use crate::readers::ReaderState;
+use crate::sums::Stretch;
 
 /// One request. Each answer is sent when the thing is on the disk.
 pub(crate) enum Command {
@@ -46,6 +48,15 @@ pub(crate) enum Command {
     Erase {
         device: DeviceId,
         answer: oneshot::Sender<Result<Erased>>,
+    },
+    TakeUnmade {
+        settle_us: Option<u64>,
+        limit: usize,
+        answer: oneshot::Sender<Result<Vec<Stretch>>>,
+    },
+    KeepSums {
+        sums: Vec<(Stretch, Bytes)>,
+        answer: oneshot::Sender<Result<()>>,
     },
     Close,
     #[cfg(test)]

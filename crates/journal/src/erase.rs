@@ -28,9 +28,12 @@ impl Ledger {
         let mut erased = Erased { entries: 0, body_bytes: 0 };
         self.forget_clocks(device);
         if let Some(number) = self.known_device(device)? {
+            self.erase_sums(number)?;
             while self.erase_slice(number, &mut erased)? {}
             self.transact(|ledger| {
                 for sql in [
+                    "DELETE FROM sums WHERE device = ?1",
+                    "DELETE FROM unsummed WHERE device = ?1",
                     "DELETE FROM gaps WHERE device = ?1",
                     "DELETE FROM boots WHERE device = ?1",
                     "DELETE FROM devices WHERE id = ?1",

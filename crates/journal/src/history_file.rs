@@ -12,6 +12,7 @@ use crate::error::{JournalError, Result};
 use crate::query::{self, Gap, HistoryQuery};
 use crate::read_pool::ReadPool;
 use crate::schema;
+use crate::sums::{self, SumsPage, SumsQuery};
 
 /// Queries at once, of a reader that is not the writer's own.
 const READS_MAX: usize = 2;
@@ -43,6 +44,14 @@ impl HistoryFile {
     /// When the file cannot be read, or the journal is closed.
     pub async fn history(&self, query: HistoryQuery) -> Result<Vec<Stored>> {
         self.pool.run(move |connection| query::history(connection, &query)).await
+    }
+
+    /// Sums of a device's minutes or hours, and which are missing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn sums(&self, query: SumsQuery) -> Result<SumsPage> {
+        self.pool.run(move |connection| sums::sums(connection, &query)).await
     }
 
     /// The entries after this position, in the order in which they came, at most `limit` and [`crate::READ_ENTRIES_MAX`], and

@@ -8,7 +8,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use vitalwire_access::DeviceId;
 
@@ -28,6 +30,7 @@ use crate::read_pool::ReadPool;
 use crate::reader::{Reader, ReaderLag, lag_of};
 use crate::readers::ReaderTable;
 use crate::steady::Suspension;
+use crate::sums::Stretch;
 use crate::writer::{self, Announce};
 
 /// Resolves after the commit. Dropping it does not take the entry back.
@@ -267,6 +270,26 @@ impl Journal {
         let _no_reads = self.shared.pool.keep_out().await?;
         let device = device.clone();
         self.ask(|answer| Command::Erase { device, answer }).await?
+    }
+
+    /// Stretches of time whose sum is missing, at most `limit`, minutes first. With `settle` those that are over, as far as it is
+    /// known: whose first entry came the stretch's length and so much ago. For one who makes them: what an earlier call
+    /// gave is given again unless [`Journal::keep_sums`] came first.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn take_unmade(&self, settle: Option<Duration>, limit: usize) -> Result<Vec<Stretch>> {
+        let settle_us = settle.map(|settle| u64::try_from(settle.as_micros()).unwrap_or(u64::MAX));
+        self.ask(|answer| Command::TakeUnmade { settle_us, limit, answer }).await?
+    }
+
+    /// Keeps what was made of stretches that [`Journal::take_unmade`] gave, of what was read after that. One into which an entry came
+    /// since then, or from which one went, is not kept. Nothing is kept of an empty one: it says that nothing is there.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the journal is closed.
+    pub async fn keep_sums(&self, sums: Vec<(Stretch, Bytes)>) -> Result<()> {
+        self.ask(|answer| Command::KeepSums { sums, answer }).await?
     }
 
     /// The newest committed position; 0 when there was none yet. Not every number up to it is, or was, an entry's.

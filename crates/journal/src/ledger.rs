@@ -4,6 +4,7 @@
 mod boots;
 mod clock;
 mod gaps;
+mod sums;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub(crate) struct Ledger {
     touched: HashSet<StreamKey>,
     /// Clocks of boots that are not in the file yet: they go with the next transaction.
     clocks: Vec<(DeviceId, u64, BootClock)>,
+    unmade: sums::Unmade,
     /// The highest position given out, the transaction under way included.
     pub(crate) head: u64,
 }
@@ -59,6 +61,7 @@ impl Ledger {
             streams: HashMap::new(),
             touched: HashSet::new(),
             clocks: Vec::new(),
+            unmade: sums::Unmade::default(),
             head: head.unsigned_abs(),
         })
     }
@@ -108,6 +111,7 @@ impl Ledger {
         self.devices.clear();
         self.streams.clear();
         self.touched.clear();
+        self.unmade.forget();
     }
 
     /// Takes one entry into the transaction under way, at a time of the journal's own clock.
@@ -131,6 +135,8 @@ impl Ledger {
         }
         self.touched.insert(key);
         self.head += 1;
+        self.unmade.now_us = kept_us;
+        self.touch(device, entry)?;
         self.insert_entry(device, entry, kept_us)?;
         Ok(Outcome::Committed { position: self.head })
     }

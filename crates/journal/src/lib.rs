@@ -9,6 +9,7 @@
 //! - A full or failing disk refuses entries, ends nothing and keeps nothing from starting; the journal goes on by itself
 //!   (`full`).
 //! - An erased device leaves no byte in the files (`erasing`).
+//! - A sum that is there was made of just the entries that are there (`sums`).
 //!
 //! It never looks into the body of an entry, and never logs a device's values. One process at a time has it open for writing;
 //! others may read it, and confirm its clock ([`confirm_clock`]).
@@ -37,6 +38,7 @@ mod schema;
 mod status;
 mod steady;
 mod stream;
+mod sums;
 mod writer;
 
 pub use boot_clock::BootClock;
@@ -59,3 +61,4 @@ pub use reader::{Reader, ReaderLag};
 pub use status::{JournalStatus, confirm_clock, suspension};
 pub use steady::{CLOCK_JUMP_US, ClockTrouble, STEADY_US, Suspension};
 pub use stream::GAPS_PER_BOOT_MAX;
+pub use sums::{Length, READ_SUMS_MAX, Stretch, SumsPage, SumsQuery};

@@ -106,6 +106,8 @@ fn refuse(command: Command, health: &HealthState, path: &Path) {
         Command::OpenReader { answer, .. } => drop(answer.send(Err(error()))),
         Command::ForgetReader { answer, .. } => drop(answer.send(Err(error()))),
         Command::Erase { answer, .. } => drop(answer.send(Err(error()))),
+        Command::TakeUnmade { answer, .. } => drop(answer.send(Err(error()))),
+        Command::KeepSums { answer, .. } => drop(answer.send(Err(error()))),
         Command::NoteClock { .. } | Command::Close => {}
         #[cfg(test)]
         Command::Execute { answer, .. } => drop(answer.send(())),

@@ -104,6 +104,7 @@ impl Ledger {
             .query_row(params![read_by_all, SLICE_ENTRIES, horizon_us, i64::MAX], |row| row.get(0))?;
         let Some(upto) = upto else { return Ok(0) };
         self.note_head()?;
+        self.touch_through(upto)?;
         let gone =
             self.connection.prepare_cached("DELETE FROM entries WHERE position <= ?1")?.execute([upto])?
                 as u64;

@@ -20,11 +20,11 @@ const CACHE_KIB_WRITER: i64 = 64 << 10;
 const CACHE_KIB_READER: i64 = 2 << 10;
 
 /// The schema version this program writes.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// One step a version: the first makes version 1 of an empty file. A step that was released is never edited. Boots are
 /// stored as the signed number of the same 64 bits. Times are UTC microseconds.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     r"
 -- One row. `head` is the highest position ever used as far as removed entries go; `probe` is scratch space with which the
 -- writer tries a disk that was full.
@@ -127,6 +127,37 @@ CREATE TABLE clock (
     steady_us INTEGER,
     confirmed_us INTEGER
 ) STRICT;
+",
+    r"
+-- What was computed of all entries of a device that reach into a stretch of time. `length` is in seconds, 60 or 3600; `number`
+-- counts such stretches from 1970 on.
+CREATE TABLE sums (
+    device INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (device, length, number)
+) STRICT, WITHOUT ROWID;
+
+-- Stretches into which an entry came, or from which one went, since something was computed of them. One with entries is in one of
+-- the two tables, never in both.
+CREATE TABLE unsummed (
+    length INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (length, device, number)
+) STRICT, WITHOUT ROWID;
+
+-- By the index alone: an entry reaches into the next minute at most. Division towards the earlier, as for times before 1970.
+INSERT OR IGNORE INTO unsummed (length, device, number)
+SELECT 60, device, (first_us - (first_us % 60000000 + 60000000) % 60000000) / 60000000 FROM entries
+UNION ALL
+SELECT 60, device, (first_us - (first_us % 60000000 + 60000000) % 60000000) / 60000000 + 1 FROM entries;
+INSERT OR IGNORE INTO unsummed (length, device, number)
+SELECT 3600, device, (first_us - (first_us % 3600000000 + 3600000000) % 3600000000) / 3600000000 FROM entries
+UNION ALL
+SELECT 3600, device, (first_us + 60000000 - ((first_us + 60000000) % 3600000000 + 3600000000) % 3600000000) / 3600000000
+FROM entries;
 ",
 ];
 

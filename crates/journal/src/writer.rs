@@ -7,6 +7,7 @@ mod chores;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout_at;
 use vitalwire_access::DeviceId;
@@ -16,13 +17,14 @@ use crate::clock::Clock;
 use crate::command::{Append, Command};
 use crate::counters::Counters;
 use crate::entry::{Outcome, Refusal};
-use crate::error::Result;
+use crate::error::{JournalError, Result};
 use crate::health::{HealthState, refusal_of};
 use crate::ledger::{CLOCKS_WAITING_MAX, Ledger};
 use crate::opening::{Opened, Place};
 use crate::readers::ReaderTable;
 use crate::retention::Removed;
 use crate::steady::{Change, Steady};
+use crate::sums::Stretch;
 
 /// A commit ends with the entry whose body takes it past this many bytes, or past this part of the journal's bound: room
 /// for it is made at once, by removing old entries.
@@ -291,6 +293,13 @@ impl Writer {
                 let _span = tracing::info_span!("erase", %device).entered();
                 let _ = answer.send(self.ledger.erase(&device));
             }
+            Command::TakeUnmade { settle_us, limit, answer } => {
+                let now_us = self.steady.journal_us();
+                let _ = answer.send(self.ledger.take_unmade(now_us, settle_us, limit).map_err(Into::into));
+            }
+            Command::KeepSums { sums, answer } => {
+                let _ = answer.send(self.keep_sums(&sums));
+            }
             #[cfg(test)]
             Command::Execute { sql, answer } => {
                 self.ledger.connection.query_row(&sql, [], |_| Ok(())).expect("sound SQL");
@@ -304,6 +313,16 @@ impl Writer {
         self.ledger
             .transact(|ledger| ledger.give_up(device, boot, below, now_us))
             .map_err(|error| refusal_of(&error))
+    }
+
+    /// Not while the disk is full: what was acknowledged needs the room.
+    fn keep_sums(&mut self, sums: &[(Stretch, Bytes)]) -> Result<()> {
+        if let Some(refusal) = self.announce.health.refuses(Instant::now()) {
+            return Err(JournalError::NotOpen { path: self.ledger.path.clone(), refusal });
+        }
+        let keep =
+            |ledger: &mut Ledger| sums.iter().try_for_each(|(stretch, body)| ledger.keep_sum(stretch, body));
+        Ok(self.ledger.transact(keep)?)
     }
 
     fn note_clock(&mut self, device: DeviceId, boot: u64, clock: BootClock) {

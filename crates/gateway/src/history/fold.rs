@@ -86,7 +86,7 @@ impl<S, F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()>> Fold<S, F> {
     }
 
     fn take_entry(&mut self, stored: &Stored) {
-        let Some((profile, body)) = self.read(stored) else { return };
+        let Some((profile, body)) = read(&self.profiles, stored) else { return };
         let Some(place) = profile.channels().iter().position(|channel| channel.name == self.channel) else {
             self.others.extend(profile.channels().iter().map(|channel| channel.name.clone()));
             return;
@@ -104,16 +104,6 @@ impl<S, F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()>> Fold<S, F> {
             self.add(channel, stored, &body);
         }
         self.source = Some((profile, place));
-    }
-
-    /// An entry's body with its profile. An entry that cannot be read has none.
-    fn read(&self, stored: &Stored) -> Option<(Arc<Profile>, Body)> {
-        let body = Body::parse(&stored.entry.body).ok()?;
-        let name = match &body {
-            Body::Batch { profile, .. } => profile.as_str(),
-            Body::Samples { .. } => PICO,
-        };
-        Some((self.profiles.find(name)?, body))
     }
 
     /// A batch says the interval between its values, frames come at the profile's rate.
@@ -165,6 +155,16 @@ impl<S, F: FnMut(&mut S, &Page<'_>) -> ControlFlow<()>> Fold<S, F> {
         }
         self.waiting.drain(..ready);
     }
+}
+
+/// An entry's body with its profile. An entry that cannot be read has none.
+pub(super) fn read(profiles: &Profiles, stored: &Stored) -> Option<(Arc<Profile>, Body)> {
+    let body = Body::parse(&stored.entry.body).ok()?;
+    let name = match &body {
+        Body::Batch { profile, .. } => profile.as_str(),
+        Body::Samples { .. } => PICO,
+    };
+    Some((profiles.find(name)?, body))
 }
 
 #[cfg(test)]

@@ -190,6 +190,20 @@ pub(crate) fn channel_values(
     interval_us
 }
 
+/// Hands out each channel of a batch message as [`channel_values`] does one: its index, its interval and its values with their times.
+pub(crate) fn each_channel(
+    message: &[u8],
+    first_us: i64,
+    mut take: impl FnMut(u8, u32, &mut dyn Iterator<Item = (i64, Decimal)>),
+) {
+    let Ok(Some((Message::Batch(batch), _))) = decode(message) else { return };
+    let span = BatchSpan::of(&batch);
+    for ChannelData { index, delay_us, interval_us, scale, values: digits } in batch.channels() {
+        let timed = |(offset_us, value)| (span.utc_us(first_us, offset_us), value);
+        take(index, interval_us, &mut values(delay_us, interval_us, scale, digits).map(timed));
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use std::cell::Cell;

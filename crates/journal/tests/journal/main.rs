@@ -13,6 +13,7 @@ mod gaps;
 mod history;
 mod opening;
 mod reading;
+mod sums;
 
 #[cfg(target_os = "linux")]
 mod forgetful_disk;
