@@ -10,6 +10,9 @@ import { after, before, describe, test } from 'node:test';
 import Provider from 'oidc-provider';
 import { faults, launch, open } from './browser.mjs';
 import { program, signIn, start } from './server.mjs';
+import { load } from './sources.mjs';
+
+const { answerOf } = await load('live/provider.ts');
 
 const SECRET = 'a secret: of + 100 % & more';
 
@@ -32,6 +35,15 @@ const startProvider = async () => {
   };
   return { issuer, serve, stop: () => (server.closeAllConnections(), server.close()) };
 };
+
+describe('an address', () => {
+  test('holds what a provider said, or nothing of it', () => {
+    assert.deepEqual(answerOf('?code=a%26b&state=c'), { answer: { code: 'a&b', state: 'c' } });
+    assert.deepEqual(answerOf('?wall&code=a&state=c&iss=https%3A%2F%2Fx'), { answer: { code: 'a', state: 'c', iss: 'https://x' } });
+    assert.deepEqual(answerOf('?error=access_denied&state=c'), { answer: null });
+    for (const other of ['', '?wall', '?code=a', '?state=c', '?error=x']) assert.equal(answerOf(other), null, other);
+  });
+});
 
 describe('a provider', { skip: program ? false : 'VITALWIRE names no program' }, () => {
   let [provider, server, browser] = [];
