@@ -3,8 +3,8 @@
 //   VITALWIRE=../../target/debug/vitalwire node --test test/provider.test.mjs
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import Provider from 'oidc-provider';
@@ -17,12 +17,12 @@ const { answerOf } = await load('live/provider.ts');
 const SECRET = 'a secret: of + 100 % & more';
 
 // Of another site than the dashboard, as it is in a hospital: a browser takes `localhost` and `127.0.0.1` for two.
-const startProvider = async () => {
+const startProvider = async (cert, key) => {
   const answer = { provider: null };
-  const server = createServer((request, response) => answer.provider(request, response));
+  const server = createServer({ cert, key }, (request, response) => answer.provider(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  const issuer = `http://localhost:${server.address().port}`;
+  const issuer = `https://localhost:${server.address().port}`;
   const serve = (home) => {
     const provider = new Provider(issuer, {
       clients: [{ client_id: 'vitalwire', client_secret: SECRET, redirect_uris: [home] }],
@@ -46,15 +46,19 @@ describe('an address', () => {
 });
 
 describe('a provider', { skip: program ? false : 'VITALWIRE names no program' }, () => {
-  let [provider, server, browser] = [];
+  let [provider, server, browser, serve] = [];
+  const openPage = (url) => open(browser, url, { ignoreHTTPSErrors: true });
   before(async () => {
-    provider = await startProvider();
     server = await start({ users: { ana: 'admin', bo: 'reader' } });
+    // The certificate that `init` made is for `localhost`, and no one vouches for it: as that of a hospital's own provider.
+    const [certificate, privateKey] = ['certificate', 'key'].map((what) => join(server.data, `tls/broker-${what}.pem`));
+    provider = await startProvider(readFileSync(certificate), readFileSync(privateKey));
     const file = join(server.folder, 'secret');
     writeFileSync(file, SECRET, { mode: 0o600 });
     await server.kill();
     const about = ['--oidc-issuer', provider.issuer, '--oidc-client-id', 'vitalwire', '--oidc-client-secret-file', file];
-    await server.serve([...about, '--oidc-name', 'Ward login']);
+    serve = (...more) => server.serve([...about, '--oidc-name', 'Ward login', ...more]);
+    await serve('--oidc-ca', certificate);
     provider.serve(server.url);
     browser = await launch();
   });
@@ -77,7 +81,7 @@ describe('a provider', { skip: program ? false : 'VITALWIRE names no program' },
   };
 
   test('logs in who is known there, and shows what was asked for', async () => {
-    const { page, context, errors } = await open(browser, `${server.url}?wall#/patient/nobody`);
+    const { page, context, errors } = await openPage(`${server.url}?wall#/patient/nobody`);
     await page.getByRole('button', { name: 'Sign in with Ward login' }).waitFor();
     assert.deepEqual(await faults(page), []);
     await signInThere(page, 'ana');
@@ -91,7 +95,7 @@ describe('a provider', { skip: program ? false : 'VITALWIRE names no program' },
   });
 
   test('gives each person the rights that they have here', async () => {
-    const { page, context } = await open(browser, server.url);
+    const { page, context } = await openPage(server.url);
     await signInThere(page, 'bo');
     await page.locator('main .ward').waitFor();
     const session = await page.evaluate(() => fetch('api/v1/session').then((it) => it.json()));
@@ -100,7 +104,7 @@ describe('a provider', { skip: program ? false : 'VITALWIRE names no program' },
   });
 
   test('lets no one in who is no user here', async () => {
-    const { page, context } = await open(browser, server.url);
+    const { page, context } = await openPage(server.url);
     await signInThere(page, 'mallory');
     await page.getByText('no user of that name here').waitFor();
     assert.equal(page.url(), server.url);
@@ -108,7 +112,7 @@ describe('a provider', { skip: program ? false : 'VITALWIRE names no program' },
   });
 
   test('is left again by who changes their mind, and passwords work', async () => {
-    const { page, context } = await open(browser, server.url);
+    const { page, context } = await openPage(server.url);
     await goThere(page);
     await page.getByText('[ Cancel ]').click();
     await page.getByText('You were not signed in.').waitFor();
@@ -117,20 +121,28 @@ describe('a provider', { skip: program ? false : 'VITALWIRE names no program' },
   });
 
   test('says nothing that was planted in an address', async () => {
-    const { page, context } = await open(browser, `${server.url}?code=planted&state=planted`);
+    const { page, context } = await openPage(`${server.url}?code=planted&state=planted`);
     await page.getByText('You were not signed in.').waitFor();
     assert.equal(page.url(), server.url);
     await context.close();
   });
 
-  test('may be away', async () => {
-    provider.stop();
-    await server.kill();
-    await server.serve(['--oidc-issuer', provider.issuer, '--oidc-client-id', 'vitalwire', '--oidc-name', 'Ward login']);
-    const { page, context } = await open(browser, server.url);
+  const isAway = async () => {
+    const { page, context } = await openPage(server.url);
     await page.getByRole('button', { name: 'Sign in with Ward login' }).click();
     await page.getByText('does not answer now').waitFor();
     await signIn(page, 'ana');
     await context.close();
+  };
+
+  test('is not asked when no one vouches for its certificate', async () => {
+    await server.kill();
+    await serve();
+    await isAway();
+  });
+
+  test('may be away', async () => {
+    provider.stop();
+    await isAway();
   });
 });

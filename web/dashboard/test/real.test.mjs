@@ -14,7 +14,7 @@ const isQuiet = () => window.loudness() === 0;
 describe('the page', { skip: program ? false : 'VITALWIRE names no program' }, () => {
   let [server, browser] = [];
   before(async () => {
-    server = await start({ users: { ana: 'admin', bo: 'admin', watcher: 'reader' }, devices: 3 });
+    server = await start({ users: { ana: 'admin', bo: 'admin', cora: 'clinician', watcher: 'reader' }, devices: 3 });
     server.send(['asystole at=25s device=2', 'fever at=0s to=39.5 rise=1s device=3']);
     browser = await launch();
   });
@@ -138,6 +138,17 @@ describe('the page', { skip: program ? false : 'VITALWIRE names no program' }, (
       ),
     );
     assert.deepEqual(asked, [403, 403]);
+    await context.close();
+  });
+
+  test('offers a clinician the alarms, and nothing that is for admins', async () => {
+    const { page, context } = await signedIn('cora');
+    await tile(page, 'Bed 2').locator('.words').waitFor();
+    await tile(page, 'Bed 2').locator('.open').click();
+    await page.getByRole('button', { name: 'Acknowledge' }).first().waitFor();
+    const { can } = await page.evaluate(() => fetch('api/v1/session').then((it) => it.json()));
+    assert.deepEqual(can.filter((it) => ['devices', 'patients', 'users', 'audit'].includes(it)), []);
+    for (const view of ['devices', 'patients', 'users', 'audit']) assert.equal(await page.locator(`a[href="#/${view}"]`).count(), 0);
     await context.close();
   });
 
