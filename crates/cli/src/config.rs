@@ -366,28 +366,11 @@ impl Layers {
         self,
         own_certificate: impl Fn(&Path) -> Option<(PathBuf, PathBuf)>,
     ) -> Result<Settings, ConfigError> {
-        let values = self.values;
-        let data = values.data.ok_or(ConfigError::NoData)?;
-        let named = identity([values.tls_cert, values.tls_key], ["--tls-cert", "--tls-key"])?;
+        let mut values = self.values;
+        let data = values.data.take().ok_or(ConfigError::NoData)?;
+        let named = identity([values.tls_cert.take(), values.tls_key.take()], ["--tls-cert", "--tls-key"])?;
         let of_server = named.or_else(|| own_certificate(&data));
-        let own_tls = identity(
-            [values.dashboard_tls_cert, values.dashboard_tls_key],
-            ["--dashboard-tls-cert", "--dashboard-tls-key"],
-        )?;
-        let sign_on = values.sign_on.resolve()?;
-        let dashboard = values.dashboard_listen.unwrap_or(Listen::At(loopback(DASHBOARD_PORT))).address();
-        let dashboard = dashboard.map(|address| DashboardSettings {
-            address,
-            is_default: values.dashboard_listen.is_none(),
-            // What others reach has TLS; this machine alone can do without.
-            tls: own_tls
-                .or_else(|| of_server.clone().filter(|_| !is_loopback(address.ip())))
-                .map(|(certificate, key)| TlsIdentity { certificate, key }),
-            hosts: values.dashboard_hosts.unwrap_or_default(),
-            proxies: values.dashboard_proxies.unwrap_or_default(),
-            sign_on,
-            limits: values.dashboard,
-        });
+        let dashboard = dashboard(&mut values, of_server.as_ref())?;
         let broker = match values.mqtt_url {
             Some(url) if url.user.is_none() => return Err(ConfigError::NoUser),
             Some(url) => {
@@ -449,6 +432,30 @@ fn file_path<const SHOWN: bool>(args: &SettingArgs<SHOWN>) -> Result<Option<Path
         Ok(false) => Ok(None),
         Err(source) => Err(ConfigError::Read { path: path.display().to_string(), source }),
     }
+}
+
+/// Its own certificate, else that of the server where others reach it; this machine alone can do without.
+fn dashboard(
+    values: &mut Values,
+    of_server: Option<&(PathBuf, PathBuf)>,
+) -> Result<Option<DashboardSettings>, ConfigError> {
+    let own = identity(
+        [values.dashboard_tls_cert.take(), values.dashboard_tls_key.take()],
+        ["--dashboard-tls-cert", "--dashboard-tls-key"],
+    )?;
+    let sign_on = values.sign_on.clone().resolve()?;
+    let listen = values.dashboard_listen.unwrap_or(Listen::At(loopback(DASHBOARD_PORT)));
+    let Some(address) = listen.address() else { return Ok(None) };
+    let tls = own.or_else(|| of_server.cloned().filter(|_| !is_loopback(address.ip())));
+    Ok(Some(DashboardSettings {
+        address,
+        is_default: values.dashboard_listen.is_none(),
+        tls: tls.map(|(certificate, key)| TlsIdentity { certificate, key }),
+        hosts: values.dashboard_hosts.take().unwrap_or_default(),
+        proxies: values.dashboard_proxies.take().unwrap_or_default(),
+        sign_on,
+        limits: values.dashboard.clone(),
+    }))
 }
 
 fn loopback(port: u16) -> SocketAddr {

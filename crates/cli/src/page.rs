@@ -60,6 +60,7 @@ mod tests {
             is_default: false,
             hosts: hosts.map(|hosts| hosts.parse().unwrap()).unwrap_or_default(),
             proxies: Default::default(),
+            sign_on: Default::default(),
             tls: None,
             limits: Default::default(),
         }

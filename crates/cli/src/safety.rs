@@ -186,6 +186,7 @@ mod tests {
             tls,
             hosts: Default::default(),
             proxies: Default::default(),
+            sign_on: Default::default(),
             limits: Default::default(),
         };
         all.dashboard = Some(dashboard(None));

@@ -84,17 +84,17 @@ async fn a_compressed_bomb_is_bytes_like_others() {
 
 #[tokio::test]
 async fn frames_that_are_too_long_compressed_or_in_endless_pieces_end_their_connection_alone() {
-    const PIECE: u64 = 60_000;
+    const PIECE: u16 = 60_000;
     let ward = Ward::open().await;
     let cookie = ward.log_in("watcher").await;
     let mut other = ward.live(&cookie).await;
-    let piece = |first: u8| [frame(first, PIECE), vec![1; PIECE as usize]].concat();
+    let piece = |first: u8| [frame(first, PIECE.into()), vec![1; PIECE.into()]].concat();
     for (what, bytes) in [
         ("a frame of a gigabyte", frame(0x82, 1 << 30)),
         ("a frame of all bytes that there are", frame(0x82, u64::MAX)),
         ("a frame that says that it is compressed", [frame(0xc2, 3), vec![1, 0, 0]].concat()),
         ("a message in pieces that are too long together", [piece(0x02), piece(0x00)].concat()),
-        ("a ping that is too long", [frame(0x89, PIECE), vec![1; PIECE as usize]].concat()),
+        ("a ping that is too long", [frame(0x89, PIECE.into()), vec![1; PIECE.into()]].concat()),
     ] {
         let mut live: Live = ward.live(&cookie).await;
         live.socket.get_mut().write_all(&bytes).await.unwrap();
