@@ -48,6 +48,7 @@ fn write_alarm(data: &Data, number: u64, condition: Condition, ago_s: i64, event
         delay_us: 15_000_000,
         value: condition.unit().map(|_| 134.2),
         limit: condition.unit().map(|_| 120.0),
+        bad: vitalwire_vitals::alarm::BadSignals::NONE,
         is_late: false,
     };
     let write = |time_us, event| AlarmWrite {

@@ -1,6 +1,8 @@
 //! Bodies of `/api/v1` as types (PROTOCOL.md §6.2), as the OpenAPI document tells them. It decides nothing but which role has which right.
 
 mod alarms;
+mod limits;
+mod past;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +12,10 @@ use vitalwire_gateway::Bucket;
 use vitalwire_profile::{ChannelProfile, Wave};
 
 pub use self::alarms::{Alarm, AlarmList, Alarms, Known, PatientAlarms, WardSummary};
+pub use self::limits::{
+    Limits, PatientLimits, Preview, Previewed, PreviewedAlarm, PreviewedCondition, SetLimits,
+};
+pub use self::past::{AlarmStrip, PastAlarm, PastAlarms, PastAlarmsQuery, StripChannel};
 
 /// `POST session`: one of the ways in.
 #[derive(Debug, Deserialize, ToSchema)]

@@ -56,6 +56,7 @@ pub(crate) struct App {
     pub(crate) cookie: String,
     pub(crate) limits: DashboardLimits,
     pub(crate) histories: Semaphore,
+    pub(crate) previews: Semaphore,
     pub(crate) live: TaskTracker,
     pub(crate) stop: CancellationToken,
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use vitalwire_gateway::{AlarmError, HistoryError};
 use vitalwire_oidc::OidcError;
-use vitalwire_registry::LoginRefusal;
+use vitalwire_registry::{LoginRefusal, RegistryError};
 
 use crate::guard::Refusal;
 use crate::limits::BODY_BYTES_MAX;
@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     MayNot(String),
     #[error("no device of this name is enrolled, or it is none of yours")]
     UnknownDevice,
+    #[error("no alarm of this number is kept, or it is none of your patients' who are here now")]
+    UnknownAlarm,
     #[error("there is nothing at this address; the dashboard is at /")]
     NotFound,
     #[error("the body must be JSON, with Content-Type: application/json")]
@@ -61,6 +63,8 @@ pub(crate) enum Failure {
     Alarm(#[from] AlarmError),
     #[error(transparent)]
     History(#[from] HistoryError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     #[error("the server cannot read its files; look at its log")]
     Unreadable,
 }
@@ -76,15 +80,21 @@ impl Failure {
             Self::Login(LoginRefusal::LockedOut) | Self::TooManyLive(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(error) => provider_status(error),
             Self::UnknownDevice
+            | Self::UnknownAlarm
             | Self::NotFound
             | Self::NoProvider
             | Self::Alarm(AlarmError::UnknownDevice(_)) => StatusCode::NOT_FOUND,
-            Self::Alarm(AlarmError::UnknownNumber(_)) => StatusCode::CONFLICT,
+            Self::Registry(RegistryError::DeviceUnknown(_)) => StatusCode::NOT_FOUND,
+            Self::Alarm(AlarmError::UnknownNumber(_))
+            | Self::Registry(RegistryError::StayIsAnother(_) | RegistryError::LimitsAreOthers(_)) => {
+                StatusCode::CONFLICT
+            }
             Self::NoJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed(_)
             | Self::NotForwarded
             | Self::NoSession
             | Self::Alarm(AlarmError::Refused(_))
+            | Self::Registry(RegistryError::Limits(_))
             | Self::History(
                 HistoryError::Range
                 | HistoryError::Points { .. }
@@ -99,6 +109,7 @@ impl Failure {
             | Self::NotWritten
             | Self::Alarm(_)
             | Self::History(_)
+            | Self::Registry(_)
             | Self::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -125,6 +136,13 @@ impl IntoResponse for Failure {
                 tracing::warn!(%error, "no login with the provider");
                 "no login with the provider: see the server's log, or log in with name and password"
                     .to_owned()
+            }
+            Self::Registry(error) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                tracing::error!(%error, "the dashboard cannot use the registry");
+                match error {
+                    RegistryError::DiskFull | RegistryError::Busy { .. } => error.to_string(),
+                    _ => Self::Unreadable.to_string(),
+                }
             }
             told => told.to_string(),
         };

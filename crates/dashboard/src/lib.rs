@@ -50,7 +50,7 @@ use crate::guard::Hosts;
 pub use crate::guard::{HostNames, HostNamesError};
 use crate::hub::{Hub, Source};
 pub use crate::limits::DashboardLimits;
-use crate::limits::HISTORIES_MAX;
+use crate::limits::{HISTORIES_MAX, PREVIEWS_MAX};
 pub use crate::link::LoginLink;
 use crate::people::People;
 use crate::session::Sessions;
@@ -163,6 +163,7 @@ impl Dashboard {
             sign_on,
             limits: config.limits,
             histories: Semaphore::new(HISTORIES_MAX),
+            previews: Semaphore::new(PREVIEWS_MAX),
             live: TaskTracker::new(),
             stop: stop.clone(),
             server: server.clone(),

@@ -42,6 +42,8 @@ pub(crate) const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const VIEWER_PATIENCE: Duration = Duration::from_secs(20);
 /// Histories read at once. Others wait.
 pub(crate) const HISTORIES_MAX: usize = 4;
+/// Days replayed at once, to tell what other limits would have raised. Others wait.
+pub(crate) const PREVIEWS_MAX: usize = 1;
 /// Sessions of one user. At it the one that was used longest ago ends.
 pub(crate) const SESSIONS_PER_USER_MAX: usize = 64;
 /// Login links that wait to be used. At it the one that ends first goes.

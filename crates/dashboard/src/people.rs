@@ -69,6 +69,22 @@ impl People {
         execute(&self.reads, move |registry| registry.alarms(&query)).await
     }
 
+    /// Asks something else of the registry.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        execute(&self.reads, ask).await
+    }
+
+    /// Changes something in it.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        execute(&self.looks, change).await
+    }
+
     /// Puts on record that a person looked at what devices measure.
     pub(crate) async fn record_looks(
         &self,

@@ -4,7 +4,9 @@ mod alarms;
 mod document;
 mod gaps;
 mod history;
+mod limits;
 mod login;
+mod past;
 mod provider;
 mod route;
 mod waves;
@@ -46,7 +48,9 @@ fn routes() -> Routes {
         )
         .and(history::routes())
         .and(waves::routes())
+        .and(limits::routes())
         .and(alarms::routes())
+        .and(past::routes())
         .and(live::routes())
 }
 

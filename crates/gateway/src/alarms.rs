@@ -5,8 +5,10 @@ mod json;
 mod wire;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use vitalwire_access::DeviceId;
-use vitalwire_vitals::alarm::{Alarm, AlarmState, Change, Condition, Priority};
+use vitalwire_registry::AlarmRecord;
+use vitalwire_vitals::alarm::{Acknowledgement, Alarm, AlarmState, Change, Condition, Priority};
 
 /// The open alarms of one patient, named by the device that watches over them. What stands in it is in the registry, unless the
 /// ward's summary says that this cannot be written.
@@ -140,6 +142,41 @@ impl AlarmList {
         size_of::<Self>() + self.alarms.capacity() * (size_of::<Alarm>() + ALARM_TEXTS_BYTES)
     }
 }
+
+/// An alarm as it stands in the list of a patient (PROTOCOL.md §3.4).
+#[must_use]
+pub fn alarm_json(alarm: &Alarm) -> Value {
+    json::alarm(alarm)
+}
+
+/// An alarm that is on record, as it was last. How often it had come back is not kept.
+#[must_use]
+pub fn recorded_alarm(record: AlarmRecord) -> Alarm {
+    let acknowledged = record.acknowledged.map(|of| Acknowledgement {
+        time_us: of.time_us,
+        by: of.by,
+        reason: Some(of.reason).filter(|reason| !reason.is_empty()),
+    });
+    Alarm {
+        number: record.number,
+        condition: record.raised.condition,
+        priority: record.raised.priority,
+        since_us: record.raised.since_us,
+        raised_us: record.raised_us,
+        ended_us: record.ended_us,
+        returns: 0,
+        acknowledged,
+        value: record.raised.value,
+        limit: record.raised.limit,
+        bad: record.raised.bad,
+        delay_s: u16::try_from(record.raised.delay_us / US_PER_S).unwrap_or(u16::MAX),
+        announced_us: Some(record.reannounced_us.map_or(record.raised_us, |us| us.max(record.raised_us))),
+        escalated_us: record.escalated_us,
+    }
+}
+
+/// Microseconds of a second.
+const US_PER_S: u64 = 1_000_000;
 
 /// Names and reasons in an alarm, about.
 const ALARM_TEXTS_BYTES: usize = 128;

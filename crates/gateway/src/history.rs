@@ -7,6 +7,8 @@ mod fold;
 mod gather;
 mod maker;
 mod missing;
+mod replay;
+mod strip;
 mod sum;
 mod trend;
 mod value;
@@ -30,6 +32,8 @@ pub use self::error::HistoryError;
 use self::fold::Fold;
 pub(crate) use self::maker::keep_sums;
 pub use self::missing::Missing;
+pub use self::replay::{RaisedBy, Replayed};
+pub use self::strip::StripChannel;
 use self::trend::{Stretches, Walk};
 pub use self::value::{Number, Page, Value};
 pub(crate) use self::watched::quantity;
@@ -198,16 +202,17 @@ impl History {
             return Walk::new(self, query, stretches).buckets().await;
         }
         let buckets = Buckets { from_us, to_us, count: points };
-        let thin = |downsampler: &mut Downsampler, page: &Page<'_>| {
-            let gap_us = u64::from(page.interval_us) * GAP_INTERVALS;
-            for value in page.values {
-                let Value { time_us, uncertainty_us, ref number } = *value;
-                downsampler.add(Point { time_us, uncertainty_us, value: number.to_f64() }, gap_us);
-            }
-            ControlFlow::Continue(())
-        };
         Ok(self.fold(query, Downsampler::new(buckets), thin).await?.finish())
     }
+}
+
+fn thin(downsampler: &mut Downsampler, page: &Page<'_>) -> ControlFlow<()> {
+    let gap_us = u64::from(page.interval_us) * GAP_INTERVALS;
+    for value in page.values {
+        let Value { time_us, uncertainty_us, ref number } = *value;
+        downsampler.add(Point { time_us, uncertainty_us, value: number.to_f64() }, gap_us);
+    }
+    ControlFlow::Continue(())
 }
 
 /// Whether no one knows when some of the values of a bucket were measured: its time is the latest possible.

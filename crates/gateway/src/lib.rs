@@ -45,7 +45,9 @@ mod ticket;
 mod tls;
 mod topics;
 
-pub use alarms::{AlarmChange, AlarmError, AlarmList, Alarms, Silence, WardSummary, WhichAlarms};
+pub use alarms::{
+    AlarmChange, AlarmError, AlarmList, Alarms, Silence, WardSummary, WhichAlarms, alarm_json, recorded_alarm,
+};
 pub use context::Ends;
 pub use control::{ControlError, acknowledge, alarms, end_mqtt_session, mqtt_sessions, silence};
 pub use data_folder::{journal_file, server_lock};
@@ -56,8 +58,8 @@ pub use escalation::{
 pub use event::{DeviceEvent, Event, ServerEvent, Status};
 pub use feed::{Beats, Feed, FeedItem, FeedReader};
 pub use history::{
-    History, HistoryError, HistoryQuery, KeptWave, Missing, Number, Page, Value, WAVE_SPAN_US_MAX,
-    WAVE_VALUES_MAX, WavePiece, WaveTimes, is_unmapped,
+    History, HistoryError, HistoryQuery, KeptWave, Missing, Number, Page, RaisedBy, Replayed, StripChannel,
+    Value, WAVE_SPAN_US_MAX, WAVE_VALUES_MAX, WavePiece, WaveTimes, is_unmapped,
 };
 pub use limits::Limits;
 pub use metrics::{DashboardCounters, Stats};

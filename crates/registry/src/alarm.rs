@@ -4,7 +4,7 @@
 use std::fmt;
 
 use vitalwire_access::DeviceId;
-use vitalwire_vitals::alarm::{Condition, Priority};
+use vitalwire_vitals::alarm::{BadSignals, Condition, Priority};
 
 use crate::audit::AuditKind;
 use crate::stay::StayId;
@@ -114,6 +114,8 @@ pub struct Raised {
     pub value: Option<f64>,
     /// The limit that it is beyond.
     pub limit: Option<f64>,
+    /// Of a bad signal: which.
+    pub bad: BadSignals,
     /// It was found in what came late, and announced to no one.
     pub is_late: bool,
 }
@@ -218,6 +220,7 @@ mod tests {
             delay_us: 2,
             value: Some(134.5),
             limit: Some(120.25),
+            bad: BadSignals::NONE,
             is_late: false,
         };
         let seen = Acknowledgement { by: "bob".into(), reason: "Ana moved".into(), time_us: 3 };

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, Row};
 use vitalwire_access::DeviceId;
-use vitalwire_vitals::alarm::{check_name, check_reason};
+use vitalwire_vitals::alarm::{BadSignals, check_name, check_reason};
 
 use crate::alarm::{
     Acknowledgement, AlarmEvent, AlarmQuery, AlarmRecord, AlarmWrite, Raised, condition_named, priority_name,
@@ -22,7 +22,7 @@ pub const ALARMS_KEPT_MAX: u64 = 1_000_000;
 /// How many are removed in one transaction: who writes alarms must not wait for long.
 const REMOVED_AT_ONCE: i64 = 1_000;
 
-const ALARM_COLUMNS: &str = "number, device, stay, condition, priority, since_us, delay_us, raised_us, late, sealed, ended_us, \
+pub(crate) const ALARM_COLUMNS: &str = "number, device, stay, condition, priority, since_us, delay_us, raised_us, late, sealed, ended_us, \
      acknowledged_us, acknowledged_by, sealed_reason, reannounced_us, escalated_us, closed_us";
 
 /// An alarm that is there is raised anew. Who knew of it has not seen that it came back, has one more cause, or is more urgent
@@ -170,7 +170,7 @@ impl Change<'_> {
             tracing::warn!(number, device, "an alarm is not kept: what is known of the device was erased");
             return Ok(());
         }
-        let values = pack_values(raised.value, raised.limit);
+        let values = pack_values(raised.value, raised.limit, raised.bad.bits());
         let sealed = self.sealer.seal_row(SealedRow::AlarmValues(owner.row(number)), &values);
         // First the row to which the change belongs. One of this number that is there is this alarm, or the change is none.
         let mut statement = self.transaction.prepare_cached(
@@ -355,7 +355,7 @@ fn read_alarms(
     Ok(alarms)
 }
 
-fn read_alarm(row: &Row<'_>, sealer: &Sealer) -> Result<Option<AlarmRecord>> {
+pub(crate) fn read_alarm(row: &Row<'_>, sealer: &Sealer) -> Result<Option<AlarmRecord>> {
     let stored: i64 = row.get("number")?;
     let text = |column| row.get_ref(column).map(|text| text.as_str().unwrap_or_default());
     let (device, condition) = (text("device")?, text("condition")?);
@@ -381,7 +381,7 @@ fn read_alarm(row: &Row<'_>, sealer: &Sealer) -> Result<Option<AlarmRecord>> {
         unpack_reason(&plain)
     });
     let is_broken = values.is_none() || reason.is_none();
-    let (value, limit) = values.unwrap_or((None, None));
+    let (value, limit, bad) = values.unwrap_or_default();
     let by: Option<String> = row.get("acknowledged_by")?;
     let reason = reason.unwrap_or_default();
     let seen = |time_us| Acknowledgement { by: by.unwrap_or_default(), reason, time_us };
@@ -396,6 +396,7 @@ fn read_alarm(row: &Row<'_>, sealer: &Sealer) -> Result<Option<AlarmRecord>> {
             delay_us: u64::try_from(row.get::<_, i64>("delay_us")?).unwrap_or(0),
             value,
             limit,
+            bad: BadSignals::from_bits(bad),
             is_late: row.get("late")?,
         },
         raised_us: row.get("raised_us")?,

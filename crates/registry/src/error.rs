@@ -166,6 +166,12 @@ pub enum RegistryError {
     MoveToSame(DeviceId),
     #[error("these limits make no sense: {0}")]
     Limits(String),
+    #[error("another patient has device {0} by now; look at it again")]
+    StayIsAnother(DeviceId),
+    #[error(
+        "someone else has set other limits for the patient of device {0} meanwhile; look at them, and set yours again"
+    )]
+    LimitsAreOthers(DeviceId),
     #[error(transparent)]
     Password(#[from] PasswordError),
 }

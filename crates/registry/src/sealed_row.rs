@@ -9,7 +9,7 @@ use crate::stay::Patient;
 const PATIENT_BLOCK: usize = 64;
 /// A reason is padded to a multiple of this.
 const REASON_BLOCK: usize = 32;
-/// Flags, value, limit, padding.
+/// Flags, value, limit, bad signals, padding.
 const VALUES_LEN: usize = 24;
 
 /// Name, bed and notes: each as its length (2 bytes, big-endian) and its bytes, then zeros.
@@ -31,25 +31,28 @@ pub(crate) fn unpack_reason(bytes: &[u8]) -> Option<String> {
     Some(reason)
 }
 
-/// A value and a limit.
-pub(crate) fn pack_values(value: Option<f64>, limit: Option<f64>) -> Zeroizing<Vec<u8>> {
+/// A value and a limit, and which signals are bad.
+pub(crate) fn pack_values(value: Option<f64>, limit: Option<f64>, bad: u8) -> Zeroizing<Vec<u8>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(VALUES_LEN));
     bytes.push(u8::from(value.is_some()) | u8::from(limit.is_some()) << 1);
     bytes.extend(value.unwrap_or(0.0).to_be_bytes());
     bytes.extend(limit.unwrap_or(0.0).to_be_bytes());
+    bytes.push(bad);
     bytes.resize(VALUES_LEN, 0);
     bytes
 }
 
-pub(crate) fn unpack_values(bytes: &[u8]) -> Option<(Option<f64>, Option<f64>)> {
+pub(crate) fn unpack_values(bytes: &[u8]) -> Option<(Option<f64>, Option<f64>, u8)> {
     let (&flags, rest) = bytes.split_first()?;
     let (value, rest) = rest.split_first_chunk()?;
     let (limit, rest) = rest.split_first_chunk()?;
+    // An earlier version had no more, and zeros here.
+    let (&bad, rest) = rest.split_first()?;
     if flags > 3 || bytes.len() != VALUES_LEN || rest.iter().any(|byte| *byte != 0) {
         return None;
     }
     let number = |bit, bytes| (flags & bit != 0).then(|| f64::from_be_bytes(bytes));
-    Some((number(1, *value), number(2, *limit)))
+    Some((number(1, *value), number(2, *limit), bad))
 }
 
 fn pack(texts: &[&str], block: usize) -> Zeroizing<Vec<u8>> {
@@ -106,7 +109,10 @@ mod tests {
         }
         for value in [None, Some(134.5), Some(f64::MIN), Some(0.0)] {
             for limit in [None, Some(120.0)] {
-                assert_eq!(unpack_values(&pack_values(value, limit)), Some((value, limit)));
+                for bad in [0, 5] {
+                    let packed = pack_values(value, limit, bad);
+                    assert_eq!(unpack_values(&packed), Some((value, limit, bad)));
+                }
             }
         }
     }
@@ -123,7 +129,7 @@ mod tests {
             more.push(1);
             assert!(unpack_patient(&more).is_none(), "something after the end");
         }
-        let values = pack_values(Some(1.0), None);
+        let values = pack_values(Some(1.0), None, 1);
         for len in 0..values.len() {
             assert_eq!(unpack_values(&values[..len]), None);
         }

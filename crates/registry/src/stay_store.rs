@@ -7,6 +7,7 @@ use vitalwire_access::DeviceId;
 use vitalwire_vitals::alarm::Limits;
 
 use crate::audit::AuditKind;
+use crate::change::Change;
 use crate::error::{RegistryError, Result};
 use crate::seal::{SealBroken, SealedRow, Sealer};
 use crate::sealed_row::unpack_patient;
@@ -18,6 +19,17 @@ use crate::timeline::Timeline;
 /// The most parts of stays that are kept of a device. With one more the oldest goes: then no one is known to whom what
 /// was measured before belongs.
 pub const STAYS_OF_DEVICE_MAX: usize = 10_000;
+
+/// What a person makes of a patient's limits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LimitsChange {
+    /// Of whom.
+    pub stay: StayId,
+    /// Those that were looked at.
+    pub before: Limits,
+    /// Those that are to hold.
+    pub limits: Limits,
+}
 
 impl Registry {
     /// Changes what is known of the patient who wears a device, or, with a moment, begins a new stay of another patient.
@@ -88,16 +100,31 @@ impl Registry {
     /// # Errors
     /// When the device is not known, or the limits make no sense.
     pub fn set_limits(&self, device: &DeviceId, limits: &Limits) -> Result<StayId> {
-        limits.check().map_err(|cause| RegistryError::Limits(cause.to_string()))?;
+        check_limits(limits)?;
         self.change(|change| {
             let stay = change.open_part(device)?.stay;
-            let text = (*limits != Limits::default()).then(|| limits.to_string());
-            change.transaction.execute(
-                "UPDATE stays SET limits = ?2, version = ?3 WHERE id = ?1",
-                (stay.stored(), text, change.version),
-            )?;
+            change.put_limits(stay, limits)?;
             change.record(AuditKind::LimitsSet, device.as_str(), &format!("stay {stay}"))?;
             Ok(stay)
+        })
+    }
+
+    /// The same for a person who looked at limits and changed them: they hold for the patient that was looked at, and only where no one
+    /// else has set others meanwhile. `by` goes on record.
+    ///
+    /// # Errors
+    /// As [`Registry::set_limits`]; another patient has the device, or the limits are others than those that were looked at.
+    pub fn change_limits(&self, device: &DeviceId, asked: &LimitsChange, by: &str) -> Result<()> {
+        check_limits(&asked.limits)?;
+        self.change(|change| {
+            if change.open_part(device)?.stay != asked.stay {
+                return Err(RegistryError::StayIsAnother(device.clone()));
+            }
+            if read_limits_of(&change.transaction, asked.stay, device)? != asked.before {
+                return Err(RegistryError::LimitsAreOthers(device.clone()));
+            }
+            change.put_limits(asked.stay, &asked.limits)?;
+            change.record(AuditKind::LimitsSet, device.as_str(), &format!("stay {}, by {by}", asked.stay))
         })
     }
 
@@ -106,10 +133,7 @@ impl Registry {
     /// # Errors
     /// When the device is not known, or the file cannot be read.
     pub fn limits(&self, device: &DeviceId) -> Result<Limits> {
-        let part = open_part(&self.connection, device)?;
-        let mut statement = self.connection.prepare_cached("SELECT limits FROM stays WHERE id = ?1")?;
-        let text: Option<String> = statement.query_row([part.stay.stored()], |row| row.get(0))?;
-        Ok(read_limits(text.as_deref(), device.as_str()))
+        read_limits_of(&self.connection, open_part(&self.connection, device)?.stay, device)
     }
 
     /// All stays, in the order in which they began.
@@ -325,6 +349,25 @@ pub(crate) fn read_current(connection: &Connection, after: Option<i64>) -> Resul
         changes.push((id, CurrentStay { id: read_id(row, 1)?, started_us: row.get(3)?, limits }));
     }
     Ok(changes)
+}
+
+impl Change<'_> {
+    fn put_limits(&self, stay: StayId, limits: &Limits) -> Result<()> {
+        let text = (*limits != Limits::default()).then(|| limits.to_string());
+        let sql = "UPDATE stays SET limits = ?2, version = ?3 WHERE id = ?1";
+        self.transaction.execute(sql, (stay.stored(), text, self.version))?;
+        Ok(())
+    }
+}
+
+fn check_limits(limits: &Limits) -> Result<()> {
+    limits.check().map_err(|cause| RegistryError::Limits(cause.to_string()))
+}
+
+fn read_limits_of(connection: &Connection, stay: StayId, device: &DeviceId) -> Result<Limits> {
+    let mut statement = connection.prepare_cached("SELECT limits FROM stays WHERE id = ?1")?;
+    let text: Option<String> = statement.query_row([stay.stored()], |row| row.get(0))?;
+    Ok(read_limits(text.as_deref(), device.as_str()))
 }
 
 /// Limits that someone changed by hand are the defaults, rather than none.

@@ -4,12 +4,14 @@
 //! [`Limits`] are what a person may set; [`Alarms`] is the machine; a [`Change`] is what it says, each with a copy of the
 //! [`Alarm`] that changed.
 
+mod bad;
 mod change;
 mod condition;
 mod limits;
 mod machine;
 mod words;
 
+pub use bad::{BadSignal, BadSignals};
 pub use change::{
     Acknowledgement, Alarm, AlarmState, Change, Numbers, PAUSE_S_MAX, Pause, PauseKind, Timing,
 };

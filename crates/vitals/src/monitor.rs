@@ -17,7 +17,8 @@ use self::sensors::Sensors;
 use self::silence::{Kind, Silence};
 use self::watch::Watch;
 use crate::alarm::{
-    Alarm, Alarms, AskError, Change, Condition, Limits, Numbers, PauseKind, Priority, Step, Timing, Which,
+    Alarm, Alarms, AskError, BadSignals, Change, Condition, Limits, Numbers, PauseKind, Priority, Step,
+    Timing, Which,
 };
 use crate::score::Score;
 use crate::wave::WaveKind;
@@ -191,6 +192,7 @@ impl PatientMonitor {
         if let Some(time_us) = signs.stopped_us {
             self.alarms.technical_urgent(Condition::SensorOff, Priority::High, time_us, &mut step);
         }
+        self.alarms.set_bad(self.bad_signals());
         if let Some(time_us) = signs.blind_us.filter(|_| self.sensors.is_bad(&self.silence)) {
             self.alarms.technical_urgent(Condition::BadSignal, Priority::Medium, time_us, &mut step);
         }
@@ -353,8 +355,14 @@ impl PatientMonitor {
         &self.alarms
     }
 
+    fn bad_signals(&self) -> BadSignals {
+        let kind = self.silence.wave_kind().or(self.live.wave_kind());
+        self.sensors.bad(&self.silence, kind)
+    }
+
     fn judge_sensors(&mut self, time_us: i64, step: &mut Step<'_>) {
         let is_bad = self.sensors.is_bad(&self.silence) && self.is_online != Some(false);
+        self.alarms.set_bad(self.bad_signals());
         let was_bad_for_us = self.was_bad_for_us.filter(|_| is_bad);
         if let Some(for_us) = was_bad_for_us {
             self.was_bad_for_us = None;
@@ -368,6 +376,9 @@ impl PatientMonitor {
         ];
         for (condition, is_there) in conditions {
             self.alarms.technical(condition, time_us, is_there, step);
+        }
+        if is_bad {
+            self.alarms.another_bad_signal(step);
         }
         if self.sensors.is_one_more_off() {
             self.alarms.another_cause(Condition::SensorOff, step);

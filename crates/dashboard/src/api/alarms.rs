@@ -66,6 +66,8 @@ pub struct Alarm {
     pub limit: Option<f64>,
     /// Of both.
     pub unit: Option<String>,
+    /// Of a bad signal: which, as `pulse`.
+    pub signals: Option<Vec<String>>,
     /// When the condition began.
     pub since: String,
     /// When it had lasted for its delay, and became an alarm.

@@ -17,7 +17,7 @@ use crate::app::{App, Person};
 use crate::failure::Failure;
 
 /// The last millisecond of the year 9999.
-const TIME_MS_MAX: i64 = 253_402_300_799_999;
+pub(super) const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
 pub(super) fn routes() -> Routes {
     Routes::default().get(

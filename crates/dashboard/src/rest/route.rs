@@ -66,6 +66,15 @@ impl Routes {
         self.add(HttpMethod::Post, path, who, on(MethodFilter::POST, handler), doc)
     }
 
+    /// Adds what `PUT` to a path does.
+    pub(crate) fn put<H, T>(self, path: &'static str, who: Who, handler: H, doc: Doc) -> Self
+    where
+        H: Handler<T, Arc<App>>,
+        T: 'static,
+    {
+        self.add(HttpMethod::Put, path, who, on(MethodFilter::PUT, handler), doc)
+    }
+
     /// Adds what `DELETE` of a path does.
     pub(crate) fn delete<H, T>(self, path: &'static str, who: Who, handler: H, doc: Doc) -> Self
     where

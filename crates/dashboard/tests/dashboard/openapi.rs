@@ -31,6 +31,17 @@ const EXAMPLES: &[Example] = &[
     ("GET", "/api/v1/devices", "", "", 200),
     ("GET", "/api/v1/devices/{id}/history", "?channel=Temperature&from=0&to=NOW&points=10", "", 200),
     ("GET", "/api/v1/devices/{id}/waves", "?channel=Temperature&from=0&to=1000", "", 200),
+    ("GET", "/api/v1/devices/{id}/limits", "", "", 200),
+    ("PUT", "/api/v1/devices/{id}/limits", "", r#"{"stay":1,"before":{},"limits":{"rate_high":130}}"#, 204),
+    (
+        "POST",
+        "/api/v1/devices/{id}/limits/preview",
+        "",
+        r#"{"limits":{"temperature_high":36},"hours":1}"#,
+        200,
+    ),
+    ("GET", "/api/v1/alarms/history", "?priority=low&from=0&to=NOW&before=9&count=5&device=bed_1", "", 200),
+    ("GET", "/api/v1/alarms/{number}", "", "", 200),
     ("POST", "/api/v1/alarms/pause", "", r#"{"device":"bed_1","seconds":60}"#, 204),
     ("GET", "/api/v1/alarms", "", "", 200),
     ("POST", "/api/v1/alarms/ack", "", r#"{"device":"bed_1","reason":"walks"}"#, 200),
@@ -105,6 +116,7 @@ async fn each_route_serves_whom_the_document_says() {
 #[tokio::test]
 async fn what_is_answered_is_what_the_document_says() {
     let ward = Ward::open().await;
+    ward.raise_first_alarm();
     deliver(&ward).await;
     let document = document(&ward).await;
     let asked = EXAMPLES.iter().map(|(method, path, ..)| (*method, *path)).chain(ELSEWHERE.iter().copied());
@@ -176,6 +188,7 @@ async fn an_alarm_is_what_the_document_says() {
         priority: Priority::High,
         value: Some(134.0),
         limit: Some(120.0),
+        bad: vitalwire_vitals::alarm::BadSignals::from_bits(1),
         since_us: 1,
         raised_us: 2,
         ended_us: None,

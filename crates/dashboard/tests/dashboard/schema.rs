@@ -90,7 +90,9 @@ impl Document {
                 "enum" if !said.as_array().unwrap().contains(value) => {
                     return wrong(format!("is none of {said}"));
                 }
-                "minimum" if value.as_f64() < said.as_f64() => return wrong(format!("is less than {said}")),
+                "minimum" if value.is_number() && value.as_f64() < said.as_f64() => {
+                    return wrong(format!("is less than {said}"));
+                }
                 "maximum" if value.as_f64() > said.as_f64() => return wrong(format!("is more than {said}")),
                 "type" | "enum" | "minimum" | "maximum" => {}
                 "oneOf" | "anyOf" => {

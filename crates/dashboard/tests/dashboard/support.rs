@@ -12,11 +12,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use vitalwire_access::{Role, Scope};
+use vitalwire_access::{DeviceId, Role, Scope};
 use vitalwire_dashboard::{Dashboard, DashboardConfig, DashboardLimits};
-use vitalwire_registry::TokenSecret;
+use vitalwire_registry::{AlarmEvent, AlarmWrite, Raised, TokenSecret};
 use vitalwire_testing::clinic::Clinic;
 use vitalwire_testing::{PASSWORD, PATIENCE, until};
+use vitalwire_vitals::alarm::{BadSignals, Condition, Priority};
 
 /// UTC, milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
@@ -93,6 +94,27 @@ impl Ward {
         change(&mut config);
         let dashboard = Dashboard::start(config, clinic.server()).await.unwrap();
         Self { clinic, dashboard }
+    }
+
+    /// An alarm of the patient at `bed_1`, with the number 1.
+    pub(crate) fn raise_first_alarm(&self) {
+        let registry = &self.clinic.registry;
+        let device: DeviceId = "bed_1".parse().unwrap();
+        let raised = Raised {
+            condition: Condition::TemperatureHigh,
+            priority: Priority::Medium,
+            since_us: 1_000,
+            delay_us: 0,
+            value: Some(39.5),
+            limit: Some(38.5),
+            bad: BadSignals::NONE,
+            is_late: false,
+        };
+        let stay = Some(registry.current_stay(&device).unwrap().id);
+        let event = AlarmEvent::Raised(raised);
+        registry
+            .write_alarms(&[AlarmWrite { number: 1, device: Some(device), stay, time_us: 2_000, event }])
+            .unwrap();
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

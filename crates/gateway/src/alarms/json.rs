@@ -1,7 +1,7 @@
 //! Alarms as JSON on their topics (PROTOCOL.md §3.4).
 
 use serde_json::{Map, Value, json};
-use vitalwire_vitals::alarm::{Alarm, Change, Condition, Priority};
+use vitalwire_vitals::alarm::{Alarm, BadSignal, Change, Condition, Priority};
 
 use super::{AlarmChange, AlarmList, WardSummary};
 use crate::clock::rfc3339_millis;
@@ -29,7 +29,7 @@ pub(super) fn list(list: &AlarmList) -> String {
     .to_string()
 }
 
-fn alarm(alarm: &Alarm) -> Value {
+pub(super) fn alarm(alarm: &Alarm) -> Value {
     let acknowledged = alarm
         .acknowledged
         .as_ref()
@@ -42,6 +42,7 @@ fn alarm(alarm: &Alarm) -> Value {
         "value": alarm.value.map(number),
         "limit": alarm.limit.map(number),
         "unit": alarm.condition.unit(),
+        "signals": (!alarm.bad.is_empty()).then(|| alarm.bad.iter().map(BadSignal::name).collect::<Vec<_>>()),
         "since": time(alarm.since_us),
         "raised": time(alarm.raised_us),
         "active": alarm.is_active(),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use vitalwire_access::DeviceId;
-use vitalwire_vitals::alarm::{Acknowledgement, Alarm, AlarmState, Condition, Priority};
+use vitalwire_vitals::alarm::{Acknowledgement, Alarm, AlarmState, BadSignals, Condition, Priority};
 
 use super::{AlarmList, WardSummary};
 
@@ -85,6 +85,9 @@ struct One {
     acknowledged: Option<Known>,
     value: Option<f64>,
     limit: Option<f64>,
+    /// Bits; none from a server of before.
+    #[serde(default)]
+    bad: u8,
     delay_s: u16,
     announced_us: Option<i64>,
     escalated_us: Option<i64>,
@@ -111,6 +114,7 @@ impl From<Alarm> for One {
             acknowledged: alarm.acknowledged.map(known),
             value: alarm.value,
             limit: alarm.limit,
+            bad: alarm.bad.bits(),
             delay_s: alarm.delay_s,
             announced_us: alarm.announced_us,
             escalated_us: alarm.escalated_us,
@@ -132,6 +136,7 @@ impl From<One> for Alarm {
             acknowledged: one.acknowledged.map(known),
             value: one.value,
             limit: one.limit,
+            bad: BadSignals::from_bits(one.bad),
             delay_s: one.delay_s,
             announced_us: one.announced_us,
             escalated_us: one.escalated_us,
@@ -213,6 +218,7 @@ mod tests {
             }),
             value: Some(134.5),
             limit: Some(120.0),
+            bad: vitalwire_vitals::alarm::BadSignals::NONE,
             delay_s: 15,
             announced_us: None,
             escalated_us: Some(6),

@@ -134,6 +134,7 @@ pub(crate) mod tests {
             acknowledged: None,
             value: Some(151.5),
             limit: Some(140.0),
+            bad: vitalwire_vitals::alarm::BadSignals::NONE,
             delay_s: 15,
             announced_us: Some(raised_us),
             escalated_us: Some(time_us),

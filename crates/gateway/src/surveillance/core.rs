@@ -24,9 +24,9 @@ pub(super) use self::pending::{Batch, Reply, Told};
 use self::schedule::Schedule;
 use self::slots::Slots;
 use super::patient::{Patient, Surroundings};
-use super::record::{self, Owner};
+use super::record::Owner;
 use super::ward::Offline;
-use crate::alarms::AlarmChange;
+use crate::alarms::{AlarmChange, recorded_alarm};
 use crate::event::{DeviceEvent, Event, ServerEvent, Status};
 use crate::feed::FeedItem;
 use crate::intake::Moment;
@@ -85,7 +85,7 @@ impl Core {
         let mut by_device: BTreeMap<(DeviceId, Option<StayId>), Vec<Alarm>> = BTreeMap::new();
         for record in restored.open {
             let (device, stay) = (record.device.clone(), record.stay);
-            let alarm = record::restored(record);
+            let alarm = recorded_alarm(record);
             match device {
                 None => servers.push(alarm),
                 Some(device) => by_device.entry((device, stay)).or_default().push(alarm),

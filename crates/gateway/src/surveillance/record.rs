@@ -1,7 +1,7 @@
-//! Alarms as the registry keeps them, and back.
+//! Changes of alarms as the registry keeps them.
 
 use vitalwire_access::DeviceId;
-use vitalwire_registry::{AlarmEvent, AlarmRecord, AlarmWrite, Raised, StayId};
+use vitalwire_registry::{AlarmEvent, AlarmWrite, Raised, StayId};
 use vitalwire_vitals::alarm::{Acknowledgement, Alarm, Change};
 
 const US_PER_S: u64 = 1_000_000;
@@ -60,6 +60,7 @@ fn raised(alarm: &Alarm, is_late: bool) -> Raised {
         delay_us: u64::from(alarm.delay_s) * US_PER_S,
         value: alarm.value,
         limit: alarm.limit,
+        bad: alarm.bad,
         is_late,
     }
 }
@@ -69,28 +70,4 @@ fn acknowledged(alarm: &Alarm, now_us: i64) -> (i64, AlarmEvent) {
         return (now_us, AlarmEvent::Acknowledged { by: String::new(), reason: String::new() });
     };
     (*time_us, AlarmEvent::Acknowledged { by: by.clone(), reason: reason.clone().unwrap_or_default() })
-}
-
-/// An alarm that was open when the server ended. How often it had come back is not kept.
-pub(super) fn restored(record: AlarmRecord) -> Alarm {
-    let acknowledged = record.acknowledged.map(|of| Acknowledgement {
-        time_us: of.time_us,
-        by: of.by,
-        reason: Some(of.reason).filter(|reason| !reason.is_empty()),
-    });
-    Alarm {
-        number: record.number,
-        condition: record.raised.condition,
-        priority: record.raised.priority,
-        since_us: record.raised.since_us,
-        raised_us: record.raised_us,
-        ended_us: record.ended_us,
-        returns: 0,
-        acknowledged,
-        value: record.raised.value,
-        limit: record.raised.limit,
-        delay_s: u16::try_from(record.raised.delay_us / US_PER_S).unwrap_or(u16::MAX),
-        announced_us: Some(record.reannounced_us.map_or(record.raised_us, |us| us.max(record.raised_us))),
-        escalated_us: record.escalated_us,
-    }
 }

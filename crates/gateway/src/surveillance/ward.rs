@@ -106,6 +106,7 @@ mod tests {
             acknowledged,
             value: None,
             limit: None,
+            bad: vitalwire_vitals::alarm::BadSignals::NONE,
             delay_s: 0,
             announced_us: None,
             escalated_us: None,

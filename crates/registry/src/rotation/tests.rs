@@ -42,6 +42,7 @@ impl Disk {
             delay_us: 2,
             value: Some(134.5),
             limit: Some(120.0),
+            bad: vitalwire_vitals::alarm::BadSignals::NONE,
             is_late: false,
         };
         let seen = AlarmEvent::Acknowledged { by: "bob".to_owned(), reason: "she walked".to_owned() };

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use vitalwire_registry::{
-    AlarmEvent, AlarmQuery, AlarmRecord, AlarmWrite, Moment, PatientChange, Raised, Registry, RegistryError,
-    StayId,
+    AlarmEvent, AlarmQuery, AlarmRecord, AlarmWrite, LimitsChange, Moment, PastAlarmQuery, PatientChange,
+    Raised, Registry, RegistryError, StayId,
 };
 use vitalwire_vitals::alarm::{Condition, Priority};
 
@@ -18,6 +18,7 @@ fn raised(value: f64) -> AlarmEvent {
         delay_us: 15_000_000,
         value: Some(value),
         limit: Some(120.0),
+        bad: vitalwire_vitals::alarm::BadSignals::NONE,
         is_late: false,
     })
 }
@@ -345,4 +346,66 @@ fn what_is_found_late_is_of_who_wore_the_device_then() {
         let found = registry.alarms(&query).unwrap();
         assert!(found.iter().any(|alarm| alarm.number == number && !alarm.is_broken), "alarm {number}");
     }
+}
+
+#[test]
+fn past_alarms_come_a_page_at_a_time_the_newest_first() {
+    let fixture = ward();
+    let registry = &fixture.registry;
+    registry.add_tls_device(&id("b")).unwrap();
+    let stays = ["a", "b"].map(|device| registry.current_stay(&id(device)).unwrap().id);
+    for number in 1..=6 {
+        let (device, stay) = if number % 2 == 1 { ("a", stays[0]) } else { ("b", stays[1]) };
+        let time_us = i64::try_from(number).unwrap() * 1_000;
+        let write = AlarmWrite {
+            device: Some(id(device)),
+            stay: Some(stay),
+            ..write(number, time_us, raised(130.0))
+        };
+        registry.write_alarms(&[write]).unwrap();
+    }
+    let of_server = AlarmWrite { device: None, stay: None, ..write(7, 7_000, raised(1.0)) };
+    registry.write_alarms(&[of_server]).unwrap();
+    let all = PastAlarmQuery { from_us: 0, to_us: 9_000, before: None, priority: Priority::Low, count: 100 };
+    let found = |query: &PastAlarmQuery, keep: &dyn Fn(Option<StayId>) -> bool| -> Vec<u64> {
+        registry.past_alarms(query, keep).unwrap().iter().map(|record| record.number).collect()
+    };
+    assert_eq!(found(&all, &|_| true), [7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(found(&all, &|stay| stay == Some(stays[0])), [5, 3, 1]);
+    assert_eq!(found(&all, &|stay| stay.is_none()), [7]);
+    let page = PastAlarmQuery { count: 2, ..all };
+    assert_eq!(found(&page, &|stay| stay == Some(stays[0])), [5, 3]);
+    assert_eq!(found(&PastAlarmQuery { before: Some(3), ..page }, &|stay| stay == Some(stays[0])), [1]);
+    assert_eq!(found(&PastAlarmQuery { before: Some(0), ..all }, &|_| true), [0; 0]);
+    assert_eq!(found(&PastAlarmQuery { before: Some(u64::MAX), from_us: 6_000, ..all }, &|_| true), [7, 6]);
+    assert_eq!(found(&PastAlarmQuery { to_us: 2_000, ..all }, &|_| true), [1]);
+    assert_eq!(found(&PastAlarmQuery { priority: Priority::High, ..all }, &|_| true), [0; 0]);
+    assert_eq!(registry.alarm(5).unwrap().unwrap().device, Some(id("a")));
+    assert!(registry.alarm(8).unwrap().is_none() && registry.alarm(u64::MAX).unwrap().is_none());
+}
+
+#[test]
+fn limits_are_changed_for_the_patient_and_from_the_limits_that_were_looked_at() {
+    let fixture = ward();
+    let registry = &fixture.registry;
+    let device = id("a");
+    let stay = registry.current_stay(&device).unwrap().id;
+    let before = registry.limits(&device).unwrap();
+    let asked = LimitsChange { stay, before, limits: "rate-high=130".parse().unwrap() };
+    registry.change_limits(&device, &asked, "ana, in the dashboard").unwrap();
+    assert_eq!(registry.limits(&device).unwrap(), asked.limits);
+    let last = registry.audit(0, 1_000).unwrap().pop().unwrap();
+    assert_eq!((last.kind.as_str(), last.subject.as_str()), ("limits-set", "a"));
+    assert_eq!(last.detail, format!("stay {stay}, by ana, in the dashboard"));
+    let again = registry.change_limits(&device, &asked, "bo");
+    assert!(matches!(again, Err(RegistryError::LimitsAreOthers(_))), "{again:?}");
+    let mut crossed = LimitsChange { before: asked.limits, ..asked };
+    crossed.limits.rate_low = 250;
+    assert!(matches!(registry.change_limits(&device, &crossed, "bo"), Err(RegistryError::Limits(_))));
+    let name = PatientChange { name: Some("Bo".to_owned()), ..PatientChange::default() };
+    registry.set_patient(&device, &name, Some(Moment { time_us: i64::MAX / 2, position: 9 })).unwrap();
+    let late = registry.change_limits(&device, &LimitsChange { before: asked.limits, ..asked }, "ana");
+    assert!(matches!(late, Err(RegistryError::StayIsAnother(_))), "{late:?}");
+    assert_eq!(registry.limits(&device).unwrap(), before, "who has the device now has the usual ones");
+    registry.verify_audit(None).unwrap();
 }

@@ -292,6 +292,7 @@ fn work(registry: &Registry, part: u64, round: u32) {
         delay_us: 0,
         value: Some(44.0),
         limit: Some(50.0),
+        bad: vitalwire_vitals::alarm::BadSignals::NONE,
         is_late: false,
     };
     let write = AlarmWrite {

@@ -48,6 +48,7 @@ fn fill(registry: &Registry) {
         delay_us: 2,
         value: Some(VALUE),
         limit: Some(LIMIT),
+        bad: vitalwire_vitals::alarm::BadSignals::NONE,
         is_late: false,
     });
     let seen = AlarmEvent::Acknowledged { by: "bob".into(), reason: REASON.into() };

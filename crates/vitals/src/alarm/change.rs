@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 
+use super::bad::BadSignals;
 use super::condition::{Condition, Priority};
 
 /// The longest pause, in seconds.
@@ -31,6 +32,8 @@ pub struct Alarm {
     pub value: Option<f64>,
     /// The limit that the value was beyond.
     pub limit: Option<f64>,
+    /// Of a bad signal: all that were bad since it began.
+    pub bad: BadSignals,
     /// The delay that was waited for, in seconds.
     pub delay_s: u16,
     /// When people were last told; nothing when it was raised in a pause and waits for its end.
@@ -67,7 +70,8 @@ impl fmt::Display for Alarm {
             Condition::RateLow => ("HR", '<', 0),
             Condition::TemperatureHigh => ("Temp", '>', 1),
             Condition::TemperatureLow => ("Temp", '<', 1),
-            other => return write!(f, "{marks} {}", other.text()),
+            other if self.bad.is_empty() => return write!(f, "{marks} {}", other.text()),
+            other => return write!(f, "{marks} {}: {}", other.text(), self.bad),
         };
         let (Some(value), Some(limit)) = (self.value, self.limit) else {
             return write!(f, "{marks} {}", self.condition.text());
@@ -265,8 +269,8 @@ impl Numbers {
 mod tests {
     use super::*;
 
-    fn text(condition: Condition, priority: Priority, value: Option<f64>, limit: Option<f64>) -> String {
-        let alarm = Alarm {
+    fn alarm(condition: Condition, priority: Priority, value: Option<f64>, limit: Option<f64>) -> Alarm {
+        Alarm {
             number: 1,
             condition,
             priority,
@@ -277,11 +281,15 @@ mod tests {
             acknowledged: None,
             value,
             limit,
+            bad: BadSignals::NONE,
             delay_s: 0,
             announced_us: None,
             escalated_us: None,
-        };
-        alarm.text()
+        }
+    }
+
+    fn text(condition: Condition, priority: Priority, value: Option<f64>, limit: Option<f64>) -> String {
+        alarm(condition, priority, value, limit).text()
     }
 
     #[test]
@@ -296,5 +304,9 @@ mod tests {
         assert_eq!(text(TemperatureLow, Medium, None, None), "** Temp low");
         assert_eq!(text(Asystole, High, None, None), "*** Asystole");
         assert_eq!(text(BadSignal, Low, None, None), "* Signal bad");
+        let mut bad = BadSignals::NONE;
+        bad.insert(crate::alarm::BadSignal::Pulse);
+        bad.insert(crate::alarm::BadSignal::Temperature);
+        assert_eq!(Alarm { bad, ..alarm(BadSignal, Low, None, None) }.text(), "* Signal bad: pulse, temp");
     }
 }

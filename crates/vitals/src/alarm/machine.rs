@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use self::life::Open;
 use self::track::Track;
+use super::bad::BadSignals;
 use super::change::{Alarm, AlarmState, Change, Numbers, PAUSE_S_MAX, Pause, PauseKind, Timing};
 use super::condition::{Condition, Priority};
 use super::limits::{Limits, RATE_HYSTERESIS, Signals, TEMPERATURE_HYSTERESIS};
@@ -65,6 +66,8 @@ pub struct Alarms {
     pause: Option<Pause>,
     now_us: Option<i64>,
     latches: bool,
+    /// Which signals are bad now.
+    bad: BadSignals,
 }
 
 impl Alarms {
@@ -72,7 +75,8 @@ impl Alarms {
     #[must_use]
     pub fn new(limits: Limits, timing: Timing) -> Self {
         let tracks = [Track::default(); Condition::COUNT];
-        Self { limits, timing, tracks, open: Vec::new(), pause: None, now_us: None, latches: true }
+        let (open, bad) = (Vec::new(), BadSignals::NONE);
+        Self { limits, timing, tracks, open, pause: None, now_us: None, latches: true, bad }
     }
 
     /// For what is long over: an alarm that ended is closed, as no one waits for it.
@@ -184,6 +188,11 @@ impl Alarms {
             self.track(condition).set_urgent(priority);
             self.raise_if_due(condition, now_us, None, step);
         }
+    }
+
+    /// Which signals are bad now: what an alarm of them says. It is said before the condition is.
+    pub(crate) fn set_bad(&mut self, bad: BadSignals) {
+        self.bad = bad;
     }
 
     /// What has become due by the server's clock: the end of a pause, delays of the equipment, announcements and escalations.

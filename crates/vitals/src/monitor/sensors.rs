@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::silence::{Kind, Silence};
-use crate::alarm::{Alarm, Condition};
-use crate::wave::Signal;
+use crate::alarm::{Alarm, BadSignal, BadSignals, Condition};
+use crate::wave::{Signal, WaveKind};
 
 /// Sensors whose loss is remembered: more than any device has. Of further ones it is known that they are lost, not that they
 /// are found.
@@ -55,6 +55,8 @@ pub(super) struct Sensors {
     is_one_more_off: bool,
     /// From the first bad second on, until it was good for long enough.
     is_wave_bad: bool,
+    /// It was seen; otherwise it was so before a restart, and may have been another signal.
+    is_wave_seen_bad: bool,
     good_s: u32,
     temperature_implausible: bool,
     rate_implausible: bool,
@@ -80,6 +82,7 @@ impl Sensors {
             lost: Vec::new(),
             wave: None,
             is_one_more_off: false,
+            is_wave_seen_bad: false,
             good_s: 0,
             temperature_implausible: false,
             rate_implausible: false,
@@ -102,6 +105,7 @@ impl Sensors {
             self.wave = Some(wave);
             let before = if signs.is_broken_off { 0 } else { self.good_s };
             self.good_s = before.saturating_add(signs.good_s);
+            self.is_wave_seen_bad = signs.is_wave_bad || (self.is_wave_seen_bad && self.is_wave_bad);
             self.is_wave_bad |= signs.is_wave_bad;
             self.is_wave_bad &= wave != Signal::Off && !self.is_well();
             self.wave_is_there = wave != Signal::Off;
@@ -119,7 +123,7 @@ impl Sensors {
 
     /// No wave comes any more. One that comes must be good for a while before it is.
     pub(super) fn no_wave(&mut self) {
-        (self.is_wave_bad, self.good_s) = (true, 0);
+        (self.is_wave_bad, self.is_wave_seen_bad, self.good_s) = (true, true, 0);
     }
 
     /// Whether the wave has been good for long enough.
@@ -170,12 +174,36 @@ impl Sensors {
 
     /// A wave whose sensor is off says nothing else. That another one is off says nothing of the wave.
     pub(super) fn is_bad(&self, silence: &Silence) -> bool {
-        let is_lost = |name: &str| self.lost.iter().any(|lost| **lost == *name);
-        let is_wave_off = self.wave == Some(Signal::Off) || is_lost(PULSE_SENSOR);
-        let is_wave_bad = self.is_wave_bad || silence.is_silent(Kind::Wave);
-        let is_temperature_silent = silence.is_silent(Kind::Temperature) && !is_lost(THERMOMETER);
-        let is_silent = silence.is_silent(Kind::Rate) || silence.is_silent(Kind::Anything);
-        (is_wave_bad && !is_wave_off) || is_temperature_silent || is_silent
+        self.is_wave_bad && !self.is_wave_off() || !self.bad(silence, Some(WaveKind::Ppg)).is_empty()
+    }
+
+    /// Which are; the wave is one of this kind.
+    pub(super) fn bad(&self, silence: &Silence, kind: Option<WaveKind>) -> BadSignals {
+        let is_wave_bad = (self.is_wave_bad && self.is_wave_seen_bad) || silence.is_silent(Kind::Wave);
+        let of_wave = kind.map(|kind| match kind {
+            WaveKind::Ecg => BadSignal::Ecg,
+            WaveKind::Ppg => BadSignal::Pulse,
+        });
+        let is_temperature_silent = silence.is_silent(Kind::Temperature) && !self.is_lost(THERMOMETER);
+        let all = [
+            (is_wave_bad && !self.is_wave_off(), of_wave),
+            (is_temperature_silent, Some(BadSignal::Temperature)),
+            (silence.is_silent(Kind::Rate), Some(BadSignal::Rate)),
+            (silence.is_silent(Kind::Anything), Some(BadSignal::All)),
+        ];
+        let mut bad = BadSignals::NONE;
+        all.into_iter()
+            .filter_map(|(is_bad, signal)| signal.filter(|_| is_bad))
+            .for_each(|one| bad.insert(one));
+        bad
+    }
+
+    fn is_lost(&self, name: &str) -> bool {
+        self.lost.iter().any(|lost| **lost == *name)
+    }
+
+    fn is_wave_off(&self) -> bool {
+        self.wave == Some(Signal::Off) || self.is_lost(PULSE_SENSOR)
     }
 
     pub(super) fn is_implausible(&self) -> bool {

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::Quantity;
+use crate::wave::WaveKind;
 
 /// Without a value for so long, by the server's clock, though the device is online, it is silent,
 const SILENCE_US: i64 = 15_000_000;
@@ -120,6 +121,14 @@ impl Silence {
 
     pub(super) fn is_silent(&self, kind: Kind) -> bool {
         self.seen.iter().any(|seen| seen.kind == kind && seen.is_silent)
+    }
+
+    /// The kind of wave that the profile says.
+    pub(super) fn wave_kind(&self) -> Option<WaveKind> {
+        self.channels.iter().flatten().find_map(|(quantity, _)| match quantity {
+            Quantity::Wave(kind) => Some(*kind),
+            Quantity::Temperature | Quantity::Rate => None,
+        })
     }
 
     pub(super) fn has(&self, kind: Kind) -> bool {

@@ -49,6 +49,10 @@ impl Watch {
         self.wave.is_some()
     }
 
+    pub(super) fn wave_kind(&self) -> Option<WaveKind> {
+        self.wave.as_ref().map(|wave| wave.kind())
+    }
+
     /// Judges values; says how the sensors are.
     pub(super) fn take(
         &mut self,

@@ -1,5 +1,6 @@
 //! Who is connected and says nothing of use: someone is told.
 
+use vitalwire_vitals::alarm::Condition;
 use vitalwire_vitals::monitor::{DeviceEvent, Quantity};
 use vitalwire_vitals::wave::WaveKind;
 
@@ -56,6 +57,36 @@ fn a_temperature_or_a_told_rate_that_stops_is_a_bad_signal() {
             assert_eq!(bed.said(), ["ended bad-signal", "closed bad-signal"]);
         }
     }
+}
+
+/// What the open alarm of a bad signal says.
+fn text(bed: &Bed) -> String {
+    let mut open = bed.monitor.alarms().open();
+    open.find(|alarm| alarm.condition == Condition::BadSignal).unwrap().text()
+}
+
+#[test]
+fn the_alarm_says_which_signal_and_who_knew_of_one_is_told_of_the_next() {
+    let mut bed = Bed::new("");
+    bed.watch(&PICO);
+    bed.temperature(45, 36.8);
+    assert_eq!(bed.said(), ["raised bad-signal"]);
+    assert_eq!(text(&bed), "* Signal bad: pulse");
+    bed.acknowledge_all();
+    assert_eq!(bed.said(), ["acknowledged bad-signal"]);
+    bed.wait(15);
+    assert_eq!(bed.said(), ["returned bad-signal"]);
+    assert_eq!(text(&bed), "* Signal bad: pulse, temp");
+    // The same ones again are no news, also after a restart.
+    bed.temperature(5, 36.8);
+    bed.restart();
+    bed.watch(&PICO);
+    bed.wait(60);
+    assert_eq!(bed.said(), [""; 0]);
+    assert_eq!(text(&bed), "* Signal bad: pulse, temp");
+    let mut bed = Bed::new("");
+    bed.wait(45);
+    assert_eq!(text(&bed), "* Signal bad: all");
 }
 
 #[test]

@@ -38,12 +38,12 @@ export class Refusal extends Error {
 
 const TIMEOUT_MS = 10_000;
 
-const send = async (method: string, path: string, body?: unknown): Promise<Response> => {
+const send = async (method: string, path: string, body?: unknown, timeoutMs = TIMEOUT_MS): Promise<Response> => {
   let answer: Response;
   try {
     answer = await fetch(`api/v1/${path}`, {
       method,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
       cache: 'no-store',
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
     });
@@ -55,8 +55,13 @@ const send = async (method: string, path: string, body?: unknown): Promise<Respo
 };
 
 /** Asks the server; the JSON of its answer, null when it says nothing. */
-export const request = async (method: string, path: string, body?: unknown): Promise<unknown> => {
-  const answer = await send(method, path, body);
+export const request = async (
+  method: string,
+  path: string,
+  body?: unknown,
+  timeoutMs = TIMEOUT_MS,
+): Promise<unknown> => {
+  const answer = await send(method, path, body, timeoutMs);
   const text = await answer.text().catch(() => '');
   return text === '' ? null : JSON.parse(text);
 };

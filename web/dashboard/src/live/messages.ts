@@ -16,6 +16,8 @@ export interface Alarm {
   value: number | null;
   limit: number | null;
   unit: string | null;
+  /** Of a bad signal: which. */
+  signals?: string[];
   since: string;
   raised: string;
   active: boolean;
@@ -243,10 +245,10 @@ export const alarmList = (fields: Fields): AlarmList => ({
   alarms: alarms(fields.alarms),
 });
 
-const alarms = (list: unknown): Alarm[] => (Array.isArray(list) ? list.filter(isFields) : []).map(alarm);
+const alarms = (list: unknown): Alarm[] => (Array.isArray(list) ? list.filter(isFields) : []).map(alarmOf);
 
 // A priority that is not known is taken for the highest: nothing is missed that way.
-const alarm = (fields: Fields): Alarm => ({
+export const alarmOf = (fields: Fields): Alarm => ({
   number: numeric(fields.number) ?? 0,
   condition: words(fields.condition) ?? '',
   priority: PRIORITIES.has(fields.priority as string) ? (fields.priority as Priority) : 'high',
@@ -254,6 +256,7 @@ const alarm = (fields: Fields): Alarm => ({
   value: numeric(fields.value),
   limit: numeric(fields.limit),
   unit: words(fields.unit),
+  signals: Array.isArray(fields.signals) ? fields.signals.filter((one) => words(one) !== null) : [],
   since: words(fields.since) ?? '',
   raised: words(fields.raised) ?? '',
   active: fields.active !== false,

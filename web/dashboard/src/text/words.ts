@@ -13,7 +13,8 @@ export const alarmText = (alarm: Alarm, text: Text): string => {
   const short = text.short[alarm.condition];
   if (beyond && short) return `${MARKS[alarm.priority]} ${short} ${beyond[1]} ${beyond[2]} ${beyond[3]}`;
   const condition = text.conditions[alarm.condition];
-  return condition ? `${MARKS[alarm.priority]} ${condition}` : alarm.text || `${MARKS[alarm.priority]} ${alarm.condition}`;
+  const signals = (alarm.signals ?? []).map((signal) => text.signals[signal] ?? signal).join(', ');
+  return condition ? `${MARKS[alarm.priority]} ${condition}${signals === '' ? '' : `: ${signals}`}` : alarm.text || `${MARKS[alarm.priority]} ${alarm.condition}`;
 };
 
 /** With so many decimals, or what stands for unknown. */
@@ -79,4 +80,21 @@ export const qualityOf = (value: number | null | undefined): Quality => {
   if (value === null || value === undefined) return 'none';
   if (value >= 0.8) return 'good';
   return value >= 0.5 ? 'fair' : 'poor';
+};
+
+/** A day of the viewer, short. */
+export const day = (time: string | number, text: Text): string => {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return String(time);
+  return date.toLocaleDateString(text.code, { year: 'numeric', month: '2-digit', day: '2-digit' });
+};
+
+/** For how long something lasted: `49 s`, `3:05 min`, `2:10 h`. */
+export const lasting = (ms: number): string => {
+  const seconds = Math.max(0, Math.round(ms / 1_000));
+  const two = (count: number) => String(count).padStart(2, '0');
+  if (seconds < 100) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 100) return `${minutes}:${two(seconds % 60)} min`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)} h`;
 };

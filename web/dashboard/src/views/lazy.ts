@@ -22,6 +22,9 @@ interface Lazy {
 
 export const LAZY: Partial<Record<View, Lazy>> = {
   waves: { load: () => import('./Disclosure.svelte') },
+  alarms: { load: () => import('./AlarmHistory.svelte') },
+  alarm: { load: () => import('./AlarmStrip.svelte') },
+  limits: { load: () => import('./LimitsView.svelte') },
 };
 
 /** The views of the menu, in its order. */

@@ -1,7 +1,6 @@
 //! `vitalwire alarms replay`: what limits would have raised, by the code that watches, from the journal. Touches nothing.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -9,11 +8,9 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{History, HistoryError, HistoryQuery, Page};
+use vitalwire_gateway::{History, Replayed};
 use vitalwire_registry::{AlarmQuery, Registry};
 use vitalwire_vitals::alarm::{Alarm, Condition, Limits};
-use vitalwire_vitals::monitor::Quantity;
-use vitalwire_vitals::replay::Replay;
 
 use super::setting::{LimitFlags, check_enrolled};
 use super::shown::{span, time, utc_us};
@@ -62,21 +59,15 @@ pub(crate) struct ReplayArgs {
     data: DataArgs,
 }
 
-/// What one set of limits raised.
-#[derive(Debug, Clone, PartialEq)]
-struct Raised {
-    limits: Limits,
-    alarms: Vec<Alarm>,
-}
-
 /// All that is compared.
 struct Report {
     device: DeviceId,
     from_us: i64,
     to_us: i64,
     on_record: BTreeMap<Condition, usize>,
-    configured: Raised,
-    asked: Raised,
+    /// The limits that are set, and those that are tried.
+    limits: [Limits; 2],
+    replayed: Replayed,
 }
 
 pub(super) fn run(args: &ReplayArgs, out: &mut Output<'_>) -> anyhow::Result<ExitCode> {
@@ -95,9 +86,9 @@ pub(super) fn run(args: &ReplayArgs, out: &mut Output<'_>) -> anyhow::Result<Exi
         format!("no history in {} (a server that ran there makes it)", args.data.data.display())
     })?;
     let history = of_present_stay(&registry, &args.device, from, history)?;
-    let (found, configured_alarms, asked_alarms) =
-        runtime.block_on(replay(&history, &args.device, (from, to), [configured, asked]))?;
-    if !found {
+    let limits = [configured, asked];
+    let replayed = runtime.block_on(history.replay(&args.device, (from, to), limits))?;
+    if !replayed.has_values {
         note!("The journal holds nothing in this time by which alarms are decided.");
     }
     if args.flags.is_empty() {
@@ -109,8 +100,8 @@ pub(super) fn run(args: &ReplayArgs, out: &mut Output<'_>) -> anyhow::Result<Exi
         device: args.device.clone(),
         from_us,
         to_us,
-        configured: Raised { limits: configured, alarms: configured_alarms },
-        asked: Raised { limits: asked, alarms: asked_alarms },
+        limits,
+        replayed,
     };
     if args.json {
         writeln!(out, "{}", as_json(&report))?;
@@ -140,60 +131,6 @@ fn of_present_stay(
     Ok(history.of_stay(present.stay, timeline))
 }
 
-/// What each of two limits raises; and whether there was anything to watch.
-async fn replay(
-    history: &History,
-    device: &DeviceId,
-    (from, to): (SystemTime, SystemTime),
-    limits: [Limits; 2],
-) -> anyhow::Result<(bool, Vec<Alarm>, Vec<Alarm>)> {
-    let (mut found, mut has_wave) = (false, false);
-    let (mut configured, mut asked) = (Vec::new(), Vec::new());
-    let mut rates = Vec::new();
-    for channel in history.watched_channels() {
-        let query = HistoryQuery { device: device.clone(), channel, from, to };
-        let state: [Option<(Quantity, Replay)>; 2] = [None, None];
-        let step = move |state: &mut [Option<(Quantity, Replay)>; 2], page: &Page<'_>| {
-            add(state, &limits, page);
-            ControlFlow::Continue(())
-        };
-        let both = match history.fold(&query, state, step).await {
-            Err(HistoryError::UnknownChannel { .. }) => continue,
-            folded => folded?,
-        };
-        let [Some((quantity, one)), Some((_, other))] = both else { continue };
-        found = true;
-        has_wave |= matches!(quantity, Quantity::Wave(_));
-        if quantity == Quantity::Rate {
-            rates.push((one, other));
-        } else {
-            configured.extend(one.finish());
-            asked.extend(other.finish());
-        }
-    }
-    // As it is live: a rate that the device tells counts without a wave only.
-    for (one, other) in rates.into_iter().filter(|_| !has_wave) {
-        configured.extend(one.finish());
-        asked.extend(other.finish());
-    }
-    configured.sort_by_key(|alarm| alarm.raised_us);
-    asked.sort_by_key(|alarm| alarm.raised_us);
-    Ok((found, configured, asked))
-}
-
-fn add(state: &mut [Option<(Quantity, Replay)>; 2], limits: &[Limits; 2], page: &Page<'_>) {
-    let Some(quantity) = page.quantity() else { return };
-    let plausible = (page.channel.minimum, page.channel.maximum);
-    for (replay, limits) in state.iter_mut().zip(limits) {
-        let (of, replay) =
-            replay.get_or_insert_with(|| (quantity, Replay::new(*limits, quantity, plausible)));
-        // A device that measures something else by this name from some day on is judged by what it was first.
-        if *of == quantity {
-            page.values.iter().for_each(|value| replay.value(value.time_us, value.number.to_f64()));
-        }
-    }
-}
-
 /// What was raised of the present patient in that time, and told.
 fn on_record(
     registry: &Registry,
@@ -210,34 +147,10 @@ fn on_record(
     Ok(counts)
 }
 
-fn counts(alarms: &[Alarm]) -> BTreeMap<Condition, usize> {
-    let mut counts = BTreeMap::new();
-    alarms.iter().for_each(|alarm| *counts.entry(alarm.condition).or_default() += 1);
-    counts
-}
-
-/// Whether the other limits raised it too: the same condition, at a time at which this one lasted.
-fn is_among(alarm: &Alarm, others: &[Alarm]) -> bool {
-    let end = |alarm: &Alarm| alarm.ended_us.unwrap_or(i64::MAX);
-    others.iter().any(|other| {
-        other.condition == alarm.condition && other.since_us <= end(alarm) && alarm.since_us <= end(other)
-    })
-}
-
-/// Every alarm once, in the order of time, with whose it is.
-fn merged(report: &Report) -> Vec<(&'static str, &Alarm)> {
-    let (configured, asked) = (&report.configured.alarms, &report.asked.alarms);
-    let of_configured =
-        configured.iter().map(|alarm| (if is_among(alarm, asked) { "both" } else { "configured" }, alarm));
-    let of_asked = asked.iter().filter(|alarm| !is_among(alarm, configured)).map(|alarm| ("asked", alarm));
-    let mut all: Vec<_> = of_configured.chain(of_asked).collect();
-    all.sort_by_key(|(_, alarm)| alarm.raised_us);
-    all
-}
-
 fn table(report: &Report, shown: usize) -> String {
     let mut text = format!("{} from {} to {}\n\n", report.device, time(report.from_us), time(report.to_us));
-    let (configured, asked) = (counts(&report.configured.alarms), counts(&report.asked.alarms));
+    let [configured, asked] =
+        [&report.replayed.configured, &report.replayed.asked].map(|of| Replayed::counts(of));
     let mut line = |name: &str, cells: [String; 3]| {
         let [on_record, configured, asked] = cells;
         text += &format!("{name:16}  {on_record:>9}  {configured:>13}  {asked:>8}\n");
@@ -247,9 +160,7 @@ fn table(report: &Report, shown: usize) -> String {
     for condition in
         Condition::ALL.into_iter().filter(|condition| all.iter().any(|counts| counts.contains_key(condition)))
     {
-        // What values do not tell is not nought.
-        let is_replayed =
-            !matches!(condition, Condition::DeviceOffline | Condition::Clock | Condition::Battery);
+        let is_replayed = Replayed::tells(condition);
         let cell = |counts: &BTreeMap<Condition, usize>, is_known: bool| match counts.get(&condition) {
             None if !is_known => "-".to_owned(),
             count => count.copied().unwrap_or(0).to_string(),
@@ -260,7 +171,7 @@ fn table(report: &Report, shown: usize) -> String {
         );
     }
     line("all", all.map(|counts| counts.values().sum::<usize>().to_string()));
-    let merged = merged(report);
+    let merged = report.replayed.merged();
     if !merged.is_empty() {
         text.push('\n');
     }
@@ -270,7 +181,7 @@ fn table(report: &Report, shown: usize) -> String {
             None => "lasts".to_owned(),
         };
         let (time, words) = (time(alarm.raised_us), alarm.text());
-        text += &format!("{time}  {words:24}  {lasted:12}  {whose}\n");
+        text += &format!("{time}  {words:24}  {lasted:12}  {}\n", whose.name());
     }
     if let Some(more) = merged.len().checked_sub(shown).filter(|more| *more > 0) {
         text += &format!("and {more} more; --all lists them\n");
@@ -293,20 +204,21 @@ fn as_json(report: &Report) -> Value {
             "ended": alarm.ended_us.map(time),
         })
     };
-    let raised = |raised: &Raised| {
+    let raised = |limits: &Limits, alarms: &[Alarm]| {
         json!({
-            "limits": raised.limits.to_string(),
-            "counts": named(&counts(&raised.alarms)),
-            "alarms": raised.alarms.iter().map(alarm).collect::<Vec<_>>(),
+            "limits": limits.to_string(),
+            "counts": named(&Replayed::counts(alarms)),
+            "alarms": alarms.iter().map(alarm).collect::<Vec<_>>(),
         })
     };
+    let [configured, asked] = &report.limits;
     json!({
         "device": report.device.as_str(),
         "from": time(report.from_us),
         "to": time(report.to_us),
         "on_record": named(&report.on_record),
-        "configured": raised(&report.configured),
-        "asked": raised(&report.asked),
+        "configured": raised(configured, &report.replayed.configured),
+        "asked": raised(asked, &report.replayed.asked),
     })
 }
 
@@ -332,10 +244,9 @@ mod tests {
         let asked =
             vec![raised(Condition::RateHigh, 101, None), raised(Condition::TemperatureHigh, 0, Some(90))];
         let on_record = [(Condition::RateHigh, 2), (Condition::Battery, 1)].into_iter().collect();
-        let limits = Limits::default();
         let device = "bed_07".parse().unwrap();
-        let (configured, asked) = (Raised { limits, alarms: configured }, Raised { limits, alarms: asked });
-        Report { device, from_us: 0, to_us: 200_000_000, on_record, configured, asked }
+        let replayed = Replayed { has_values: true, configured, asked };
+        Report { device, from_us: 0, to_us: 200_000_000, on_record, limits: [Limits::default(); 2], replayed }
     }
 
     #[test]
@@ -347,8 +258,6 @@ mod tests {
         assert!(text.contains("all                       3              2         2\n"), "{text}");
         assert!(text.contains("** HR 134 > 120           lasted 20 s   configured\n"), "{text}");
         assert!(text.contains("and 1 more; --all lists them"), "{text}");
-        let whose: Vec<_> = merged(&report()).iter().map(|(whose, _)| *whose).collect();
-        assert_eq!(whose, ["configured", "asked", "both"]);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use vitalwire_gateway::recorded_alarm;
 use vitalwire_registry::AlarmRecord;
-use vitalwire_vitals::alarm::{Acknowledgement, Alarm, AlarmState};
+use vitalwire_vitals::alarm::{Acknowledgement, Alarm, AlarmState, BadSignal};
 
 /// An alarm, and whose it is; no device when it is the server's own.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +25,7 @@ pub(super) struct Row {
     value: Option<f64>,
     limit: Option<f64>,
     unit: Option<&'static str>,
+    signals: Option<Vec<&'static str>>,
     since: String,
     raised: String,
     active: bool,
@@ -42,28 +44,8 @@ struct Known {
 
 impl From<&AlarmRecord> for Shown {
     fn from(record: &AlarmRecord) -> Self {
-        let raised = record.raised;
-        let known = record.acknowledged.as_ref().map(|known| Acknowledgement {
-            time_us: known.time_us,
-            by: known.by.clone(),
-            reason: Some(known.reason.clone()).filter(|reason| !reason.is_empty()),
-        });
-        let alarm = Alarm {
-            number: record.number,
-            condition: raised.condition,
-            priority: raised.priority,
-            since_us: raised.since_us,
-            raised_us: record.raised_us,
-            ended_us: record.ended_us,
-            returns: 0,
-            acknowledged: known,
-            value: raised.value,
-            limit: raised.limit,
-            delay_s: u16::try_from(raised.delay_us / 1_000_000).unwrap_or(u16::MAX),
-            announced_us: record.reannounced_us,
-            escalated_us: record.escalated_us,
-        };
-        Self { device: record.device.as_ref().map(ToString::to_string), alarm }
+        let device = record.device.as_ref().map(ToString::to_string);
+        Self { device, alarm: recorded_alarm(record.clone()) }
     }
 }
 
@@ -84,6 +66,7 @@ impl From<&Shown> for Row {
             value: alarm.value,
             limit: alarm.limit,
             unit: alarm.condition.unit(),
+            signals: (!alarm.bad.is_empty()).then(|| alarm.bad.iter().map(BadSignal::name).collect()),
             since: time(alarm.since_us),
             raised: time(alarm.raised_us),
             active: alarm.is_active(),
@@ -211,6 +194,7 @@ pub(super) mod tests {
             acknowledged: None,
             value: condition.unit().map(|_| 134.0),
             limit: condition.unit().map(|_| 120.0),
+            bad: vitalwire_vitals::alarm::BadSignals::NONE,
             delay_s: 15,
             announced_us: None,
             escalated_us: None,

@@ -71,6 +71,7 @@ fn open(name: &str, stay: u64, condition: Condition) -> AlarmRecord {
             delay_us: 10_000_000,
             value: None,
             limit: None,
+            bad: vitalwire_vitals::alarm::BadSignals::NONE,
             is_late: false,
         },
         raised_us: at(-60),

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Alarms, Step, US_PER_S};
+use crate::alarm::bad::BadSignals;
 use crate::alarm::change::{Acknowledgement, Alarm, Change, Timing};
 use crate::alarm::condition::{Condition, Priority};
 
@@ -116,6 +117,7 @@ impl Alarms {
             acknowledged: None,
             value,
             limit: self.limits.limit(condition),
+            bad: self.bad_of(condition),
             delay_s,
             announced_us: self.announced_us(priority, step.now_us),
             escalated_us: None,
@@ -129,14 +131,17 @@ impl Alarms {
         let (timing, limits) = (self.timing, self.limits);
         let Some(was) = self.open.get(place).map(|open| &open.alarm) else { return };
         let (returns, is_higher) = (!was.is_active(), due.priority > was.priority);
+        let was_condition = was.condition;
         if !returns && !is_higher {
             return;
         }
         let priority = due.priority.max(was.priority);
         self.break_through(priority);
         let announced_us = self.announced_us(priority, step.now_us);
+        let bad = self.bad_of(was_condition);
         let Some(open) = self.open.get_mut(place) else { return };
         let alarm = Alarm {
+            bad: if returns { bad } else { open.alarm.bad.with(bad) },
             priority,
             ended_us: None,
             returns: open.alarm.returns.saturating_add(u32::from(returns)),
@@ -167,18 +172,44 @@ impl Alarms {
         Some(now_us.saturating_sub(began_us).max(0))
     }
 
+    fn bad_of(&self, condition: Condition) -> BadSignals {
+        if condition == Condition::BadSignal { self.bad } else { BadSignals::NONE }
+    }
+
     /// The condition of an active alarm is there for one more reason. Who knew of the others does not know of this one.
     pub(crate) fn another_cause(&mut self, condition: Condition, step: &mut Step<'_>) {
         let known = |open: &Open| {
             open.alarm.condition == condition && open.alarm.is_active() && open.alarm.acknowledged.is_some()
         };
-        let Some(place) = self.open.iter().position(known) else { return };
-        let Some(priority) = self.open.get(place).map(|open| open.alarm.priority) else { return };
+        if let Some(place) = self.open.iter().position(known) {
+            self.tell_of_another(place, step);
+        }
+    }
+
+    /// The same of one more bad signal, also when no one knew of the others yet: the alarm says which.
+    pub(crate) fn another_bad_signal(&mut self, step: &mut Step<'_>) {
+        let bad = self.bad_of(Condition::BadSignal);
+        let lacks = |open: &Open| {
+            let alarm = &open.alarm;
+            alarm.condition == Condition::BadSignal && alarm.is_active() && alarm.bad.with(bad) != alarm.bad
+        };
+        if let Some(place) = self.open.iter().position(lacks) {
+            self.tell_of_another(place, step);
+        }
+    }
+
+    fn tell_of_another(&mut self, place: usize, step: &mut Step<'_>) {
+        let Some((priority, condition)) =
+            self.open.get(place).map(|open| (open.alarm.priority, open.alarm.condition))
+        else {
+            return;
+        };
         self.break_through(priority);
         let (timing, announced_us) = (self.timing, self.announced_us(priority, step.now_us));
+        let bad = self.bad_of(condition);
         let Some(open) = self.open.get_mut(place) else { return };
-        let returns = open.alarm.returns.saturating_add(1);
-        let alarm = Alarm { returns, acknowledged: None, announced_us, ..open.alarm.clone() };
+        let (returns, bad) = (open.alarm.returns.saturating_add(1), open.alarm.bad.with(bad));
+        let alarm = Alarm { returns, bad, acknowledged: None, announced_us, ..open.alarm.clone() };
         let escalate_us = open.escalate_us;
         *open = Open { escalate_us, ..Open::new(alarm.clone(), step.now_us, timing) };
         step.changes.push(Change::Returned(alarm));
