@@ -26,6 +26,10 @@ use crate::time::now_us;
 const BEAT: Duration = Duration::from_secs(1);
 /// Between two writes: a screen shows no more than some thirty pictures a second.
 const PACE: Duration = Duration::from_millis(30);
+/// A page says little: whose waves it wants. Without these each viewer holds 128 KiB to read into.
+const READ_BUFFER_LEN: usize = 4 << 10;
+/// What is written at once, unless one message is longer.
+const WRITE_BUFFER_LEN: usize = 16 << 10;
 /// How long a new viewer waits until it is on record whom it looks at: a registry that cannot be written now keeps no alarm from it.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 /// After a look that could not be written; meanwhile whoever has the registry gets on.
@@ -74,6 +78,7 @@ async fn live(
     let viewer = attached.map_err(|TooMany| Failure::TooManyLive(person.user.name.to_string()))?;
     let seat = Seat { app: Arc::clone(&app), viewer };
     let upgrade = upgrade.max_message_size(WATCH_LEN_MAX).max_frame_size(WATCH_LEN_MAX);
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER_LEN).write_buffer_size(WRITE_BUFFER_LEN);
     Ok(upgrade.on_upgrade(move |socket| {
         let tracker = app.live.clone();
         tracker.track_future(serve(seat, person, looking, socket))

@@ -48,7 +48,7 @@ describe('the demonstration', { skip: program ? false : 'VITALWIRE names no prog
     await until(() => [...document.querySelectorAll('.rate dd')].every((it) => /^\d+$/.test(it.textContent)));
     const ink = () =>
       page.evaluate(() =>
-        [...document.querySelectorAll('.tile canvas:nth-of-type(2)')].map((canvas) => {
+        [...document.querySelectorAll('.tile canvas.trace')].map((canvas) => {
           const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
           return pixels.reduce((sum, it, at) => (at % 4 === 3 && it > 0 ? sum + at : sum), 0);
         }),

@@ -1,4 +1,4 @@
-// Draws one wave on two layers: seconds below, drawn once a size; the wave above, to which each frame adds a step.
+// Draws one wave, to which each frame adds a step; and where there is a layer below, seconds on that, once a size.
 import type { Playout } from './playout.ts';
 import type { WaveRing } from './ring.ts';
 import type { Painter } from './painting.ts';
@@ -16,7 +16,6 @@ export interface Source {
 export interface Look {
   mmPerS: number;
   linePx: number;
-  hasSeconds: boolean;
 }
 
 /** Half the width of the mark of a beat. */
@@ -25,7 +24,7 @@ const MARK_PX = 4;
 const CLIP_LOOKED_AT_MS = 250;
 
 export class SweepCanvas implements Painter {
-  #grid: CanvasRenderingContext2D;
+  #grid: CanvasRenderingContext2D | null;
   #trace: CanvasRenderingContext2D;
   #window: Window = { ms: 1_000, widthPx: 0 };
   #heightPx = 0;
@@ -41,14 +40,14 @@ export class SweepCanvas implements Painter {
   #colours = { wave: '#fff', line: '#333', mark: '#fff' };
 
   constructor(
-    grid: HTMLCanvasElement,
+    grid: HTMLCanvasElement | null,
     wave: HTMLCanvasElement,
     source: () => Source | null,
     look: Look,
   ) {
     this.#source = source;
     this.#look = look;
-    this.#grid = context(grid);
+    this.#grid = grid && context(grid);
     this.#trace = context(wave);
   }
 
@@ -56,7 +55,7 @@ export class SweepCanvas implements Painter {
   resize(widthPx: number, heightPx: number) {
     const ratio = Math.min(devicePixelRatio || 1, 2);
     const [width, height] = [Math.max(1, Math.round(widthPx * ratio)), Math.max(1, Math.round(heightPx * ratio))];
-    for (const { canvas } of [this.#grid, this.#trace]) Object.assign(canvas, { width, height });
+    for (const layer of [this.#grid, this.#trace]) if (layer) Object.assign(layer.canvas, { width, height });
     this.#ratio = ratio;
     this.#heightPx = height;
     this.#window = { ms: windowMs(widthPx, this.#look.mmPerS), widthPx: width };
@@ -154,8 +153,8 @@ export class SweepCanvas implements Painter {
 
   #drawSeconds() {
     const pen = this.#grid;
+    if (pen === null) return;
     pen.clearRect(0, 0, this.#window.widthPx, this.#heightPx);
-    if (!this.#look.hasSeconds) return;
     pen.fillStyle = this.#colours.line;
     for (let ms = 1_000; ms < this.#window.ms; ms += 1_000) {
       pen.fillRect(Math.round(xOf(ms, this.#window)), 0, Math.max(1, Math.round(this.#ratio / 2)), this.#heightPx);
