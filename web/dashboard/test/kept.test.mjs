@@ -179,6 +179,17 @@ describe('a strip', () => {
     assert.deepEqual(visited(kept).map((line) => line.length), [4, 1]);
   });
 
+  test('has behind what is kept what came since', () => {
+    const kept = [piece(0, 20, [1, 2, 3])];
+    const timesMs = Float64Array.from([20, 40, 60, 80]);
+    const live = [{ firstMs: 20, intervalMs: 20, timesMs, values: Float32Array.from([2, 3, 4, 5]) }, piece(500, 20, [6])];
+    const all = strip.joined(kept, live);
+    assert.deepEqual(all.map(({ firstMs, values }) => [firstMs, [...values]]), [[0, [1, 2, 3]], [60, [4, 5]], [500, [6]]]);
+    assert.deepEqual(visited(all).map((line) => line.length), [5, 1]);
+    assert.deepEqual(strip.joined([], live), live);
+    assert.deepEqual(strip.joined([piece(0, 20, Array(100).fill(1))], live), [piece(0, 20, Array(100).fill(1))]);
+  });
+
   test('is measured by a caliper, whichever way it is drawn', () => {
     const pieces = [piece(0, 20, [1, 1.5, 0.25, 1]), piece(400, 20, [9])];
     assert.deepEqual(strip.measure(pieces, 60, 0), { ms: 60, perMin: 1_000, height: 1.25 });

@@ -93,6 +93,21 @@ export const placeOf = (piece: Piece, ms: number): number => {
   return low;
 };
 
+/** What is kept, and behind it what came since. */
+export const joined = (kept: readonly Piece[], live: readonly Piece[]): Piece[] => {
+  const last = kept.at(-1);
+  const lastMs = last === undefined ? Number.NEGATIVE_INFINITY : lastMsOf(last);
+  const newer = live.flatMap((piece) => {
+    // What is nearer than half an interval to the last that is kept is that one.
+    const place = placeOf(piece, lastMs + piece.intervalMs / 2);
+    if (place === 0) return [piece];
+    const values = piece.values.subarray(place);
+    const timesMs = piece.timesMs?.subarray(place) ?? null;
+    return values.length === 0 ? [] : [{ ...piece, firstMs: timeOf(piece, place), timesMs, values }];
+  });
+  return [...kept, ...newer];
+};
+
 /** The least and the greatest value of this time. */
 export const extremes = (pieces: readonly Piece[], fromMs: number, toMs: number): [number, number] | null => {
   let [least, greatest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
