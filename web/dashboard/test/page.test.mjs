@@ -301,6 +301,7 @@ describe('a patient', () => {
       await page.mouse.up();
       await page.getByText(/^2000 ms = 30 \/min · \d\.\d\d mV$/).waitFor();
       await until(page, () => document.querySelectorAll('.trends canvas').length === 4);
+      await page.getByRole('list', { name: 'Nothing was measured' }).first().getByText(/: Device offline$/).waitFor({ state: 'attached' });
       await page.locator('.trends').getByRole('button', { name: '24 h' }).click();
       const day = ({ route, query }) => {
         const asked = new URLSearchParams(query);

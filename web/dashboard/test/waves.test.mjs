@@ -112,8 +112,8 @@ describe('waves of the demonstration', { skip: program ? false : 'VITALWIRE name
       assert.match(words, SAYS);
       return SAYS.exec(words).slice(1).map(Number);
     };
-    // The demonstration has just begun: a closer look has all that it shows.
-    for (let times = 0; times < 2; times++) await page.keyboard.press('+');
+    // The demonstration has just begun: a closer look at its end has all that it shows.
+    for (const key of ['+', '+', 'End']) await page.keyboard.press(key);
     await page.getByText('100 mm/s').waitFor();
     const box = await page.locator('.strip').first().boundingBox();
     await page.mouse.move(box.x + box.width - 20, box.y + 60);
