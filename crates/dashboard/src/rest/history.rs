@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use vitalwire_access::DeviceId;
-use vitalwire_gateway::{History as Kept, HistoryQuery as Asked};
+use vitalwire_gateway::{History as Kept, HistoryError, HistoryQuery as Asked};
 use vitalwire_profile::{DERIVED, Profile};
 use vitalwire_registry::StayId;
 
@@ -46,7 +46,8 @@ async fn history(
     });
     let _turn = app.histories.acquire().await.map_err(|_| Failure::Busy)?;
     let asked = Asked { device, channel: query.channel.clone(), from, to };
-    let buckets = own.kept.buckets(&asked, query.points).await?;
+    let buckets = own.kept.buckets(&asked, query.points).await;
+    let buckets = or_none(&app, &asked, buckets)?;
     let gaps = gaps::of(&app, &own, &asked, &buckets).await?;
     let mut answer = History {
         device: id,
@@ -83,6 +84,25 @@ pub(super) async fn own_history(app: &Arc<App>, person: &Person, id: &str) -> Re
     let began = timeline.borders.iter().find(|border| border.stay == stay).map(|border| border.time_us);
     let kept = app.server.history().of_stay(stay, timeline);
     Ok(Own { device, stay, began_us: began.unwrap_or(0), kept })
+}
+
+/// A channel that the device can have, or the server derives, has no values where other ones were measured: that is no mistake of who asks.
+pub(super) fn or_none<T: Default>(
+    app: &App,
+    asked: &Asked,
+    found: Result<T, HistoryError>,
+) -> Result<T, Failure> {
+    let is_known = || {
+        let of_device = app.hub.look(|ward| {
+            let mut channels = ward.device(&asked.device)?.channels.iter();
+            channels.find(|channel| channel.name == asked.channel).map(|_| ())
+        });
+        of_device.is_some() || derived_unit(&asked.channel).is_some()
+    };
+    match found {
+        Err(HistoryError::UnknownChannel { .. }) if is_known() => Ok(T::default()),
+        found => Ok(found?),
+    }
 }
 
 fn derived_unit(channel: &str) -> Option<String> {

@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use vitalwire_gateway::HistoryQuery as Asked;
 
-use super::history::{own_history, time};
+use super::history::{or_none, own_history, time};
 use super::{Routes, Who, says};
 use crate::api::WavesQuery;
 use crate::app::{App, Person};
@@ -36,6 +36,7 @@ async fn waves(
     let (from, to) = (time(query.from)?, time(query.to)?);
     let own = own_history(&app, &person, &id).await?;
     let _turn = app.histories.acquire().await.map_err(|_| Failure::Busy)?;
-    let wave = own.kept.wave(&Asked { device: own.device, channel: query.channel, from, to }).await?;
+    let asked = Asked { device: own.device, channel: query.channel, from, to };
+    let wave = or_none(&app, &asked, own.kept.wave(&asked).await)?;
     Ok(([(CONTENT_TYPE, "application/octet-stream")], packed::wave(&wave)).into_response())
 }

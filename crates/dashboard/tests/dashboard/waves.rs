@@ -174,6 +174,20 @@ async fn a_wave_is_of_the_present_stay_and_for_who_sees_the_device() {
 }
 
 #[tokio::test]
+async fn what_the_server_has_not_derived_yet_is_no_mistake() {
+    let ward = Ward::open().await;
+    let cookie = ward.log_in("watcher").await;
+    crate::patients::deliver(&ward).await;
+    let path = |what: &str, channel: &str| {
+        let (from, to) = (now_ms() - 60_000, now_ms());
+        format!("/api/v1/devices/bed_1/{what}?channel={channel}&from={from}&to={to}&points=10")
+    };
+    let answer = ward.get(&path("history", "Heart_Rate"), &cookie).await;
+    assert_eq!((answer.status, &answer.json()["time"]), (200, &serde_json::json!([])), "{answer:?}");
+    assert_eq!(ward.get(&path("history", "Hart_Rate"), &cookie).await.status, 400);
+}
+
+#[tokio::test]
 async fn history_says_why_nothing_was_measured() {
     let ward = Ward::open().await;
     let cookie = ward.log_in("watcher").await;
