@@ -1,31 +1,16 @@
-//! Passwords: making them, reading them from a file, a pipe, the environment or a person. Never prints one.
+//! Passwords: reading them from a file, a pipe, the environment or a person. Never prints one.
 
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
+pub(crate) use vitalwire_registry::generate_password;
 
 use crate::{safety, terminal};
 
 /// Longest password that is read, in bytes; argon2 would take more, but no one types it.
 const PASSWORD_LEN_MAX: u64 = 1024;
-/// Letters and digits that no one mistakes for one another, on paper or on the telephone.
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-const GROUPS: usize = 4;
-const GROUP_LEN: usize = 5;
-
-/// A password of 100 random bits from the system's generator, in groups that can be copied by hand.
-pub(crate) fn generate_password() -> SecretString {
-    let group = || (0..GROUP_LEN).map(|_| letter(rand::random::<u8>())).collect::<String>();
-    (0..GROUPS).map(|_| group()).collect::<Vec<_>>().join("-").into()
-}
-
-fn letter(random: u8) -> char {
-    // 32 letters: the low five bits choose evenly.
-    ALPHABET.get(usize::from(random & 31)).map_or('x', |byte| char::from(*byte))
-}
-
 /// Reads a password from standard input: one line, its end removed.
 ///
 /// # Errors
@@ -106,15 +91,6 @@ fn one_line(mut text: String) -> anyhow::Result<SecretString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn generated_password_has_four_groups_and_never_repeats() {
-        let first = generate_password();
-        let text = first.expose_secret();
-        assert_eq!(text.len(), 23);
-        assert_eq!(text.split('-').map(str::len).collect::<Vec<_>>(), [5, 5, 5, 5]);
-        assert_ne!(text, generate_password().expose_secret());
-    }
 
     #[test]
     fn line_end_is_not_part_of_the_password() {

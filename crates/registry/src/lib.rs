@@ -10,6 +10,7 @@ mod alarm;
 mod alarm_store;
 mod audit;
 mod audit_log;
+mod audit_search;
 mod broken;
 mod change;
 mod device;
@@ -28,6 +29,7 @@ mod link;
 mod logins;
 mod paper_keys;
 mod past_alarm;
+mod password;
 mod private_file;
 mod rotation;
 mod schema;
@@ -55,6 +57,7 @@ pub use audit::{
     AuditFault, AuditHead, AuditKind, AuditRecord, AuditReport, LoginKind, ParseAuditHeadError,
     REFUSED_LOGINS_BURST, REFUSED_LOGINS_PER_MINUTE, REPEATED_LOGINS_FOLDED_FOR,
 };
+pub use audit_search::{AUDIT_LOOK_MAX, AuditPage, AuditQuery};
 pub use broken::BrokenCause;
 pub use device::{Device, DeviceKey, Protocol};
 pub use device_store::{DeviceInfo, FreshKey};
@@ -71,6 +74,7 @@ pub use link::{LINK_ID_DIGITS, Link, LinkId, LinkIdError, LinkKeys, PreviousLink
 pub use logins::{Login, LoginRefusal, Logins};
 pub use paper_keys::{ImportError, ImportReport, LINE_LEN_MAX, LineFault, parse_paper_keys};
 pub use past_alarm::PastAlarmQuery;
+pub use password::generate_password;
 pub use rotation::MasterKeyRotation;
 pub use setup::{ACCESS_POINT_PASSWORD_LEN, SETUP_KEY_LEN, SetupSecrets};
 pub use stay::{CurrentStay, Moment, ParseStayIdError, Patient, PatientChange, Stay, StayId, StayPart};

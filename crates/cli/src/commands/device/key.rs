@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, bail};
 use clap::Args;
 use vitalwire_access::DeviceId;
-use vitalwire_protocol::CbcSecret;
 use vitalwire_registry::{
     DeviceKey, FreshKey, Link, LinkKeys, PreviousLink, Protocol, ROTATION_OVERLAP, Registry,
 };
@@ -95,7 +94,7 @@ pub(super) fn rotate(rotate: RotateDevice, out: &mut Output<'_>) -> anyhow::Resu
 fn show(id: &DeviceId, key: &DeviceKey, out: &mut Output<'_>) -> Result<(), NotShown> {
     match key {
         DeviceKey::Tls(links) => out.show_secret(format_args!("{}", lines(&links.current).as_str())),
-        DeviceKey::AesCbc(secret) => out.show_secret(format_args!("{}\n", key_file_line(id, secret))),
+        DeviceKey::AesCbc(secret) => out.show_secret(format_args!("{}\n", label::key_line(id, secret))),
     }
 }
 
@@ -158,24 +157,4 @@ pub(super) fn print_lines(link: &Link, out: &mut Output<'_>) -> Result<(), Outpu
 
 fn lines(link: &Link) -> Zeroizing<String> {
     Zeroizing::new(format!("identity: {}\npsk: {}\n", link.id, label::key_digits(link.psk.bytes()).as_str()))
-}
-
-/// The paper's key-file line, as `device import` and the paper's own server read it.
-fn key_file_line(id: &DeviceId, secret: &CbcSecret) -> String {
-    let text = |bytes: &[u8; 16]| serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string();
-    format!(r#"{{ "id":"{id}", "key":{}, "iv":{}}}"#, text(secret.key()), text(secret.iv()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn key_line_has_the_papers_form_and_can_be_imported() {
-        let id: DeviceId = "bed_07".parse().unwrap();
-        let line = key_file_line(&id, &CbcSecret::new(*b"1234567890123456", *b"AAAAAAAAAAAAAAAA"));
-        assert_eq!(line, r#"{ "id":"bed_07", "key":"1234567890123456", "iv":"AAAAAAAAAAAAAAAA"}"#);
-        let read = vitalwire_registry::parse_paper_keys(line.as_bytes()).unwrap();
-        assert_eq!(read.len(), 1);
-    }
 }

@@ -3,19 +3,21 @@
 
 use vitalwire_access::DeviceId;
 use vitalwire_device::modem::ACCESS_POINT_ADDRESS;
-pub(crate) use vitalwire_device::setup::NETWORK_NAME as NETWORK;
+pub use vitalwire_device::setup::NETWORK_NAME as NETWORK;
 use vitalwire_registry::SetupSecrets;
 use zeroize::Zeroizing;
 
-use super::{Label, Part, key_digits};
+use super::{Label, LabelError, Part, key_digits};
 
 /// The address that opens the configuration page; the key stays in the browser, as what follows `#` does.
-pub(crate) fn page_url(secrets: &SetupSecrets) -> Zeroizing<String> {
+#[must_use]
+pub fn page_url(secrets: &SetupSecrets) -> Zeroizing<String> {
     Zeroizing::new(format!("http://{ACCESS_POINT_ADDRESS}/#{}", key_digits(secrets.key()).as_str()))
 }
 
 /// The text that joins a phone to the device's own network. Neither name nor password hold what would have to be escaped.
-pub(crate) fn wifi_code(secrets: &SetupSecrets) -> Zeroizing<String> {
+#[must_use]
+pub fn wifi_code(secrets: &SetupSecrets) -> Zeroizing<String> {
     Zeroizing::new(format!("WIFI:T:WPA;S:{NETWORK};P:{};;", secrets.access_point_password()))
 }
 
@@ -23,11 +25,11 @@ pub(crate) fn wifi_code(secrets: &SetupSecrets) -> Zeroizing<String> {
 ///
 /// # Errors
 /// Never in practice: the texts are short enough for codes.
-pub(crate) fn setup_label(
+pub fn setup_label(
     device: &DeviceId,
     secrets: &SetupSecrets,
     has_password: bool,
-) -> anyhow::Result<Label> {
+) -> Result<Label, LabelError> {
     let (wifi, page) = (wifi_code(secrets), page_url(secrets));
     let page = |caption| Part { text: &page, caption };
     if has_password {

@@ -148,3 +148,14 @@ fn setup_codes_in_the_terminal_can_be_read_and_fit_side_by_side() {
     let alone = Label::screen(&[PAGE]).unwrap();
     assert_eq!(read_modules(&modules(&alone.terminal(false), false)), PAGE);
 }
+
+#[test]
+fn key_line_has_the_papers_form_and_can_be_imported() {
+    let id: DeviceId = "bed_07".parse().unwrap();
+    let line = key_line(&id, &CbcSecret::new(*b"1234567890123456", *b"AAAAAAAAAAAAAAAA"));
+    assert_eq!(line, r#"{ "id":"bed_07", "key":"1234567890123456", "iv":"AAAAAAAAAAAAAAAA"}"#);
+    let quoted = key_line(&id, &CbcSecret::new(*br#"12345"78901234\6"#, *b"AAAAAAAAAAAAAAAA"));
+    for line in [line, quoted] {
+        assert_eq!(vitalwire_registry::parse_paper_keys(line.as_bytes()).unwrap().len(), 1, "{line}");
+    }
+}
