@@ -22,7 +22,7 @@ use crate::intake::Group;
 use crate::lease::Ending;
 use crate::measurement::Measurement;
 use crate::reading::SampleText;
-use crate::session::{Entered, Session};
+use crate::session::{ConnectionState, Entered, Session};
 use crate::topics::{Source, SourceRef};
 
 /// Bytes taken from the socket at once: some thirty frames. On the stack, so an idle connection holds none.
@@ -101,8 +101,16 @@ pub(crate) async fn run_session(arrival: &Arrival<'_>, stream: &mut TcpStream, g
     }
     Span::current().record("session", session.number());
     tracing::info!(variant = %greeting.variant, "device connected");
-    context.device_online(&identity, stream.local_addr().ok());
+    let local = stream.local_addr().ok();
+    context.device_online(&identity, local);
     let source = Arc::new(Source::new(&identity.topics, &context.profiles.pico()));
+    session.note(ConnectionState {
+        since: SystemTime::now(),
+        peer: identity.peer,
+        local,
+        profile: source.profile.name().to_owned(),
+        firmware: None,
+    });
     let mut collector = Collector {
         arrival,
         session: &session,

@@ -23,8 +23,8 @@ use std::time::SystemTime;
 
 use vitalwire_access::DeviceId;
 use vitalwire_journal::{
-    BUCKETS_MAX, Bucket, Buckets, Downsampler, Gap, HistoryCursor, HistoryFile, HistoryQuery as EntriesQuery,
-    JournalError, Point,
+    BUCKETS_MAX, BootAccount, Bucket, Buckets, Downsampler, Gap, HistoryCursor, HistoryFile,
+    HistoryQuery as EntriesQuery, JournalError, Newest, Point,
 };
 use vitalwire_registry::{Border, StayId, Timeline};
 
@@ -134,6 +134,30 @@ impl History {
     /// The journal cannot be read.
     pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>, JournalError> {
         self.file.gaps(device, limit).await
+    }
+
+    /// What is held of each boot of a device on the secure link, the one used last first, at most `limit`.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn boots(&self, device: &DeviceId, limit: usize) -> Result<Vec<BootAccount>, JournalError> {
+        self.file.boots(device, limit).await
+    }
+
+    /// The newest that is held of a device, measured or derived.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn newest(&self, device: &DeviceId) -> Result<Option<Newest>, JournalError> {
+        self.file.newest(device).await
+    }
+
+    /// The newest that is held of each device.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn newest_of_all(&self) -> Result<Vec<(DeviceId, Newest)>, JournalError> {
+        self.file.newest_of_all().await
     }
 
     /// Folds the values of a range, page by page, in the order of time. `step` may block, as a pipe does: it runs on a thread

@@ -337,6 +337,11 @@ impl Intake {
         self.journal.clone()
     }
 
+    /// See [`Journal::head`].
+    pub(crate) fn journal_position(&self) -> u64 {
+        self.journal.head()
+    }
+
     pub(crate) fn journal_stats(&self) -> JournalStats {
         self.journal.stats()
     }

@@ -66,9 +66,11 @@ pub use metrics::{DashboardCounters, Stats};
 pub use profiles::ProfilesError;
 pub use publisher::{BrokerChoice, BrokerUrlError, ExternalBroker, PublisherError};
 pub use reading::{Reading, ReadingValue, Series};
-pub use server::{Addresses, DeviceState, Server, ServerConfig, ServerError, ServerHandle, ServerHealth};
+pub use server::{
+    Addresses, ConnectionState, DeviceState, Server, ServerConfig, ServerError, ServerHandle, ServerHealth,
+};
 pub use vitalwire_broker::SessionInfo;
 pub use vitalwire_journal::{
-    Assurance, BUCKETS_MAX, Bucket, Gap, GapState, Health, HistoryFile, JournalLimits, JournalStatus,
-    STEADY_US, Suspension, confirm_clock, free_bytes, suspension,
+    Assurance, BUCKETS_MAX, BootAccount, Bucket, Gap, GapState, Health, HistoryFile, JournalLimits,
+    JournalStatus, Newest, STEADY_US, Suspension, confirm_clock, free_bytes, suspension,
 };

@@ -19,7 +19,7 @@ use crate::arrival::Arrival;
 use crate::cause::Cause;
 use crate::clock::utc_us;
 use crate::identify::{IdentifyError, Identity};
-use crate::session::{Entered, Session};
+use crate::session::{ConnectionState, Entered, Session};
 use crate::tls::{Begun, Proven, Secured};
 
 /// A connection whose device has proved who it is.
@@ -109,6 +109,13 @@ impl Link<'_> {
             firmware = greeted.firmware,
             "device connected"
         );
+        session.note(ConnectionState {
+            since: SystemTime::now(),
+            peer: self.identity.peer,
+            local: self.secured.socket().local_addr().ok(),
+            profile: greeted.source.profile.name().to_owned(),
+            firmware: Some(greeted.firmware.clone()),
+        });
         let mut conversation = Conversation::new(self, session, *greeted);
         conversation.run().await
     }

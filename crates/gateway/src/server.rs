@@ -41,6 +41,7 @@ use crate::{backfill, erasure, history, http, listener, stays, surveillance};
 
 pub use self::addresses::Addresses;
 pub use self::handle::{DeviceState, ServerHandle, ServerHealth};
+pub use crate::session::ConnectionState;
 
 /// A session under an old key ends at most so long after the overlap's deadline.
 const STALE_CHECK: Duration = Duration::from_secs(10);

@@ -7,8 +7,9 @@
 //! two is certain.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,21 @@ pub(crate) enum Entered {
 )]
 pub(crate) struct StillDelivers;
 
+/// What is known of a device's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionState {
+    /// Since when it delivers.
+    pub since: SystemTime,
+    /// The device's end.
+    pub peer: SocketAddr,
+    /// The server's end, where it is known.
+    pub local: Option<SocketAddr>,
+    /// The profile that it measures by.
+    pub profile: String,
+    /// The version that the device said; devices with frames say none.
+    pub firmware: Option<String>,
+}
+
 /// The sessions of all connected devices.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -54,6 +70,7 @@ struct Entry {
     /// Told at each delivery and when the session ends; only newcomers wait for it.
     changed: Notify,
     lease: Lease,
+    about: OnceLock<ConnectionState>,
     /// Cancelled when the connection no longer takes anything.
     ended: CancellationToken,
 }
@@ -143,6 +160,11 @@ impl Sessions {
         self.table().sessions.keys().cloned().collect()
     }
 
+    /// What is known of a device's connection, if it has one that delivers.
+    pub(crate) fn connection(&self, device: &DeviceId) -> Option<ConnectionState> {
+        self.table().sessions.get(device)?.about.get().cloned()
+    }
+
     /// Devices connected.
     pub(crate) fn count(&self) -> usize {
         self.table().sessions.len()
@@ -178,6 +200,7 @@ impl Sessions {
             delivered: Mutex::new(now),
             changed: Notify::new(),
             lease: lease.clone(),
+            about: OnceLock::new(),
             ended: CancellationToken::new(),
         });
         table.sessions.insert(credential.id().clone(), Arc::clone(&entry));
@@ -203,6 +226,11 @@ impl Session {
     /// Tells it from other sessions since the start, in the log.
     pub(crate) fn number(&self) -> u64 {
         self.entry.number
+    }
+
+    /// Notes what is known of its connection; the first counts.
+    pub(crate) fn note(&self, about: ConnectionState) {
+        self.entry.about.get_or_init(|| about);
     }
 
     /// Notes that the device delivered a reading `now`.
@@ -308,6 +336,24 @@ mod tests {
         let new = newer.await.unwrap();
         assert!(new.is_held());
         assert_eq!((new.entered, sessions.count()), (Entered::TookOver, 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_known_of_a_connection_goes_with_it() {
+        let (sessions, device) = (sessions(), device(1));
+        let session = sessions.enter(&device, &lease()).await.unwrap();
+        assert_eq!(sessions.connection(device.id()), None);
+        let about = ConnectionState {
+            since: SystemTime::UNIX_EPOCH,
+            peer: "127.0.0.1:5000".parse().unwrap(),
+            local: None,
+            profile: "pico".to_owned(),
+            firmware: Some("1.0.0".to_owned()),
+        };
+        session.note(about.clone());
+        assert_eq!(sessions.connection(device.id()), Some(about));
+        drop(session);
+        assert_eq!(sessions.connection(device.id()), None);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use vitalwire_access::DeviceId;
 
 use crate::entry::Stored;
 use crate::error::{JournalError, Result};
-use crate::query::{self, Gap, HistoryQuery};
+use crate::query::{self, BootAccount, Gap, HistoryQuery, Newest};
 use crate::read_pool::ReadPool;
 use crate::schema;
 use crate::sums::{self, SumsPage, SumsQuery};
@@ -89,5 +89,29 @@ impl HistoryFile {
     pub async fn gaps(&self, device: &DeviceId, limit: usize) -> Result<Vec<Gap>> {
         let device = device.clone();
         self.pool.run(move |connection| query::gaps(connection, &device, limit)).await
+    }
+    /// What is held of each boot of a device that spoke by the batch protocol, the one used last first, at most `limit`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn boots(&self, device: &DeviceId, limit: usize) -> Result<Vec<BootAccount>> {
+        let device = device.clone();
+        self.pool.run(move |connection| query::boots(connection, &device, limit)).await
+    }
+
+    /// The newest entry of a device; `None` when nothing of it is held.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn newest(&self, device: &DeviceId) -> Result<Option<Newest>> {
+        let device = device.clone();
+        self.pool.run(move |connection| query::newest(connection, &device)).await
+    }
+    /// The newest entry of each device of which something is held.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or the journal is closed.
+    pub async fn newest_of_all(&self) -> Result<Vec<(DeviceId, Newest)>> {
+        self.pool.run(|connection| query::newest_of_all(connection)).await
     }
 }

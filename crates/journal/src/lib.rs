@@ -56,7 +56,7 @@ pub use journal::{Journal, JournalStats, Receipt};
 pub use limits::{
     BOOTS_PER_DEVICE_MAX, BYTES_MIN, JournalLimits, READ_BYTES_MAX, READ_ENTRIES_MAX, READERS_MAX, RETRY_MS,
 };
-pub use query::{Gap, GapState, HistoryCursor, HistoryQuery};
+pub use query::{BootAccount, Gap, GapState, HistoryCursor, HistoryQuery, Newest};
 pub use reader::{Reader, ReaderLag};
 pub use status::{JournalStatus, confirm_clock, suspension};
 pub use steady::{CLOCK_JUMP_US, ClockTrouble, STEADY_US, Suspension};

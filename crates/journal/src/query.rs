@@ -1,6 +1,6 @@
 //! What can be asked of the file: entries after a position, a device's history by time, its gaps. It never writes.
 
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Row, params};
 use vitalwire_access::DeviceId;
 
 use crate::entry::{Assurance, Entry, SPAN_US_MAX, Stored};
@@ -71,6 +71,30 @@ pub struct Gap {
     pub noticed_us: i64,
     /// What became of it.
     pub state: GapState,
+}
+
+/// What is held of what a device numbered in one boot, from its first number on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootAccount {
+    /// Which boot.
+    pub boot: u64,
+    /// The highest number that came: so many the device sent at least.
+    pub highest: u64,
+    /// Up to here nothing is missing that may still come: that is what the device was told.
+    pub contiguous: u64,
+    /// How many numbers are missing and may still come.
+    pub open: u64,
+    /// How many will not come, as the device said.
+    pub given_up: u64,
+}
+
+/// The newest entry of a device, by the time of its first sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// When it came: UTC microseconds.
+    pub received_us: i64,
+    /// How it came.
+    pub assurance: Assurance,
 }
 
 fn read_device(row: &Row<'_>, column: usize) -> rusqlite::Result<DeviceId> {
@@ -187,6 +211,61 @@ pub(crate) fn gaps(connection: &Connection, device: &DeviceId, limit: usize) -> 
             noticed_us: row.get(3)?,
             state,
         })
+    })?;
+    rows.collect()
+}
+
+/// The boots of a device whose clock was mapped, the one that was used last first. What the server derives has boots of its own,
+/// without a clock.
+pub(crate) fn boots(
+    connection: &Connection,
+    device: &DeviceId,
+    limit: usize,
+) -> rusqlite::Result<Vec<BootAccount>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT boots.boot, highest,
+                coalesce(min(CASE WHEN given_up = 0 THEN first END) - 1, highest),
+                coalesce(sum(CASE WHEN given_up = 0 THEN coalesce(numbers, last - first + 1) END), 0),
+                coalesce(sum(CASE WHEN given_up > 0 THEN coalesce(numbers, last - first + 1) END), 0)
+         FROM boots LEFT JOIN gaps
+           ON gaps.device = boots.device AND gaps.boot = boots.boot AND closed_us IS NULL
+         WHERE boots.device = (SELECT id FROM devices WHERE name = ?1) AND clock_mapped_us IS NOT NULL
+         GROUP BY boots.boot ORDER BY used_position DESC LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![device.as_str(), limit_of(limit)], |row| {
+        let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+        Ok(BootAccount {
+            boot: row.get::<_, i64>(0)?.cast_unsigned(),
+            highest: number(1)?,
+            contiguous: number(2)?,
+            open: number(3)?,
+            given_up: number(4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The newest entry of a device; `None` when nothing of it is held.
+pub(crate) fn newest(connection: &Connection, device: &DeviceId) -> rusqlite::Result<Option<Newest>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT received_us, assurance FROM entries
+         WHERE device = (SELECT id FROM devices WHERE name = ?1) ORDER BY first_us DESC LIMIT 1",
+    )?;
+    let read =
+        |row: &Row<'_>| Ok(Newest { received_us: row.get(0)?, assurance: Assurance::from_code(row.get(1)?) });
+    statement.query_row([device.as_str()], read).optional()
+}
+
+/// The same of each device of which something is held: a look into an index a device.
+pub(crate) fn newest_of_all(connection: &Connection) -> rusqlite::Result<Vec<(DeviceId, Newest)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT devices.name, entries.received_us, entries.assurance FROM devices JOIN entries
+           ON entries.position =
+              (SELECT position FROM entries WHERE device = devices.id ORDER BY first_us DESC LIMIT 1)",
+    )?;
+    let rows = statement.query_map([], |row| {
+        let newest = Newest { received_us: row.get(1)?, assurance: Assurance::from_code(row.get(2)?) };
+        Ok((read_device(row, 0)?, newest))
     })?;
     rows.collect()
 }

@@ -139,7 +139,7 @@ impl Registry {
     }
 }
 
-fn read_record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
+pub(crate) fn read_record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
     let text = |column| text(row, column);
     Ok(AuditRecord {
         sequence: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),

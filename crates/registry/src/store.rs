@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use vitalwire_access::UserName;
 
 use crate::actor;
 use crate::audit::LoginFold;
@@ -209,6 +210,15 @@ impl Registry {
     pub fn acting_as(mut self, part: &str) -> Self {
         self.actor = format!("{part} as {}", actor::of_this_process());
         self
+    }
+
+    /// Acts for a person: the audit log has their name before that of the program, as in `ana by dashboard as vitalwire (uid 999)`.
+    pub fn acting_for<T>(&mut self, person: &UserName, act: impl FnOnce(&Self) -> T) -> T {
+        let own = self.actor.clone();
+        self.actor = format!("{person} by {own}");
+        let acted = act(self);
+        self.actor = own;
+        acted
     }
 
     /// If another file lies in the place of the one that is open (a restored backup), opens that one, as it does when a full disk

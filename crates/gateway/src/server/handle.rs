@@ -13,6 +13,7 @@ use crate::feed::Feed;
 use crate::history::History;
 use crate::metrics::{DashboardCounters, Stats};
 use crate::server::addresses::Addresses;
+use crate::session::ConnectionState;
 
 /// Asks a running server. Cheap to clone; it does not keep the server running, and after the stop it answers with what was.
 #[derive(Clone)]
@@ -73,6 +74,19 @@ impl ServerHandle {
             DeviceState { is_connected, ends: ends.get(&device).copied().filter(|_| is_connected), device }
         };
         self.context.identifier.enrolled().into_iter().map(state).collect()
+    }
+
+    /// What is known of a device's connection, if it has one that delivers.
+    #[must_use]
+    pub fn connection(&self, device: &DeviceId) -> Option<ConnectionState> {
+        self.context.sessions.connection(device)
+    }
+
+    /// How far the journal is: what comes from now on has a later position. By it a change of who wears a device divides what the
+    /// device sends.
+    #[must_use]
+    pub fn journal_position(&self) -> u64 {
+        self.context.intake.journal_position()
     }
 
     /// What happens from now on.

@@ -1,7 +1,7 @@
 //! Gaps in a sequence: on record, closed when filled, held against the acknowledgement until given up.
 
 use vitalwire_journal::{
-    BOOTS_PER_DEVICE_MAX, BootClock, GAPS_PER_BOOT_MAX, GapState, Journal, Outcome, Refusal,
+    BOOTS_PER_DEVICE_MAX, BootAccount, BootClock, GAPS_PER_BOOT_MAX, GapState, Journal, Outcome, Refusal,
 };
 
 use crate::fixture::{Fixture, append, append_range, device, entry};
@@ -160,4 +160,37 @@ async fn the_clock_of_a_boot_is_kept_with_the_boot_and_erased_with_the_device() 
     }
     assert!(!fixture.journal.file().knows(&id).await.unwrap());
     assert_eq!(fixture.journal.boot_clock(&other, 2).await.unwrap(), Some(clock(4)));
+}
+
+#[tokio::test]
+async fn each_boots_account_says_what_came_what_is_missing_and_what_the_device_was_told() {
+    let fixture = Fixture::new();
+    let (journal, dev) = (&fixture.journal, device("dev-1"));
+    let clock = BootClock { offset_us: 1, uncertainty_us: 1, set_at_us: 0, mapped_us: 1 };
+    for boot in [1, 2] {
+        journal.note_clock(&dev, boot, clock).await;
+    }
+    append(journal, entry("dev-1", 1, 10)).await;
+    journal.give_up(&dev, 1, 4).await.unwrap();
+    append(journal, entry("dev-1", 2, 1)).await;
+    append(journal, entry("dev-1", 3, 1)).await;
+    let file = journal.file();
+    let accounts = file.boots(&dev, 10).await.unwrap();
+    let expected = [
+        BootAccount { boot: 2, highest: 1, contiguous: 1, open: 0, given_up: 0 },
+        BootAccount { boot: 1, highest: 10, contiguous: 3, open: 6, given_up: 3 },
+    ];
+    assert_eq!(accounts, expected, "the boot without a clock is the server's own");
+    assert_eq!(file.boots(&dev, 1).await.unwrap().len(), 1);
+    append_range(journal, "dev-1", 4..=9).await;
+    let whole = file.boots(&dev, 10).await.unwrap();
+    let of_first = whole.iter().find(|account| account.boot == 1);
+    let filled = BootAccount { boot: 1, highest: 10, contiguous: 10, open: 0, given_up: 3 };
+    assert_eq!(of_first, Some(&filled));
+    assert_eq!(journal.last_sequence(&dev, 1).await.unwrap(), Some(10), "the ledger says the same");
+    assert_eq!(file.boots(&device("no-one"), 10).await.unwrap(), []);
+    let newest = file.newest(&dev).await.unwrap().unwrap();
+    assert_eq!(newest.assurance, entry("dev-1", 1, 1).assurance);
+    assert_eq!(file.newest(&device("no-one")).await.unwrap(), None);
+    assert_eq!(file.newest_of_all().await.unwrap(), [(dev, newest)]);
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use vitalwire_access::Role;
 use vitalwire_registry::{
-    AuditFault, AuditHead, AuditRecord, DATABASE_FILE, LoginKind, ROTATION_OVERLAP, Registry,
+    AUDIT_LOOK_MAX, AuditFault, AuditHead, AuditPage, AuditQuery, AuditRecord, DATABASE_FILE, LoginKind,
+    ROTATION_OVERLAP, Registry,
 };
 
 use crate::fixture::{Fixture, id, name, numbered, password, reader};
@@ -377,4 +378,66 @@ fn any_random_change_of_any_record_is_found() {
         assert_eq!(found, Some(AuditFault::Changed { sequence }), "seed {seed}, {column}");
         connection.execute_batch("DELETE FROM audit; INSERT INTO audit SELECT * FROM temp.before").unwrap();
     }
+}
+
+#[test]
+fn records_are_found_by_kind_words_and_time_the_newest_first() {
+    let fixture = seven_records();
+    let search = |query: AuditQuery| fixture.registry.audit_search(&query).unwrap();
+    let found = |page: &AuditPage| page.records.iter().map(|record| record.sequence).collect::<Vec<_>>();
+    let all = AuditQuery { limit: 100, ..AuditQuery::default() };
+    let page = search(all.clone());
+    assert_eq!((found(&page), page.next), (vec![7, 6, 5, 4, 3, 2, 1], None));
+    let first = search(AuditQuery { limit: 3, ..all.clone() });
+    assert_eq!((found(&first), first.next), (vec![7, 6, 5], Some(5)));
+    let next = search(AuditQuery { before: first.next, ..all.clone() });
+    assert_eq!((found(&next), next.next), (vec![4, 3, 2, 1], None));
+    let of = |kind: Option<&str>, words: Option<&str>| {
+        let query =
+            AuditQuery { kind: kind.map(str::to_owned), words: words.map(str::to_owned), ..all.clone() };
+        found(&search(query))
+    };
+    assert_eq!(of(Some("device-revoked"), None), [5]);
+    assert_eq!(of(None, Some("MALLORY")), [7]);
+    assert_eq!(of(Some("device-revoked"), Some("mallory")), [0_u64; 0]);
+    for injected in ["' OR 1=1 --", "%", "_", "\"", "\\", "'; DROP TABLE audit; --"] {
+        assert_eq!(of(Some(injected), None), [0_u64; 0], "{injected}");
+        assert_eq!(of(None, Some(injected)), [0_u64; 0], "{injected}");
+    }
+    let time_us = |time: SystemTime| {
+        i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros()).unwrap()
+    };
+    let fourth = time_us(page.records[3].time);
+    let since = search(AuditQuery { from_us: Some(fourth), ..all.clone() });
+    assert!(since.records.iter().all(|record| time_us(record.time) >= fourth) && since.records.len() >= 4);
+    let until = search(AuditQuery { to_us: Some(fourth), ..all });
+    assert!(until.records.iter().all(|record| time_us(record.time) < fourth), "without it");
+    assert_eq!(fault(&fixture), None, "a look changes nothing");
+}
+
+#[test]
+fn a_long_log_is_looked_at_in_parts() {
+    let fixture = Fixture::new();
+    let gap = AUDIT_LOOK_MAX + 10;
+    fixture.tamper(&format!(
+        "INSERT INTO audit (sequence, time_us, kind, subject, actor, detail, chain)
+         VALUES ({gap}, 1, 'key-shown', 'x', 'y', '', zeroblob(32))"
+    ));
+    let query = AuditQuery { kind: Some("log-started".to_owned()), limit: 5, ..AuditQuery::default() };
+    let first = fixture.registry.audit_search(&query).unwrap();
+    assert_eq!((first.records.len(), first.next), (0, Some(11)));
+    let second = fixture.registry.audit_search(&AuditQuery { before: first.next, ..query }).unwrap();
+    assert_eq!((second.records.len(), second.next), (1, None));
+}
+
+#[test]
+fn what_is_done_for_a_person_has_their_name() {
+    let mut fixture = Fixture::new();
+    let own = last(&fixture).actor;
+    let added = fixture.registry.acting_for(&name("ana"), |registry| registry.add_tls_device(&id("a")));
+    added.unwrap();
+    assert_eq!(last(&fixture).actor, format!("ana by {own}"));
+    fixture.registry.revoke_device(&id("a")).unwrap();
+    assert_eq!(last(&fixture).actor, own);
+    assert_eq!(fault(&fixture), None);
 }
