@@ -1,5 +1,6 @@
 //! Bodies of `/api/v1` as types (PROTOCOL.md §6.2), as the OpenAPI document tells them. It decides nothing but which role has which right.
 
+pub mod admin;
 mod alarms;
 mod limits;
 mod past;

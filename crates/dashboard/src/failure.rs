@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use vitalwire_gateway::{AlarmError, HistoryError};
+use vitalwire_label::{IdentityError, LabelError};
 use vitalwire_oidc::OidcError;
 use vitalwire_registry::{LoginRefusal, RegistryError};
 
@@ -63,10 +64,74 @@ pub(crate) enum Failure {
     Alarm(#[from] AlarmError),
     #[error(transparent)]
     History(#[from] HistoryError),
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
     #[error("the server cannot read its files; look at its log")]
     Unreadable,
+    #[error("there is no user of this name")]
+    UnknownUser,
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{}", of_registry(.0))]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Label(#[from] LabelError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+/// For someone who has a page before them, and no command line.
+fn of_registry(error: &RegistryError) -> String {
+    match error {
+        RegistryError::PatientIsAnother(device) => format!(
+            "a patient with another name wears {device}: begin a new stay for another patient, or say that the name was wrong"
+        ),
+        RegistryError::PatientUnknown(device) => format!("no one is known to wear {device}"),
+        RegistryError::DeviceUnknown(device) => format!("there is no enrolled device {device}"),
+        RegistryError::UserUnknown(user) => format!("there is no user {user}"),
+        RegistryError::ErasurePending(device) => format!(
+            "device {device} cannot be enrolled yet: what an earlier one of that name sent is still to be erased, which the server does"
+        ),
+        told if is_for_operator(told) => Failure::NotWritten.to_string(),
+        told => told.to_string(),
+    }
+}
+
+/// Files, disk and keys: not what a person asked for, but what the server has.
+fn is_for_operator(error: &RegistryError) -> bool {
+    of_request(error).is_none() && !matches!(error, RegistryError::Busy { .. } | RegistryError::DiskFull)
+}
+
+/// The status of what was asked for wrongly.
+fn of_request(error: &RegistryError) -> Option<StatusCode> {
+    use RegistryError as E;
+    match error {
+        E::DeviceUnknown(_) | E::UserUnknown(_) | E::StayUnknown(_) | E::ErasureUnknown(_) => {
+            Some(StatusCode::NOT_FOUND)
+        }
+        E::OverlapTooLong { .. }
+        | E::ScopeEmpty(_)
+        | E::ScopeDeviceUnknown { .. }
+        | E::TextTooLong { .. }
+        | E::TextControl { .. }
+        | E::MoveToSame(_)
+        | E::Limits(_)
+        | E::Password(_) => Some(StatusCode::BAD_REQUEST),
+        E::DeviceExists(_)
+        | E::ErasurePending(_)
+        | E::DeviceBroken { .. }
+        | E::ProtocolChanged(_)
+        | E::KeyTaken { .. }
+        | E::DevicesFull { .. }
+        | E::GenerationsUsedUp(_)
+        | E::UserExists(_)
+        | E::UsersFull { .. }
+        | E::PatientUnknown(_)
+        | E::PatientIsAnother(_)
+        | E::PatientBroken(_)
+        | E::DeviceIsWorn(_)
+        | E::StayIsAnother(_)
+        | E::LimitsAreOthers(_) => Some(StatusCode::CONFLICT),
+        _ => None,
+    }
 }
 
 impl Failure {
@@ -79,22 +144,20 @@ impl Failure {
             }
             Self::Login(LoginRefusal::LockedOut) | Self::TooManyLive(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Provider(error) => provider_status(error),
-            Self::UnknownDevice
+            Self::Registry(error) => of_request(error).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::UnknownUser
+            | Self::UnknownDevice
             | Self::UnknownAlarm
             | Self::NotFound
             | Self::NoProvider
             | Self::Alarm(AlarmError::UnknownDevice(_)) => StatusCode::NOT_FOUND,
-            Self::Registry(RegistryError::DeviceUnknown(_)) => StatusCode::NOT_FOUND,
-            Self::Alarm(AlarmError::UnknownNumber(_))
-            | Self::Registry(RegistryError::StayIsAnother(_) | RegistryError::LimitsAreOthers(_)) => {
-                StatusCode::CONFLICT
-            }
+            Self::Alarm(AlarmError::UnknownNumber(_)) => StatusCode::CONFLICT,
             Self::NoJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed(_)
             | Self::NotForwarded
             | Self::NoSession
             | Self::Alarm(AlarmError::Refused(_))
-            | Self::Registry(RegistryError::Limits(_))
             | Self::History(
                 HistoryError::Range
                 | HistoryError::Points { .. }
@@ -107,9 +170,10 @@ impl Failure {
             Self::Busy
             | Self::Login(LoginRefusal::Busy)
             | Self::NotWritten
+            | Self::Label(_)
+            | Self::Identity(_)
             | Self::Alarm(_)
             | Self::History(_)
-            | Self::Registry(_)
             | Self::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
@@ -14,6 +14,7 @@ use vitalwire_gateway::{DashboardCounters, Ends, FeedItem, FeedReader, ServerHan
 use vitalwire_registry::{Logins, RegistryError};
 
 use crate::app::Asker;
+use crate::events::Events;
 use crate::limits::DashboardLimits;
 use crate::message::Kind;
 use crate::names::Names;
@@ -43,7 +44,10 @@ pub(crate) struct Viewer {
 
 /// See the module.
 #[derive(Default)]
-pub(crate) struct Hub(Mutex<State>);
+pub(crate) struct Hub {
+    state: Mutex<State>,
+    pub(crate) events: Events,
+}
 
 #[derive(Default)]
 struct State {
@@ -99,7 +103,7 @@ impl State {
 impl Hub {
     /// One that counts for the server's metrics.
     pub(crate) fn new(counters: DashboardCounters) -> Self {
-        Self(Mutex::new(State { counters, ..State::default() }))
+        Self { state: Mutex::new(State { counters, ..State::default() }), events: Events::default() }
     }
 
     /// A new viewer, with all that it must know at the start.
@@ -160,10 +164,13 @@ impl Hub {
                     state.tell(|ward| ward.reading(reading, now_us()));
                 }
             }
-            FeedItem::Status(status) => self.change(|ward| {
-                let ends = status.is_online.then_some(Ends { peer: status.peer, local: status.local });
-                ward.status(&status.device, status.is_online, ends)
-            }),
+            FeedItem::Status(status) => {
+                self.events.status(status, SystemTime::now());
+                self.change(|ward| {
+                    let ends = status.is_online.then_some(Ends { peer: status.peer, local: status.local });
+                    ward.status(&status.device, status.is_online, ends)
+                });
+            }
             FeedItem::Beats(beats) => {
                 let mut state = self.state();
                 if !state.viewers.is_empty() {
@@ -172,12 +179,13 @@ impl Hub {
             }
             FeedItem::Alarms(list) => self.change(|ward| ward.alarms(list)),
             FeedItem::Ward(summary) => self.change(|ward| ward.summary(summary)),
-            FeedItem::Event(_) | FeedItem::Escalation(_) => {}
+            FeedItem::Event(event) => self.events.event(event),
+            FeedItem::Escalation(_) => {}
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -271,6 +279,8 @@ impl Source {
 
     fn refresh(&self) {
         let devices = self.server.devices();
+        let enrolled: BTreeSet<&DeviceId> = devices.iter().map(|state| &state.device).collect();
+        self.hub.events.keep(|device| enrolled.contains(device));
         let connected = devices.iter().filter(|state| state.is_connected);
         let online = connected.map(|state| (state.device.clone(), state.ends)).collect();
         self.hub.change(|ward| ward.set_devices(devices.iter().map(|state| &state.device), &online));

@@ -9,6 +9,7 @@ pub mod api;
 mod app;
 mod border;
 mod certificate;
+mod events;
 mod failure;
 mod guard;
 mod hub;

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vitalwire_access::DeviceId;
 use vitalwire_registry::{AlarmQuery, AlarmRecord, Registry, RegistryError, StayId, Timeline};
 
+use crate::app::AskerName;
+
 /// Who wears a device, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Who {
@@ -18,11 +20,13 @@ pub(crate) struct Who {
     pub(crate) border_us: i64,
 }
 
-/// Clones are the same. What is written has a connection of its own: a reader does not wait while a writer waits for others.
+/// Clones are the same. What is written has a connection of its own: a reader does not wait while a writer waits for others. So has what
+/// admins do: a long search of theirs keeps no one else.
 #[derive(Clone)]
 pub(crate) struct People {
     reads: Arc<Mutex<Registry>>,
     pub(crate) looks: Arc<Mutex<Registry>>,
+    admins: Arc<Mutex<Registry>>,
 }
 
 impl People {
@@ -31,7 +35,7 @@ impl People {
             let registry = Registry::open_with_key_file(data, master_key)?.acting_as("dashboard");
             Ok(Arc::new(Mutex::new(registry)))
         };
-        Ok(Self { reads: open()?, looks: open()? })
+        Ok(Self { reads: open()?, looks: open()?, admins: open()? })
     }
 
     /// The stays that go on, and their patients.
@@ -94,17 +98,34 @@ impl People {
     ) -> Result<(), RegistryError> {
         execute(&self.looks, move |registry| registry.record_looks(&user, &devices, &detail)).await
     }
+
+    /// Asks or changes the registry for an admin, whose name is on record with what is changed.
+    pub(crate) async fn act_for<T: Send + 'static>(
+        &self,
+        person: &AskerName,
+        act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let person = person.clone();
+        execute_mut(&self.admins, move |registry| registry.acting_for(person.as_str(), act)).await
+    }
 }
 
 async fn execute<T: Send + 'static>(
     registry: &Arc<Mutex<Registry>>,
     act: impl FnOnce(&Registry) -> Result<T, RegistryError> + Send + 'static,
 ) -> Result<T, RegistryError> {
+    execute_mut(registry, |registry| act(registry)).await
+}
+
+async fn execute_mut<T: Send + 'static>(
+    registry: &Arc<Mutex<Registry>>,
+    act: impl FnOnce(&mut Registry) -> Result<T, RegistryError> + Send + 'static,
+) -> Result<T, RegistryError> {
     let registry = Arc::clone(registry);
     let executed = tokio::task::spawn_blocking(move || {
         let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.follow_file()?;
-        act(&registry)
+        act(&mut registry)
     });
     executed.await.expect("what asks the registry does not panic")
 }

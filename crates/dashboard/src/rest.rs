@@ -1,5 +1,6 @@
 //! The REST API (PROTOCOL.md §6.2): its routes, and what every request passes.
 
+mod admin;
 mod alarms;
 mod document;
 mod gaps;
@@ -51,6 +52,7 @@ fn routes() -> Routes {
         .and(limits::routes())
         .and(alarms::routes())
         .and(past::routes())
+        .and(admin::routes())
         .and(live::routes())
 }
 
@@ -125,6 +127,9 @@ async fn body<T: DeserializeOwned>(request: Request) -> Result<T, Failure> {
     serde_json::from_slice(&bytes)
         .map_err(|error| Failure::Malformed(format!("the body is not what is asked for: {error}")))
 }
+
+/// The last millisecond of the year 9999.
+const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
 /// Nothing to say but that it is done.
 const DONE: StatusCode = StatusCode::NO_CONTENT;

@@ -16,6 +16,12 @@ pub(crate) fn now_ms() -> i64 {
     now_us() / 1_000
 }
 
+/// Milliseconds since 1970; 0 before that.
+pub(crate) fn to_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// UTC, microseconds since 1970, as alarms have their times (RFC 3339).
 pub(crate) fn rfc3339(us: i64) -> String {
     let since = Duration::from_micros(us.clamp(0, WRITTEN_US_MAX).unsigned_abs());

@@ -9,7 +9,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-use vitalwire_access::UserName;
 
 use crate::actor;
 use crate::audit::LoginFold;
@@ -212,8 +211,9 @@ impl Registry {
         self
     }
 
-    /// Acts for a person: the audit log has their name before that of the program, as in `ana by dashboard as vitalwire (uid 999)`.
-    pub fn acting_for<T>(&mut self, person: &UserName, act: impl FnOnce(&Self) -> T) -> T {
+    /// Acts for a person, or for another program: the audit log has their name before that of this program, as in `ana by dashboard
+    /// as vitalwire (uid 999)`.
+    pub fn acting_for<T>(&mut self, person: &str, act: impl FnOnce(&Self) -> T) -> T {
         let own = self.actor.clone();
         self.actor = format!("{person} by {own}");
         let acted = act(self);

@@ -1,9 +1,11 @@
 // What the page decides without a browser: messages, sweeps, sounds, order, words.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { load } from './sources.mjs';
 
-const [messages, { WaveRing }, { Playout }, sweep, bursts, alarms, { CALM_MS, Order, page }, layout, movement, words, trend, route, { en }, { es }] =
+const [messages, { WaveRing }, { Playout }, sweep, bursts, alarms, { CALM_MS, Order, page }, layout, movement, words, trend, route, ledger, patient, audit, { en }, { es }] =
   await Promise.all(
     [
       'live/messages.ts',
@@ -18,6 +20,9 @@ const [messages, { WaveRing }, { Playout }, sweep, bursts, alarms, { CALM_MS, Or
       'text/words.ts',
       'views/trend.ts',
       'route.ts',
+      'views/admin/ledger.ts',
+      'views/admin/patient.ts',
+      'views/admin/audit.ts',
       'text/en.ts',
       'text/es.ts',
     ].map(load),
@@ -105,6 +110,37 @@ describe('addresses', () => {
     assert.deepEqual(parentOf(routeOf('#/users')), { view: 'ward' });
     assert.equal(patientOf(routeOf('#/patient/a/limits')), 'a');
     assert.equal(patientOf(routeOf('#/device/a')), null);
+  });
+});
+
+describe('what admins see', () => {
+  test('is settled when sent, acknowledged and stored are the same', () => {
+    const boot = { boot: '7', sent: 5, acknowledged: 5, stored: 5, open: 0, given_up: 0 };
+    assert.ok(ledger.isSettled(boot));
+    assert.ok(!ledger.isSettled({ ...boot, acknowledged: 4 }));
+    assert.ok(!ledger.isSettled({ ...boot, stored: 3, given_up: 2 }));
+  });
+
+  test('asks for what was changed of a patient alone', () => {
+    const stay = { name: 'Ana', bed: '7', notes: null };
+    const same = { name: ' Ana ', bed: '7', notes: '' };
+    assert.equal(patient.changeOf(stay, same, false, false), null);
+    assert.deepEqual(patient.changeOf(stay, { ...same, bed: '' }, false, false), { bed: '' });
+    assert.deepEqual(patient.changeOf(stay, { ...same, name: 'Anna' }, false, true), { name: 'Anna', correct: true });
+    assert.deepEqual(patient.changeOf(stay, { name: 'Bo', bed: '7', notes: '' }, true, false), { name: 'Bo', bed: '7', new: true });
+    assert.deepEqual(patient.changeOf(stay, { name: '', bed: '', notes: '' }, true, false), { new: true });
+  });
+
+  test('can be searched for every kind of audit record', () => {
+    const source = readFileSync(join(import.meta.dirname, '../../../crates/registry/src/audit.rs'), 'utf8');
+    const kinds = [...source.matchAll(/Self::\w+ => "([a-z-]+)",/g)].map(([, kind]) => kind);
+    assert.ok(kinds.length > 30);
+    assert.deepEqual(kinds.filter((kind) => !audit.KINDS.includes(kind)), []);
+  });
+
+  test('has days with its times', () => {
+    assert.match(words.moment(Date.UTC(2026, 10, 30, 12, 0, 5), en), /2026.*:\d\d:05/);
+    assert.equal(words.moment('never', en), 'never');
   });
 });
 

@@ -15,9 +15,7 @@ use super::{Routes, Who, gaps, says};
 use crate::api::{History, HistoryQuery};
 use crate::app::{App, Person};
 use crate::failure::Failure;
-
-/// The last millisecond of the year 9999.
-pub(super) const TIME_MS_MAX: i64 = 253_402_300_799_999;
+use crate::rest::TIME_MS_MAX;
 
 pub(super) fn routes() -> Routes {
     Routes::default().get(

@@ -11,8 +11,8 @@ use vitalwire_gateway::{StripChannel, alarm_json, recorded_alarm};
 use vitalwire_registry::{AlarmRecord, PastAlarmQuery, StayId};
 use vitalwire_vitals::alarm::Priority;
 
-use super::history::{TIME_MS_MAX, time};
-use super::{Routes, Who, says};
+use super::history::time;
+use super::{Routes, TIME_MS_MAX, Who, says};
 use crate::api::{self, AlarmStrip, PastAlarm, PastAlarms, PastAlarmsQuery};
 use crate::app::{App, Person};
 use crate::failure::Failure;

@@ -93,7 +93,9 @@ impl Document {
                 "minimum" if value.is_number() && value.as_f64() < said.as_f64() => {
                     return wrong(format!("is less than {said}"));
                 }
-                "maximum" if value.as_f64() > said.as_f64() => return wrong(format!("is more than {said}")),
+                "maximum" if value.is_number() && value.as_f64() > said.as_f64() => {
+                    return wrong(format!("is more than {said}"));
+                }
                 "type" | "enum" | "minimum" | "maximum" => {}
                 "oneOf" | "anyOf" => {
                     let tries = said.as_array().unwrap().iter().map(|one| self.at(place, one, value));
@@ -180,14 +182,17 @@ fn what_is_not_described_or_of_another_type_is_found() {
             "n": {"type": "integer", "minimum": 0},
             "name": {"type": ["string", "null"]},
             "beds": {"type": "array", "items": {"$ref": "#/components/schemas/Bed"}},
+            "age": {"type": ["integer", "null"], "minimum": 0},
             "either": {"oneOf": [{"type": "null"}, {"type": "string", "enum": ["a"]}]},
         },
     }}}}));
     let bed = document.named("#/components/schemas/Bed");
     let check = |text: &str| document.check(bed, &serde_json::from_str(text).unwrap());
-    for fine in
-        [r#"{"n":1}"#, r#"{"n":0,"name":null,"beds":[{"n":2}],"either":"a"}"#, r#"{"n":1,"either":null}"#]
-    {
+    for fine in [
+        r#"{"n":1}"#,
+        r#"{"n":0,"name":null,"beds":[{"n":2}],"either":"a"}"#,
+        r#"{"n":1,"either":null,"age":null}"#,
+    ] {
         assert_eq!(check(fine), Ok(()), "{fine}");
     }
     for wrong in [
@@ -196,6 +201,7 @@ fn what_is_not_described_or_of_another_type_is_found() {
         r#"{"n":-1}"#,
         r#"{"n":1.5}"#,
         r#"{"n":1,"name":2}"#,
+        r#"{"n":1,"age":-1}"#,
         r#"{"n":1,"other":2}"#,
         r#"{"n":1,"beds":[{}]}"#,
         r#"{"n":1,"either":"b"}"#,

@@ -434,7 +434,7 @@ fn a_long_log_is_looked_at_in_parts() {
 fn what_is_done_for_a_person_has_their_name() {
     let mut fixture = Fixture::new();
     let own = last(&fixture).actor;
-    let added = fixture.registry.acting_for(&name("ana"), |registry| registry.add_tls_device(&id("a")));
+    let added = fixture.registry.acting_for("ana", |registry| registry.add_tls_device(&id("a")));
     added.unwrap();
     assert_eq!(last(&fixture).actor, format!("ana by {own}"));
     fixture.registry.revoke_device(&id("a")).unwrap();

@@ -73,6 +73,17 @@ export const addressOf = (end: string | null): { address: string; port: string }
   return { address: parts?.[1] ?? UNKNOWN, port: parts?.[2] ?? UNKNOWN };
 };
 
+/** A day and a time of the viewer. A time that is none stays as it came. */
+export const moment = (time: string | number, text: Text): string => {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return String(time);
+  const day = { year: 'numeric', month: 'short', day: 'numeric' } as const;
+  return date.toLocaleString(text.code, { ...day, hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+};
+
+/** The viewer's zone, as it is called. */
+export const zoneName = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone;
+
 export type Quality = 'good' | 'fair' | 'poor' | 'none';
 
 /** How far a wave can be believed, in words. */

@@ -25,6 +25,11 @@ export const LAZY: Partial<Record<View, Lazy>> = {
   alarms: { load: () => import('./AlarmHistory.svelte') },
   alarm: { load: () => import('./AlarmStrip.svelte') },
   limits: { load: () => import('./LimitsView.svelte') },
+  patients: { right: 'patients', load: () => import('./admin/Patients.svelte') },
+  devices: { right: 'devices', load: () => import('./admin/Devices.svelte') },
+  device: { right: 'devices', load: () => import('./admin/Device.svelte') },
+  users: { right: 'users', load: () => import('./admin/Users.svelte') },
+  audit: { right: 'audit', load: () => import('./admin/Audit.svelte') },
 };
 
 /** The views of the menu, in its order. */
