@@ -24,7 +24,7 @@ use crate::guard::{self, Hosts};
 use crate::hub::Hub;
 use crate::limits::DashboardLimits;
 use crate::people::People;
-use crate::session::{Sessions, StoreError, Token};
+use crate::session::{Known, Sessions, StoreError, Token};
 use crate::sign_on::SignOn;
 use crate::time::now_ms;
 
@@ -39,7 +39,10 @@ const UNKNOWN_TOKEN: &str = "unknown token";
 pub(crate) struct App {
     pub(crate) server: ServerHandle,
     pub(crate) logins: Arc<Logins>,
+    /// For who changes something: the lock is held while the disk works.
     pub(crate) sessions: Arc<AsyncMutex<Sessions>>,
+    /// For who only looks.
+    pub(crate) known: Arc<Known>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) people: People,
     pub(crate) looks: Looks,
@@ -136,13 +139,13 @@ pub(crate) fn peer(parts: &Parts) -> SocketAddr {
 
 impl App {
     /// Who sent a request. Who sends a token is the program of that token or no one, whatever cookie comes along.
-    pub(crate) async fn person(&self, parts: &Parts) -> Result<Person, Failure> {
+    pub(crate) fn person(&self, parts: &Parts) -> Result<Person, Failure> {
         let peer = peer(parts);
         let pass = match guard::bearer(&parts.headers) {
             Some(token) => Pass::Token(TokenHash::of(token)),
             None => Pass::Session(self.token(&parts.headers).ok_or(Failure::LoggedOut)?),
         };
-        let Some(user) = self.admitted(&pass).await else {
+        let Some(user) = self.admitted(&pass) else {
             return Err(match pass {
                 Pass::Session(_) => Failure::LoggedOut,
                 Pass::Token(_) => {
@@ -158,11 +161,10 @@ impl App {
     }
 
     /// Who has this pass, if it opens something now; of a session that is a use.
-    pub(crate) async fn admitted(&self, pass: &Pass) -> Option<Arc<Asker>> {
+    pub(crate) fn admitted(&self, pass: &Pass) -> Option<Arc<Asker>> {
         let asker = match pass {
             Pass::Session(token) => {
-                let mut sessions = self.sessions.lock().await;
-                Asker::user(&*sessions.find(token, now_ms(), |name| self.logins.user(name.as_str()))?)
+                Asker::user(&*self.known.find(token, now_ms(), |name| self.logins.user(name.as_str()))?)
             }
             Pass::Token(hash) => {
                 Asker::program(self.logins.directory().borrow().token(hash, SystemTime::now())?)

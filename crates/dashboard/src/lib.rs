@@ -21,6 +21,7 @@ mod names;
 pub mod packed;
 mod page;
 mod people;
+mod rate;
 mod rest;
 mod serve;
 mod session;
@@ -151,6 +152,7 @@ impl Dashboard {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let app = Arc::new(App {
             logins: server.logins(),
+            known: sessions.known(),
             sessions: Arc::new(Mutex::new(sessions)),
             hub: Arc::clone(&hub),
             people: people.clone(),

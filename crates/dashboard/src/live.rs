@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::hub::{TooMany, Viewer};
 use crate::limits::VIEWER_PATIENCE;
 use crate::message::{self, WATCH_LEN_MAX};
+use crate::rate::Rate;
 use crate::rest::{Routes, Who, says};
 use crate::time::now_us;
 
@@ -44,7 +45,7 @@ enum End {
     Stopping = 1001,
     /// The user sees other devices now: the page connects again.
     Changed = 1012,
-    /// A message that is none.
+    /// A message that is none, or too many of them.
     NoMessage = 4400,
     /// The session ended.
     LoggedOut = 4401,
@@ -72,7 +73,7 @@ async fn live(
     looking.go_on(&app, &person, Instant::now());
     looking.wait().await;
     // Meanwhile it may see other devices, or none.
-    let user = app.admitted(&person.pass).await.ok_or(Failure::LoggedOut)?;
+    let user = app.admitted(&person.pass).ok_or(Failure::LoggedOut)?;
     let person = Person { user, ..person };
     let attached = app.hub.attach(&person.user, &app.limits);
     let viewer = attached.map_err(|TooMany| Failure::TooManyLive(person.user.name.to_string()))?;
@@ -144,24 +145,19 @@ async fn serve(seat: Seat, person: Person, mut looking: Looking, socket: WebSock
     let (mut sink, mut stream) = socket.split();
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut next_at = Instant::now();
+    let (mut rate, mut next_at) = (Rate::default(), Instant::now());
     let end = loop {
         let sent = tokio::select! {
             message = stream.next() => match message {
-                Some(Ok(Message::Binary(bytes))) => match message::watched(&bytes) {
-                    Ok(devices) => {
-                        viewer.outbox().watch(devices);
-                        continue;
-                    }
-                    Err(_) => break End::NoMessage,
+                Some(Ok(message)) => match hear(viewer, &message, &mut rate) {
+                    Ok(()) => continue,
+                    Err(end) => break end,
                 },
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Text(_))) => break End::NoMessage,
-                Some(Ok(Message::Close(_)) | Err(_)) | None => break End::Theirs,
+                Some(Err(_)) | None => break End::Theirs,
             },
             () = app.stop.cancelled() => break End::Stopping,
             _ = beat.tick() => {
-                match app.admitted(&person.pass).await {
+                match app.admitted(&person.pass) {
                     None => break End::LoggedOut,
                     Some(user) if user.role != person.user.role => break End::Changed,
                     Some(_) => {}
@@ -180,6 +176,23 @@ async fn serve(seat: Seat, person: Person, mut looking: Looking, socket: WebSock
     };
     drop(seat);
     close(sink, end).await;
+}
+
+/// What the page says.
+fn hear(viewer: &Viewer, message: &Message, rate: &mut Rate) -> Result<(), End> {
+    // A ping is answered, so that it counts, too.
+    if !rate.allow(Instant::now()) {
+        return Err(End::NoMessage);
+    }
+    match message {
+        Message::Binary(bytes) => {
+            viewer.outbox().watch(message::watched(bytes).map_err(|_| End::NoMessage)?);
+            Ok(())
+        }
+        Message::Ping(_) | Message::Pong(_) => Ok(()),
+        Message::Text(_) => Err(End::NoMessage),
+        Message::Close(_) => Err(End::Theirs),
+    }
 }
 
 /// Waits until something waits, and it is time.
@@ -209,7 +222,7 @@ async fn close(mut sink: Sink, end: End) {
         End::Theirs => return,
         End::Stopping => "the server stops",
         End::Changed => "what you see has changed",
-        End::NoMessage => "that was no message of this version",
+        End::NoMessage => "that was no message of this version, or one of too many",
         End::LoggedOut => "the session has ended",
     };
     let frame = CloseFrame { code: end as u16, reason: reason.into() };
@@ -220,6 +233,8 @@ async fn close(mut sink: Sink, end: End) {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt as _;
+    use tokio::net::TcpStream;
+    use tokio_tungstenite::WebSocketStream;
     use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
     use vitalwire_gateway::{AlarmList, FeedItem};
     use vitalwire_testing::PATIENCE;
@@ -228,12 +243,41 @@ mod tests {
     use crate::time::{now_ms, now_us};
     use crate::{Dashboard, DashboardConfig};
 
+    async fn connect(dashboard: &Dashboard, user: &str) -> WebSocketStream<TcpStream> {
+        let (app, address) = (&dashboard.app, dashboard.address());
+        let user = app.logins.user(user).unwrap();
+        let token = app.sessions.lock().await.begin(&user, now_ms());
+        let mut request = format!("ws://{address}/api/v1/live").into_client_request().unwrap();
+        let cookie = format!("{}={}", app.cookie, *token).parse().unwrap();
+        request.headers_mut().insert("cookie", cookie);
+        request.headers_mut().insert("origin", format!("http://{address}").parse().unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        tokio_tungstenite::client_async(request, stream).await.unwrap().0
+    }
+
     async fn open(clinic: &Clinic) -> Dashboard {
         clinic.registry.add_tls_device(&"bed_1".parse().unwrap()).unwrap();
         clinic.known().await;
         let (key, any) = (clinic.folder.path().join("master-key"), "127.0.0.1:0".parse().unwrap());
         let config = DashboardConfig::new(clinic.data(), key, any);
         Dashboard::start(config, clinic.server()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_being_written_keeps_no_heartbeat_from_anyone() {
+        let clinic = Clinic::open().await;
+        let dashboard = open(&clinic).await;
+        let app = &dashboard.app;
+        let mut socket = connect(&dashboard, "watcher").await;
+        let _disk_is_slow = app.sessions.lock().await;
+        let beats = async {
+            let mut beats = 0;
+            while beats < 3 {
+                let bytes = socket.next().await.unwrap().unwrap().into_data();
+                beats += usize::from(bytes[0] == 5);
+            }
+        };
+        tokio::time::timeout(PATIENCE, beats).await.expect("heartbeats");
     }
 
     #[tokio::test]
@@ -251,16 +295,8 @@ mod tests {
         });
         is_held.recv().unwrap();
 
-        let user = app.logins.user("watcher").unwrap();
-        let token = app.sessions.lock().await.begin(&user, now_ms());
-        let address = dashboard.address();
-        let mut request = format!("ws://{address}/api/v1/live").into_client_request().unwrap();
-        let cookie = format!("{}={}", app.cookie, *token).parse().unwrap();
-        request.headers_mut().insert("cookie", cookie);
-        request.headers_mut().insert("origin", format!("http://{address}").parse().unwrap());
-        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let seen = async {
-            let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+            let mut socket = connect(&dashboard, "watcher").await;
             // After some heartbeats it is on the way that each second takes.
             let (mut beats, mut is_told) = (0, false);
             while beats < 3 || !is_told {

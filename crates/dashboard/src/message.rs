@@ -1,8 +1,12 @@
 //! Messages of the live connection as bytes (PROTOCOL.md §6.3). It knows no socket.
 
+mod watch;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Serialize;
 use vitalwire_gateway::Series;
+
+pub use self::watch::{NoMessage, WATCH_LEN_MAX, watched};
 
 /// What a message says, in its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,17 +28,6 @@ pub enum Kind {
     /// Beats in a wave.
     Beats = 8,
 }
-
-/// What the page may say: whose waves it wants.
-const WATCH: u8 = 1;
-
-/// The longest message of the page, in bytes.
-pub const WATCH_LEN_MAX: usize = 65_536;
-
-/// The page said what is no message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no message of this version: a page sends kind 1 and the numbers of devices, two bytes each")]
-pub struct NoMessage;
 
 /// A message of JSON.
 ///
@@ -90,18 +83,6 @@ pub fn gone(n: u16) -> Bytes {
     bytes.put_u8(Kind::Gone as u8);
     bytes.put_u16_le(n);
     bytes.into()
-}
-
-/// Whose waves a page wants.
-///
-/// # Errors
-/// It is no such message.
-pub fn watched(message: &[u8]) -> Result<Vec<u16>, NoMessage> {
-    let Some((&WATCH, numbers)) = message.split_first() else { return Err(NoMessage) };
-    match numbers.as_chunks::<2>() {
-        (pairs, []) => Ok(pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect()),
-        _ => Err(NoMessage),
-    }
 }
 
 /// Milliseconds since 1970, with their fraction.

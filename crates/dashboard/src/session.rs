@@ -5,6 +5,7 @@ mod store;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -60,12 +61,17 @@ impl Link {
     }
 }
 
-/// All sessions. What changes is on the disk when a call returns, if that takes it: keep it off the reactor.
-pub(crate) struct Sessions {
-    sessions: BTreeMap<Hash, Session>,
-    store: Option<Store>,
+/// Who is logged in now. Its lock is held for a look alone, never while the disk works: each live connection asks each second.
+pub(crate) struct Known {
+    sessions: Mutex<BTreeMap<Hash, Session>>,
     idle_ms: i64,
     age_ms_max: i64,
+}
+
+/// All sessions. What changes is on the disk when a call returns, if that takes it: keep it off the reactor.
+pub(crate) struct Sessions {
+    known: Arc<Known>,
+    store: Option<Store>,
 }
 
 fn hash(text: &[u8]) -> Hash {
@@ -106,23 +112,25 @@ impl Sessions {
             tracing::error!(%error, "logins to the dashboard last until the server stops");
             (BTreeMap::new(), None)
         });
-        let mut this = Self {
-            sessions,
-            store,
+        let known = Known {
+            sessions: Mutex::new(sessions),
             idle_ms: milliseconds(limits.session_idle),
             age_ms_max: milliseconds(limits.session_age_max),
         };
+        let mut this = Self { known: Arc::new(known), store };
         this.end_old(now_ms);
         this
+    }
+
+    /// Who is logged in, for those who only look.
+    pub(crate) fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
     }
 
     /// Begins one; whoever came with another id has a new one now.
     pub(crate) fn begin(&mut self, user: &User, now_ms: i64) -> Token {
         self.end_old(now_ms);
-        let of_user = || self.sessions.iter().filter(|(_, session)| session.user == user.name);
-        if of_user().count() >= SESSIONS_PER_USER_MAX
-            && let Some(oldest) = of_user().min_by_key(|(_, session)| session.used_ms).map(|(id, _)| *id)
-        {
+        if let Some(oldest) = self.known.one_too_many(&user.name) {
             let _ = self.remove(&oldest);
         }
         let token = token();
@@ -137,27 +145,8 @@ impl Sessions {
         if let Some(Err(error)) = self.store.as_ref().map(|store| store.insert(&id, &session)) {
             tracing::error!(%error, "a login to the dashboard lasts until the server stops");
         }
-        self.sessions.insert(id, session);
+        self.known.sessions().insert(id, session);
         token
-    }
-
-    /// Whose session it is, if it goes on; `user` knows who may still log in. That is a use of it.
-    pub(crate) fn find<U: AsRef<User>>(
-        &mut self,
-        token: &str,
-        now_ms: i64,
-        user: impl FnOnce(&UserName) -> Option<U>,
-    ) -> Option<U> {
-        let session = self.sessions.get_mut(&hash(token.as_bytes()))?;
-        if is_over(session, now_ms, self.idle_ms, self.age_ms_max) {
-            return None;
-        }
-        let user = user(&session.user)?;
-        if password(user.as_ref()) != session.password {
-            return None;
-        }
-        session.used_ms = session.used_ms.max(now_ms);
-        Some(user)
     }
 
     /// Ends one.
@@ -169,10 +158,10 @@ impl Sessions {
     pub(crate) fn tidy(&mut self, now_ms: i64) -> Result<(), StoreError> {
         self.end_old(now_ms);
         let Some(store) = &self.store else { return Ok(()) };
-        for (id, session) in &mut self.sessions {
-            if session.used_ms - session.written_ms >= USE_WRITTEN_AFTER_MS {
-                store.used(id, session.used_ms)?;
-                session.written_ms = session.used_ms;
+        for (id, used_ms) in self.known.unwritten() {
+            store.used(&id, used_ms)?;
+            if let Some(session) = self.known.sessions().get_mut(&id) {
+                session.written_ms = used_ms;
             }
         }
         Ok(())
@@ -200,17 +189,61 @@ impl Sessions {
     }
 
     fn end_old(&mut self, now_ms: i64) {
-        let (idle_ms, age_ms_max) = (self.idle_ms, self.age_ms_max);
-        let over = |(_, session): &(&Hash, &Session)| is_over(session, now_ms, idle_ms, age_ms_max);
-        let over: Vec<Hash> = self.sessions.iter().filter(over).map(|(id, _)| *id).collect();
         // Those that stay in the file are over when it is read, too.
-        over.iter().for_each(|id| drop(self.remove(id)));
+        self.known.over(now_ms).iter().for_each(|id| drop(self.remove(id)));
     }
 
     fn remove(&mut self, id: &Hash) -> Result<(), StoreError> {
         // First here: who logs out is out, also when the disk is full.
-        self.sessions.remove(id);
+        self.known.sessions().remove(id);
         self.store.as_ref().map_or(Ok(()), |store| store.remove(id))
+    }
+}
+
+impl Known {
+    /// Whose session it is, if it goes on; `user` knows who may still log in. That is a use of it.
+    pub(crate) fn find<U: AsRef<User>>(
+        &self,
+        token: &str,
+        now_ms: i64,
+        user: impl FnOnce(&UserName) -> Option<U>,
+    ) -> Option<U> {
+        let mut sessions = self.sessions();
+        let session = sessions.get_mut(&hash(token.as_bytes()))?;
+        if is_over(session, now_ms, self.idle_ms, self.age_ms_max) {
+            return None;
+        }
+        let user = user(&session.user)?;
+        if password(user.as_ref()) != session.password {
+            return None;
+        }
+        session.used_ms = session.used_ms.max(now_ms);
+        Some(user)
+    }
+
+    /// The session that a user used longest ago, when there is no room for another one.
+    fn one_too_many(&self, user: &UserName) -> Option<Hash> {
+        let sessions = self.sessions();
+        let of_user = || sessions.iter().filter(|(_, session)| session.user == *user);
+        let is_full = of_user().count() >= SESSIONS_PER_USER_MAX;
+        of_user().min_by_key(|(_, session)| session.used_ms).map(|(id, _)| *id).filter(|_| is_full)
+    }
+
+    fn over(&self, now_ms: i64) -> Vec<Hash> {
+        let is_over =
+            |(_, session): &(&Hash, &Session)| is_over(session, now_ms, self.idle_ms, self.age_ms_max);
+        self.sessions().iter().filter(is_over).map(|(id, _)| *id).collect()
+    }
+
+    /// Those with a use that the file does not know, and when it was.
+    fn unwritten(&self) -> Vec<(Hash, i64)> {
+        let is_late =
+            |(_, session): &(&Hash, &Session)| session.used_ms - session.written_ms >= USE_WRITTEN_AFTER_MS;
+        self.sessions().iter().filter(is_late).map(|(id, session)| (*id, session.used_ms)).collect()
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<Hash, Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -224,7 +257,6 @@ fn is_over(session: &Session, now_ms: i64, idle_ms: i64, age_ms_max: i64) -> boo
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::sync::Arc;
 
     use vitalwire_access::{PasswordHash, Role};
 
@@ -248,7 +280,7 @@ mod tests {
         let mut sessions = sessions(folder.path());
         let ana = user("ana", "correct horse");
         let find = |sessions: &mut Sessions, token: &Token, after: i64| {
-            sessions.find(token, NOW_MS + after * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some()
+            sessions.known.find(token, NOW_MS + after * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some()
         };
         let token = sessions.begin(&ana, NOW_MS);
         assert_eq!(token.len(), 43, "256 bits");
@@ -272,9 +304,11 @@ mod tests {
         let mut sessions = sessions(folder.path());
         let ana = user("ana", "correct horse");
         let token = sessions.begin(&ana, NOW_MS);
-        assert!(sessions.find(&token, NOW_MS, |_| None::<Arc<User>>).is_none());
-        assert!(sessions.find(&token, NOW_MS, |_| Some(user("ana", "battery staple"))).is_none());
-        assert!(sessions.find(&token, NOW_MS, |name| (name.as_str() == "ana").then_some(ana)).is_some());
+        assert!(sessions.known.find(&token, NOW_MS, |_| None::<Arc<User>>).is_none());
+        assert!(sessions.known.find(&token, NOW_MS, |_| Some(user("ana", "battery staple"))).is_none());
+        assert!(
+            sessions.known.find(&token, NOW_MS, |name| (name.as_str() == "ana").then_some(ana)).is_some()
+        );
     }
 
     #[test]
@@ -284,7 +318,7 @@ mod tests {
         let mut before = sessions(folder.path());
         let (kept, ended) = (before.begin(&ana, NOW_MS), before.begin(&ana, NOW_MS));
         before.end(&ended).unwrap();
-        assert!(before.find(&kept, NOW_MS + 20 * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some());
+        assert!(before.known.find(&kept, NOW_MS + 20 * MINUTE_MS, |_| Some(Arc::clone(&ana))).is_some());
         before.tidy(NOW_MS + 20 * MINUTE_MS).unwrap();
         drop(before);
         for file in std::fs::read_dir(folder.path()).unwrap() {
@@ -294,9 +328,9 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0, "{path:?}");
         }
         let later = NOW_MS + 45 * MINUTE_MS;
-        let mut after = Sessions::open(folder.path(), &DashboardLimits::default(), later);
-        assert!(after.find(&kept, later, |_| Some(Arc::clone(&ana))).is_some());
-        assert!(after.find(&ended, later, |_| Some(Arc::clone(&ana))).is_none());
+        let after = Sessions::open(folder.path(), &DashboardLimits::default(), later);
+        assert!(after.known.find(&kept, later, |_| Some(Arc::clone(&ana))).is_some());
+        assert!(after.known.find(&ended, later, |_| Some(Arc::clone(&ana))).is_none());
     }
 
     #[test]
@@ -309,8 +343,8 @@ mod tests {
         for _ in 0..SESSIONS_PER_USER_MAX - 1 {
             sessions.begin(&ana, NOW_MS + 2);
         }
-        assert!(sessions.find(&first, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_none());
-        assert!(sessions.find(&second, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_some());
+        assert!(sessions.known.find(&first, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_none());
+        assert!(sessions.known.find(&second, NOW_MS + 2, |_| Some(Arc::clone(&ana))).is_some());
     }
 
     #[test]
@@ -325,9 +359,9 @@ mod tests {
         file.execute_batch("DROP TABLE sessions").unwrap();
         for sessions in [&mut never, &mut lost] {
             let token = sessions.begin(&ana, NOW_MS);
-            assert!(sessions.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_some());
+            assert!(sessions.known.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_some());
             let _ = sessions.end(&token);
-            assert!(sessions.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_none());
+            assert!(sessions.known.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_none());
         }
     }
 
@@ -398,7 +432,7 @@ mod tests {
         file.execute_batch("DROP TABLE links; PRAGMA user_version = 1").unwrap();
         drop(file);
         let mut after = sessions(folder.path());
-        assert!(after.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_some());
+        assert!(after.known.find(&token, NOW_MS, |_| Some(Arc::clone(&ana))).is_some());
         assert!(after.link(&ana, Duration::from_secs(1), NOW_MS).is_ok());
     }
 }

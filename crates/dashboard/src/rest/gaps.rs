@@ -38,7 +38,7 @@ struct Told {
 /// The longest gaps of a history, with their causes.
 pub(super) async fn of(
     app: &App,
-    own: &Own,
+    own: &Own<'_>,
     asked: &HistoryQuery,
     buckets: &[Bucket],
 ) -> Result<Vec<Gap>, Failure> {

@@ -119,7 +119,7 @@ impl Routes {
 async fn admit(State(rule): State<Rule>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     if rule.who != Who::Anyone {
-        let person = match rule.app.person(&parts).await {
+        let person = match rule.app.person(&parts) {
             Ok(person) => person,
             Err(failure) => return failure.into_response(),
         };

@@ -35,7 +35,6 @@ async fn waves(
     let Query(query) = query.map_err(|error| Failure::Malformed(error.body_text()))?;
     let (from, to) = (time(query.from)?, time(query.to)?);
     let own = own_history(&app, &person, &id).await?;
-    let _turn = app.histories.acquire().await.map_err(|_| Failure::Busy)?;
     let asked = Asked { device: own.device, channel: query.channel, from, to };
     let wave = or_none(&app, &asked, own.kept.wave(&asked).await)?;
     Ok(([(CONTENT_TYPE, "application/octet-stream")], packed::wave(&wave)).into_response())

@@ -207,6 +207,12 @@ async fn a_live_connection_ends_with_its_session_and_at_what_is_no_message() {
         assert_eq!(live.ended().await, Some(4400));
     }
     let mut live = ward.live(&cookie).await;
+    for _ in 0..1_000 {
+        // It may have ended already.
+        let _ = live.socket.send(Message::Binary(vec![1].into())).await;
+    }
+    assert_eq!(live.ended().await, Some(4400), "too many at once");
+    let mut live = ward.live(&cookie).await;
     // Longer than a message may be; the server need not read all of it.
     let _ = live.socket.send(Message::Binary(vec![1; 1 << 20].into())).await;
     let code = live.ended().await;
