@@ -112,6 +112,6 @@ impl HistoryFile {
     /// # Errors
     /// When the file cannot be read, or the journal is closed.
     pub async fn newest_of_all(&self) -> Result<Vec<(DeviceId, Newest)>> {
-        self.pool.run(|connection| query::newest_of_all(connection)).await
+        self.pool.run(query::newest_of_all).await
     }
 }
