@@ -224,16 +224,23 @@ fn the_audit_log_tells_all_of_it_and_verifies() {
     let lines = data.must(&["audit", "show", "--after", "0", "--json"]);
     let records: Vec<_> = lines.lines().map(json).collect();
     let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
-    let expected =
-        ["log-started", "user-added", "device-enrolled", "key-shown", "device-rotated", "device-revoked"];
+    let expected = [
+        "log-started",
+        "user-added",
+        "login-link-made",
+        "device-enrolled",
+        "key-shown",
+        "device-rotated",
+        "device-revoked",
+    ];
     assert_eq!(kinds, expected);
     assert!(records.iter().all(|record| record["actor"].as_str().unwrap().contains("uid ")));
     let last = data.must(&["audit", "show", "--last", "2"]);
     assert!(last.lines().count() == 2 && last.contains("device-revoked"), "{last}");
     let head = first["head"].as_str().unwrap();
-    assert_eq!((&first["sound"], &first["records"]), (&true.into(), &3.into()));
+    assert_eq!((&first["sound"], &first["records"]), (&true.into(), &4.into()));
     let sound = data.must(&["audit", "verify", "--head", head]);
-    assert!(sound.contains("sound: 6 records") && sound.contains("record 3"), "{sound}");
+    assert!(sound.contains("sound: 7 records") && sound.contains("record 4"), "{sound}");
 }
 
 #[test]
