@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -235,6 +235,17 @@ impl App {
         let device = name.parse::<DeviceId>().ok().filter(|device| person.user.role.sees(device));
         let known = device.filter(|device| self.hub.look(|ward| ward.device(device).is_some()));
         known.ok_or(Failure::UnknownDevice)
+    }
+
+    /// Waits for a turn. Whoever waited is looked at again: meanwhile the user may see less, or be logged out.
+    pub(crate) async fn turn<'a>(
+        &self,
+        turns: &'a Semaphore,
+        person: &Person,
+    ) -> Result<(SemaphorePermit<'a>, Person), Failure> {
+        let turn = turns.acquire().await.map_err(|_| Failure::Busy)?;
+        let user = self.admitted(&person.pass).ok_or(Failure::LoggedOut)?;
+        Ok((turn, Person { user, ..person.clone() }))
     }
 
     /// Puts on record that a person looks at these devices: once a user, device and hour. A full disk keeps no one from looking

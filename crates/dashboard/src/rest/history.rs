@@ -81,9 +81,8 @@ pub(super) async fn own_history<'a>(
     if let Some(n) = app.hub.look(|ward| ward.device(&device).map(|shown| shown.n)) {
         app.look(person, vec![(n, device.clone())]).await;
     }
-    let turn = app.histories.acquire().await.map_err(|_| Failure::Busy)?;
-    let user = app.admitted(&person.pass).ok_or(Failure::LoggedOut)?;
-    let device = app.device(&Person { user, ..person.clone() }, id)?;
+    let (turn, person) = app.turn(&app.histories, person).await?;
+    let device = app.device(&person, id)?;
     let (stay, timeline) = app.people.stay(device.clone()).await.map_err(|error| {
         tracing::error!(%error, "the dashboard cannot read whose history it is");
         Failure::Unreadable
@@ -137,6 +136,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_loses_a_device_while_waiting_for_a_turn_gets_none_of_its_history() {
+        lose_while_waiting("devices/bed_1/history?channel=Temperature&from=0&to=1&points=1").await;
+        lose_while_waiting("alarms/history?device=bed_1").await;
+    }
+
+    async fn lose_while_waiting(path: &str) {
         let clinic = Clinic::open().await;
         for device in ["bed_1", "bed_2"] {
             clinic.registry.add_tls_device(&device.parse().unwrap()).unwrap();
@@ -154,8 +158,7 @@ mod tests {
         let token = app.sessions.lock().await.begin(&user, now_ms());
         let address = dashboard.address();
         let request = format!(
-            "GET /api/v1/devices/bed_1/history?channel=Temperature&from=0&to=1&points=1 HTTP/1.1\r\nHost: {address}\r\n\
-             Connection: close\r\nCookie: {}={}\r\n\r\n",
+            "GET /api/v1/{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nCookie: {}={}\r\n\r\n",
             app.cookie, *token
         );
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -172,6 +175,6 @@ mod tests {
         drop(turns);
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }
 }

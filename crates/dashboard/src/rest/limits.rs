@@ -117,14 +117,14 @@ async fn preview(
     request: Request,
 ) -> Result<Json<Previewed>, Failure> {
     let asked: Preview = body(request).await?;
-    let device = app.device(&person, &id)?;
     let limits = checked(&asked.limits)?;
     let hours = asked.hours.unwrap_or(HOURS_MAX);
     if !(1..=HOURS_MAX).contains(&hours) {
         return Err(Failure::Malformed(format!("hours: from 1 to {HOURS_MAX}")));
     }
     // Each takes a core for as long as it lasts.
-    let _turn = app.previews.acquire().await.map_err(|_| Failure::Busy)?;
+    let (_turn, person) = app.turn(&app.previews, &person).await?;
+    let device = app.device(&person, &id)?;
     let to_us = now_us();
     let range = (to_us.saturating_sub(i64::from(hours) * HOUR_US).max(0), to_us);
     let of = device.clone();

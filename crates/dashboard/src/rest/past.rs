@@ -58,9 +58,10 @@ async fn history(
     query: Result<Query<PastAlarmsQuery>, QueryRejection>,
 ) -> Result<Json<PastAlarms>, Failure> {
     let Query(query) = query.map_err(|error| Failure::Malformed(error.body_text()))?;
-    let device = query.device.as_deref().map(|name| app.device(&person, name)).transpose()?;
     let asked = asked(&query)?;
     app.look(&person, app.seen_by(&person)).await;
+    let (_turn, person) = app.turn(&app.histories, &person).await?;
+    let device = query.device.as_deref().map(|name| app.device(&person, name)).transpose()?;
     let seen = seen(&app, &person);
     let wanted: Vec<StayId> = match &device {
         None => seen.keys().copied().collect(),
@@ -70,7 +71,6 @@ async fn history(
         }
     };
     let sees_server = person.user.role.sees_all() && device.is_none();
-    let _turn = app.histories.acquire().await.map_err(|_| Failure::Busy)?;
     let keep = move |stay: Option<StayId>| match stay {
         Some(stay) => wanted.binary_search(&stay).is_ok(),
         None => sees_server,
@@ -127,6 +127,7 @@ async fn strip(
     number: Result<Path<u64>, PathRejection>,
 ) -> Result<Json<AlarmStrip>, Failure> {
     let Ok(Path(number)) = number else { return Err(Failure::UnknownAlarm) };
+    let (_turn, person) = app.turn(&app.histories, &person).await?;
     let record =
         app.people.read(move |registry| registry.alarm(number)).await?.ok_or(Failure::UnknownAlarm)?;
     let seen = seen(&app, &person);
@@ -144,7 +145,6 @@ async fn strip(
             };
             let (timeline, now) = app.people.read(read).await?;
             limits = Some((&now).into());
-            let _turn = app.histories.acquire().await.map_err(|_| Failure::Busy)?;
             let history = app.server.history().of_stay(stay, timeline);
             let found = history.strip(&device, (time(from)?, time(to)?)).await?;
             channels = found.iter().map(|one| channel(one, device.to_string(), (from, to))).collect();
