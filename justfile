@@ -12,7 +12,7 @@ test *parts:
 demo *arguments:
     cargo run --release --package vitalwire -- demo {{arguments}}
 
-# Measures Vitalwire beside mosquitto: [all|cpu|storm|memory|latency|identify|handshakes|reconnect|tls-memory|tls-cpu|wire|readers|absent|return|beats|dashboard] [--quick] [--write].
+# Measures Vitalwire beside mosquitto: [all|cpu|storm|memory|latency|identify|handshakes|reconnect|tls-memory|tls-cpu|wire|readers|absent|return|history|beats|dashboard] [--quick] [--write].
 bench *arguments:
     cargo run --release --package vitalwire-bench -- {{arguments}}
 

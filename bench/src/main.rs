@@ -12,6 +12,7 @@ mod link;
 mod link_load;
 mod load;
 mod measure;
+mod month;
 mod mqtt;
 mod ours;
 mod peer;
@@ -19,6 +20,7 @@ mod process;
 mod psk;
 mod report;
 mod subscriber;
+mod web;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,8 +30,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::measure::{
-    Plan, Scale, absent, alarms, comeback, cpu, handshakes, identify, latency, memory, readers, reconnect,
-    storm, tls_cpu, tls_memory, wire,
+    Plan, Scale, absent, alarms, comeback, cpu, handshakes, history, identify, latency, memory, readers,
+    reconnect, storm, tls_cpu, tls_memory, wire,
 };
 use crate::report::Report;
 
@@ -93,6 +95,8 @@ enum What {
     Absent,
     /// From a value beyond its limit to the alarm's topic, and what the watch over patients costs.
     Alarms,
+    /// Trends and waves out of a month of ten patients, and the memory that they take; not in `all`, for it writes some 15 GB.
+    History(history::HistoryArguments),
     /// A reader that comes back to what was published while it was away.
     Return(comeback::ReturnArguments),
     /// The dashboard in a real browser, beside Node-RED's, and what its viewers cost the server.
@@ -125,6 +129,7 @@ type Measurement = fn(Plan<'_>, &mut Report);
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::parse();
     let mut comeback = comeback::ReturnArguments::default();
+    let mut history = history::HistoryArguments::default();
     let measurements: &[Measurement] = match arguments.what.take().unwrap_or(What::All) {
         What::Beats(it) => return beats::run(&it, arguments.quick).map(|()| ExitCode::SUCCESS),
         What::Dashboard(it) => {
@@ -166,17 +171,21 @@ fn main() -> Result<ExitCode> {
         What::Readers => &[readers::measure],
         What::Absent => &[absent::measure],
         What::Alarms => &[alarms::measure],
+        What::History(it) => {
+            history = it;
+            &[history::measure]
+        }
         What::Return(it) => {
             comeback = it;
             &[comeback::measure]
         }
     };
-    run(&arguments, &comeback, measurements)
+    run(&arguments, (&comeback, &history), measurements)
 }
 
 fn run(
     arguments: &Arguments,
-    comeback: &comeback::ReturnArguments,
+    (comeback, history): (&comeback::ReturnArguments, &history::HistoryArguments),
     measurements: &[Measurement],
 ) -> Result<ExitCode> {
     stop_all_on_signal()?;
@@ -191,6 +200,7 @@ fn run(
     scale.rounds = arguments.rounds.unwrap_or(scale.rounds);
     scale.away_devices = comeback.devices.unwrap_or(scale.away_devices);
     scale.away_seconds = comeback.seconds.unwrap_or(scale.away_seconds);
+    scale.history_days = history.days.unwrap_or(scale.history_days);
     let plan = Plan { scale, ours: binary.as_deref(), peer: arguments.side != Side::Ours };
     let mut report = Report::default();
     report.note(conditions(plan)?);

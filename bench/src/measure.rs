@@ -5,6 +5,7 @@ pub(crate) mod alarms;
 pub(crate) mod comeback;
 pub(crate) mod cpu;
 pub(crate) mod handshakes;
+pub(crate) mod history;
 pub(crate) mod identify;
 pub(crate) mod latency;
 pub(crate) mod memory;
@@ -53,6 +54,8 @@ pub(crate) struct Scale {
     pub(crate) away_devices: usize,
     /// 140 messages a device and second: with the defaults of the broker's log at most 1,000,000 together.
     pub(crate) away_seconds: u64,
+    pub(crate) history_patients: usize,
+    pub(crate) history_days: f64,
 }
 
 impl Scale {
@@ -82,6 +85,8 @@ impl Scale {
         alarms_devices: [50, 1_000],
         away_devices: 50,
         away_seconds: 60,
+        history_patients: 10,
+        history_days: 30.0,
     };
 
     /// Shows that everything still runs, in about a minute. Its figures mean nothing.
@@ -110,6 +115,8 @@ impl Scale {
         alarms_devices: [5, 20],
         away_devices: 5,
         away_seconds: 2,
+        history_patients: 2,
+        history_days: 0.1,
     };
 }
 

@@ -64,6 +64,17 @@ impl Gateway {
         protocol: Protocol,
         settings: &[&str],
     ) -> Result<Self> {
+        Self::start_filled(binary, enrolled, protocol, settings, |_| Ok(()))
+    }
+
+    /// The same, with a data folder that `fill` may write into before the server starts.
+    pub(crate) fn start_filled(
+        binary: &Path,
+        enrolled: usize,
+        protocol: Protocol,
+        settings: &[&str],
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("vitalwire-bench").tempdir()?;
         let data = folder.path().join("data");
         let keys = folder.path().join("DEVICES_KEYS.txt");
@@ -83,6 +94,7 @@ impl Gateway {
         }
         let add = ["user", "add", USER, "--role", "reader", "--password-stdin"];
         run("vitalwire user add", &mut vitalwire(&add), &format!("{password}\n"))?;
+        fill(&data)?;
         let (devices, mqtt, metrics) = (free_address()?, free_address()?, free_address()?);
         let log = File::create(folder.path().join("serve.log"))?;
         let mut serve = vitalwire(&["serve"]);
@@ -94,6 +106,11 @@ impl Gateway {
         let server = Started::spawn("vitalwire serve", &mut serve)?;
         let login = Login { address: mqtt, user: USER.into(), password };
         Ok(Self { server, devices, metrics, login, protocol, binary: binary.to_owned(), keys, folder })
+    }
+
+    /// The server's data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     /// The devices' keys: of the paper's kind, or one of [`link::enrol`].

@@ -71,10 +71,21 @@ impl Started {
         Ok(count_accepted(&table, port))
     }
 
+    /// Forgets how much memory it had at most: see [`Started::peak_bytes`].
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.pid), "5")?)
+    }
+
+    /// The most resident memory since [`Started::forget_peak`], in bytes.
+    pub(crate) fn peak_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        parse_kib(&status, "VmHWM:").with_context(|| format!("cannot read the memory of {}", self.name))
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        parse_resident(&status).with_context(|| format!("cannot read the memory of {}", self.name))
+        parse_kib(&status, "VmRSS:").with_context(|| format!("cannot read the memory of {}", self.name))
     }
 }
 
@@ -223,9 +234,9 @@ fn count_accepted(table: &str, port: u16) -> usize {
     table.lines().filter(is_accepted).count()
 }
 
-/// `VmRSS` of proc_pid_status(5).
-fn parse_resident(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// `VmRSS` or `VmHWM` of proc_pid_status(5), in bytes.
+fn parse_kib(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     Some(kibibytes * 1_024)
 }
@@ -253,6 +264,6 @@ mod tests {
 
     #[test]
     fn reads_resident_memory_in_bytes() {
-        assert_eq!(parse_resident("VmSize:\t 9 kB\nVmRSS:\t   12 kB\n"), Some(12 * 1_024));
+        assert_eq!(parse_kib("VmSize:\t 9 kB\nVmRSS:\t   12 kB\n", "VmRSS:"), Some(12 * 1_024));
     }
 }
