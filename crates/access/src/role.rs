@@ -22,6 +22,15 @@ impl Scope {
             Self::Named(devices) => devices.contains(device),
         }
     }
+
+    /// The devices, where they are named; nothing of all.
+    #[must_use]
+    pub fn named(&self) -> Option<&BTreeSet<DeviceId>> {
+        match self {
+            Self::All => None,
+            Self::Named(devices) => Some(devices),
+        }
+    }
 }
 
 /// What a user may do.

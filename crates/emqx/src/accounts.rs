@@ -234,10 +234,7 @@ impl Row {
             Role::Person(PersonRole::Clinician { devices }) => (RoleName::Clinician, devices),
             Role::Person(PersonRole::Reader { devices }) => (RoleName::Reader, devices),
         };
-        let devices = match scope {
-            Scope::All => None,
-            Scope::Named(devices) => Some(devices.iter().map(ToString::to_string).collect()),
-        };
+        let devices = scope.named().map(|devices| devices.iter().map(ToString::to_string).collect());
         let Verifier { salt, hash } = user.verifier.clone();
         Self { name: user.name.to_string(), role, devices, ours: account.is_ours, salt, hash }
     }

@@ -33,6 +33,7 @@ mod past_alarm;
 mod private_file;
 mod rotation;
 mod schema;
+mod scope_store;
 mod seal;
 mod sealed_row;
 mod secret;

@@ -1,17 +1,18 @@
 //! Tokens in the store: adding, removing and reading them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::{Connection, Row};
-use vitalwire_access::{DeviceId, Role, Scope, UserName};
+use vitalwire_access::{Role, UserName};
 
 use crate::audit::AuditKind;
 use crate::change::Change;
 use crate::error::{RegistryError, Result};
 use crate::limits::{TOKEN_LASTS_MAX, TOKEN_NAME_LEN_MAX, TOKENS_MAX};
+use crate::scope_store::{self, Holder};
 use crate::store::Registry;
 use crate::time::{from_unix_seconds, unix_seconds};
 use crate::token::{ApiToken, TokenHash, TokenSecret};
@@ -101,13 +102,7 @@ impl Change<'_> {
         if !is_an_end(created_at, ends_at) {
             return Err(RegistryError::TokenTooLong(name.clone()));
         }
-        let devices = match role.scope() {
-            Scope::All => None,
-            Scope::Named(devices) if devices.is_empty() => {
-                return Err(RegistryError::ScopeEmpty(name.clone()));
-            }
-            Scope::Named(devices) => Some(devices),
-        };
+        let devices = scope_store::named(name, role)?;
         let added = self.transaction.execute(
             "INSERT INTO tokens (name, role, all_devices, hash, created_at, ends_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (name) DO NOTHING",
@@ -120,19 +115,7 @@ impl Change<'_> {
         if usize::try_from(count).is_ok_and(|count| count > TOKENS_MAX) {
             return Err(RegistryError::TokensFull { limit: TOKENS_MAX });
         }
-        devices.into_iter().flatten().try_for_each(|device| self.put_in_token(name, device))
-    }
-
-    fn put_in_token(&self, token: &UserName, device: &DeviceId) -> Result<()> {
-        let put = self.transaction.execute(
-            "INSERT INTO token_devices (token, device)
-             SELECT ?1, id FROM devices WHERE id = ?2 AND sealed IS NOT NULL",
-            (token.as_str(), device.as_str()),
-        )?;
-        if put == 0 {
-            return Err(RegistryError::ScopeDeviceUnknown { user: token.clone(), device: device.clone() });
-        }
-        Ok(())
+        scope_store::put(&self.transaction, Holder::Token, name, devices)
     }
 }
 
@@ -156,7 +139,7 @@ pub(crate) fn read_tokens(connection: &Connection) -> Result<Tokens> {
 
 fn read_token(connection: &Connection, row: &Row<'_>) -> Result<Option<(TokenHash, ApiToken)>> {
     let Ok(name) = row.get_ref(0)?.as_str().unwrap_or_default().parse::<UserName>() else { return Ok(None) };
-    let devices = if row.get(2)? { Scope::All } else { Scope::Named(read_scope(connection, &name)?) };
+    let devices = scope_store::read(connection, Holder::Token, &name, row.get(2)?)?;
     let Some(role) = role_named(row.get_ref(1)?.as_str().unwrap_or_default(), devices) else {
         return Ok(None);
     };
@@ -175,12 +158,4 @@ fn read_token(connection: &Connection, row: &Row<'_>) -> Result<Option<(TokenHas
 fn is_an_end(created_at: i64, ends_at: i64) -> bool {
     let lasts = ends_at.checked_sub(created_at).and_then(|lasts| u64::try_from(lasts).ok());
     created_at >= 0 && lasts.is_some_and(|lasts| lasts <= TOKEN_LASTS_MAX.as_secs())
-}
-
-fn read_scope(connection: &Connection, token: &UserName) -> Result<BTreeSet<DeviceId>> {
-    let mut statement = connection.prepare_cached("SELECT device FROM token_devices WHERE token = ?1")?;
-    let devices = statement.query_map([token.as_str()], |row| row.get::<_, String>(0))?;
-    // A device name that is none gives no access.
-    let names = devices.collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }

@@ -1,7 +1,6 @@
 //! Users in the store: adding, changing, removing and reading them. It never sees a password longer than it takes to hash
 //! it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
@@ -14,6 +13,7 @@ use crate::change::Change;
 use crate::directory::UserChange;
 use crate::error::{RegistryError, Result};
 use crate::limits::USERS_MAX;
+use crate::scope_store::{self, Holder};
 use crate::secret::random_bytes;
 use crate::store::Registry;
 use crate::user::User;
@@ -152,31 +152,13 @@ impl Change<'_> {
     }
 
     fn put_role(&self, name: &UserName, role: &Role) -> Result<()> {
-        let devices = match role.scope() {
-            Scope::All => None,
-            Scope::Named(devices) if devices.is_empty() => {
-                return Err(RegistryError::ScopeEmpty(name.clone()));
-            }
-            Scope::Named(devices) => Some(devices),
-        };
+        let devices = scope_store::named(name, role)?;
         self.transaction.execute(
             "UPDATE users SET role = ?2, all_devices = ?3 WHERE name = ?1",
             (name.as_str(), role.name(), devices.is_none()),
         )?;
         self.transaction.execute("DELETE FROM user_devices WHERE user = ?1", [name.as_str()])?;
-        devices.into_iter().flatten().try_for_each(|device| self.put_in_scope(name, device))
-    }
-
-    fn put_in_scope(&self, user: &UserName, device: &DeviceId) -> Result<()> {
-        let put = self.transaction.execute(
-            "INSERT INTO user_devices (user, device)
-             SELECT ?1, id FROM devices WHERE id = ?2 AND sealed IS NOT NULL",
-            (user.as_str(), device.as_str()),
-        )?;
-        if put == 0 {
-            return Err(RegistryError::ScopeDeviceUnknown { user: user.clone(), device: device.clone() });
-        }
-        Ok(())
+        scope_store::put(&self.transaction, Holder::User, name, devices)
     }
 }
 
@@ -223,14 +205,13 @@ fn read_user(connection: &Connection, row: &Row<'_>) -> Result<UserChange> {
         return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::Name));
     };
     let role = row.get_ref(1)?.as_str().unwrap_or_default();
-    let all_devices: bool = row.get(2)?;
     let Some(password_hash) = row.get_ref(3)?.as_str_or_null().unwrap_or(Some("")) else {
         return Ok(UserChange::Removed(name));
     };
     let Ok(password_hash) = password_hash.parse() else {
         return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::PasswordHash));
     };
-    let devices = if all_devices { Scope::All } else { Scope::Named(read_scope(connection, &name)?) };
+    let devices = scope_store::read(connection, Holder::User, &name, row.get(2)?)?;
     let Some(role) = role_named(role, devices) else {
         return Ok(UserChange::Broken(stored_name.to_owned(), BrokenCause::Role));
     };
@@ -241,17 +222,4 @@ fn read_user(connection: &Connection, row: &Row<'_>) -> Result<UserChange> {
 pub(crate) fn role_named(name: &str, devices: Scope) -> Option<Role> {
     let roles = [Role::Admin, Role::Clinician { devices: devices.clone() }, Role::Reader { devices }];
     roles.into_iter().find(|role| role.name() == name)
-}
-
-fn read_scope(connection: &Connection, user: &UserName) -> Result<BTreeSet<DeviceId>> {
-    let mut statement = connection.prepare_cached("SELECT device FROM user_devices WHERE user = ?1")?;
-    let mut rows = statement.query([user.as_str()])?;
-    let mut devices = BTreeSet::new();
-    while let Some(row) = rows.next()? {
-        // A device name that is none gives no access; its own row is reported as broken.
-        if let Ok(device) = row.get_ref(0)?.as_str().unwrap_or_default().parse() {
-            devices.insert(device);
-        }
-    }
-    Ok(devices)
 }

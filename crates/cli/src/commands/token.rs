@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use vitalwire_access::{DeviceId, Scope, UserName};
+use vitalwire_access::{DeviceId, UserName};
 use vitalwire_registry::{ApiToken, TOKEN_LASTS_MAX, TokenSecret};
 
 use crate::args::DataArgs;
@@ -118,10 +118,8 @@ struct Listed<'a> {
 
 impl<'a> Listed<'a> {
     fn of(token: &'a ApiToken, now: SystemTime) -> Self {
-        let devices = match token.role.scope() {
-            Scope::All => None,
-            Scope::Named(devices) => Some(devices.iter().map(DeviceId::as_str).collect()),
-        };
+        let devices =
+            token.role.scope().named().map(|devices| devices.iter().map(DeviceId::as_str).collect());
         let (ends, ended) =
             (humantime::format_rfc3339_seconds(token.ends_at).to_string(), token.ends_at <= now);
         Self { name: token.name.as_str(), role: token.role.name(), devices, ends, ended }

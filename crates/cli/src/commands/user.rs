@@ -195,10 +195,7 @@ struct Listed<'a> {
 
 impl<'a> From<&'a User> for Listed<'a> {
     fn from(user: &'a User) -> Self {
-        let devices = match user.role.scope() {
-            Scope::All => None,
-            Scope::Named(devices) => Some(devices.iter().map(DeviceId::as_str).collect()),
-        };
+        let devices = user.role.scope().named().map(|devices| devices.iter().map(DeviceId::as_str).collect());
         Self { name: user.name.as_str(), role: user.role.name(), devices }
     }
 }

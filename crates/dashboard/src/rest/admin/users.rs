@@ -179,9 +179,6 @@ async fn link(app: &App, person: &Person, name: UserName) -> Result<api::Way, Fa
 }
 
 fn shown(user: &User) -> api::UserShown {
-    let devices = match user.role.scope() {
-        Scope::All => None,
-        Scope::Named(devices) => Some(devices.iter().map(DeviceId::to_string).collect()),
-    };
+    let devices = user.role.scope().named().map(|devices| devices.iter().map(DeviceId::to_string).collect());
     api::UserShown { name: user.name.to_string(), role: user.role.name(), devices }
 }
