@@ -257,6 +257,13 @@ impl App {
         }
     }
 
+    /// The same of one device, if it is known here.
+    pub(crate) async fn look_at(self: &Arc<Self>, person: &Person, device: &DeviceId) {
+        if let Some(n) = self.hub.look(|ward| ward.device(device).map(|shown| shown.n)) {
+            self.look(person, vec![(n, device.clone())]).await;
+        }
+    }
+
     /// The same beside all else, if something is to be written; it goes on when no one waits. Tells whether it was written.
     pub(crate) fn begin_look(
         self: &Arc<Self>,

@@ -78,9 +78,7 @@ pub(super) async fn own_history<'a>(
     id: &str,
 ) -> Result<Own<'a>, Failure> {
     let device = app.device(person, id)?;
-    if let Some(n) = app.hub.look(|ward| ward.device(&device).map(|shown| shown.n)) {
-        app.look(person, vec![(n, device.clone())]).await;
-    }
+    app.look_at(person, &device).await;
     let (turn, person) = app.turn(&app.histories, person).await?;
     let device = app.device(&person, id)?;
     let (stay, timeline) = app.people.stay(device.clone()).await.map_err(|error| {

@@ -78,9 +78,7 @@ async fn stays_of(
     path: Path<String>,
 ) -> Result<Json<api::Stays>, Failure> {
     let device = named(&path)?;
-    if let Some(n) = app.hub.look(|ward| ward.device(&device).map(|shown| shown.n)) {
-        app.look(&person, vec![(n, device.clone())]).await;
-    }
+    app.look_at(&person, &device).await;
     let read = move |registry: &Registry| {
         let stays = registry.stays_of(&device)?;
         if stays.is_empty() {
