@@ -194,6 +194,12 @@ export class Ward {
 /** What people call a patient's place: the bed, else the name of the device. */
 export const placeOf = ({ bed, id }: Device): string => (bed === null ? id : words().tile.bed(bed));
 
+const names = new Intl.Collator(undefined, { numeric: true });
+
+/** Patients by their beds, as people count. */
+export const byBed = (ward: Ward): Patient[] =>
+  [...ward.patients.values()].toSorted((a, b) => names.compare(a.device.bed ?? a.id, b.device.bed ?? b.id));
+
 /** The priority that calls anywhere in the ward, and for how many patients. */
 export const callsOf = (ward: Ward): { top: Priority | null; patients: number } => {
   let [top, patients]: [Priority | null, number] = [null, 0];
