@@ -56,9 +56,10 @@ describe('the page', { skip: program ? false : 'VITALWIRE names no program' }, (
     assert.equal(await tile(page, 'Bed 2').getAttribute('data-alarm'), 'high');
     await until(page, isLoud);
     // Ten pulses in a burst: each begins where the level rises.
-    const pulses = () =>
-      window.loudAt.filter(([, level], at) => at > 0 && level > 0.1 && window.loudAt[at - 1][1] <= 0.1).map(([ms]) => ms);
-    await until(page, `(${pulses})().length >= 5`);
+    await until(page, () => {
+      const begins = ([, level], at) => at > 0 && level > 0.1 && window.loudAt[at - 1][1] <= 0.1;
+      return window.loudAt.filter(begins).length >= 5;
+    });
     const pitches = await page.evaluate(() => window.loudAt.map(([, , hz]) => hz).filter((hz) => hz !== null));
     assert.ok(pitches.length > 0);
     const middle = pitches.toSorted((a, b) => a - b)[Math.floor(pitches.length / 2)];

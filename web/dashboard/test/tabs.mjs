@@ -35,14 +35,17 @@ export const openTabs = async () => {
   const { executablePath, args } = launchOptions('--autoplay-policy=no-user-gesture-required');
   const own = ['--remote-debugging-port=0', `--user-data-dir=${folder}`, '--no-first-run', 'about:blank'];
   const child = spawn(executablePath, [...args, ...own], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let ask;
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
+      const ended = once(child, 'exit');
+      // In order, or its other processes write into the folder while it is removed.
+      if (ask) ask('Browser.close').catch(() => {});
+      else child.kill('SIGKILL');
+      await ended;
     }
     rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
   };
-  let ask;
   for await (const line of createInterface({ input: child.stderr })) {
     const address = /DevTools listening on (ws:\S+)/.exec(line)?.[1];
     if (address) {
